@@ -1,0 +1,336 @@
+//! Nothing opens unless every bit is the one that was sealed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use proptest::prelude::*;
+use sealbook_opening::{OpenError, OpeningKey, open_reply, unwrap};
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::secret::Secret32;
+use sealbook_sealing::{
+    ENVELOPE_VERSION, Envelope, EnvelopeHeader, HEADER_LENGTH, Purpose, SealError, Suite, seal,
+    seal_reply, wrap,
+};
+
+const LIMIT: usize = 1 << 20;
+
+fn key() -> OpeningKey {
+    OpeningKey::from_secret(&Secret32::new([1; 32]))
+}
+
+fn header() -> EnvelopeHeader {
+    let network = hash("test network", &[]);
+    EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, network, 7, 1_700_000_000_000)
+}
+
+fn sealed(text: &[u8]) -> Envelope {
+    seal(&key().public_key(), header(), Purpose::Transaction, text).unwrap()
+}
+
+#[test]
+fn what_was_sealed_opens() {
+    let envelope = sealed(b"instruction");
+    assert_eq!(
+        key()
+            .open(&envelope, Purpose::Transaction)
+            .unwrap()
+            .expose(),
+        b"instruction"
+    );
+    assert_eq!(
+        envelope.encode().len(),
+        Envelope::encoded_length(header().suite, 11)
+    );
+    let read = Envelope::decode(&envelope.encode(), LIMIT).unwrap();
+    assert_eq!(read, envelope);
+    assert_eq!(read.digest(), envelope.digest());
+    assert_ne!(sealed(b"instruction").digest(), envelope.digest());
+}
+
+#[test]
+fn every_flipped_bit_of_an_encoded_envelope_is_refused() {
+    let encoded = sealed(b"instruction").encode();
+    let key = key();
+    let mut reached_the_key = 0;
+    for bit in 0..encoded.len() * 8 {
+        let mut flipped = encoded.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(envelope) = Envelope::decode(&flipped, LIMIT) {
+            let refused = key.open(&envelope, Purpose::Transaction);
+            assert!(matches!(refused, Err(OpenError::DoesNotOpen)), "bit {bit}");
+            reached_the_key += 1;
+        }
+    }
+    // All but version, suite and the two lengths can only be judged with the key.
+    assert_eq!(reached_the_key, (encoded.len() - 2 - 8) * 8);
+}
+
+#[test]
+fn every_flipped_bit_of_the_parts_is_refused() {
+    let (envelope, key) = (sealed(b"instruction"), key());
+    let refused = |altered: &Envelope| key.open(altered, Purpose::Transaction).is_err();
+    for bit in 0..envelope.encapsulated.len() * 8 {
+        let mut altered = envelope.clone();
+        altered.encapsulated[bit / 8] ^= 1 << (bit % 8);
+        assert!(refused(&altered), "encapsulated key, bit {bit}");
+    }
+    for bit in 0..envelope.ciphertext.len() * 8 {
+        let mut altered = envelope.clone();
+        altered.ciphertext[bit / 8] ^= 1 << (bit % 8);
+        assert!(refused(&altered), "ciphertext, bit {bit}");
+    }
+    for bit in 0..256 {
+        let mut altered = envelope.clone();
+        altered.header.network.0[bit / 8] ^= 1 << (bit % 8);
+        assert!(refused(&altered), "network, bit {bit}");
+    }
+    for bit in 0..32 {
+        let mut altered = envelope.clone();
+        altered.header.key_epoch ^= 1 << bit;
+        assert!(refused(&altered), "key epoch, bit {bit}");
+    }
+    for bit in 0..64 {
+        let mut altered = envelope.clone();
+        altered.header.expires_ms ^= 1 << bit;
+        assert!(refused(&altered), "expiry, bit {bit}");
+    }
+}
+
+#[test]
+fn another_purpose_network_epoch_expiry_or_key_is_refused() {
+    let (envelope, key) = (sealed(b"instruction"), key());
+    let purposes = [Purpose::Transaction, Purpose::Attachment, Purpose::Query];
+    for made_for in purposes {
+        let envelope = seal(&key.public_key(), header(), made_for, b"text").unwrap();
+        for opened_for in purposes {
+            assert_eq!(
+                key.open(&envelope, opened_for).is_ok(),
+                made_for == opened_for
+            );
+        }
+    }
+    let original = header();
+    for other in [
+        EnvelopeHeader {
+            network: Digest::ZERO,
+            ..original
+        },
+        EnvelopeHeader {
+            key_epoch: 8,
+            ..original
+        },
+        EnvelopeHeader {
+            expires_ms: original.expires_ms + 1,
+            ..original
+        },
+    ] {
+        let moved = Envelope {
+            header: other,
+            ..envelope.clone()
+        };
+        let refused = key.open(&moved, Purpose::Transaction);
+        assert!(matches!(refused, Err(OpenError::DoesNotOpen)));
+    }
+    let other_key = OpeningKey::generate();
+    assert!(other_key.open(&envelope, Purpose::Transaction).is_err());
+}
+
+#[test]
+fn parts_of_two_envelopes_do_not_mix() {
+    let (first, second, key) = (sealed(b"first"), sealed(b"second"), key());
+    for mixed in [
+        Envelope {
+            encapsulated: second.encapsulated.clone(),
+            ..first.clone()
+        },
+        Envelope {
+            ciphertext: second.ciphertext.clone(),
+            ..first.clone()
+        },
+    ] {
+        assert!(key.open(&mixed, Purpose::Transaction).is_err());
+    }
+}
+
+#[test]
+fn malformed_envelopes_are_refused_without_the_key() {
+    let envelope = sealed(b"instruction");
+    let encoded = envelope.encode();
+    assert!(Envelope::decode(&encoded, encoded.len()).is_ok());
+    assert!(Envelope::decode(&encoded, encoded.len() - 1).is_err());
+    for length in 0..encoded.len() {
+        assert!(
+            Envelope::decode(&encoded[..length], LIMIT).is_err(),
+            "{length} bytes"
+        );
+    }
+    assert!(Envelope::decode(&[&encoded[..], &[0]].concat(), LIMIT).is_err());
+    for altered in [
+        Envelope {
+            encapsulated: envelope.encapsulated[1..].to_vec(),
+            ..envelope.clone()
+        },
+        Envelope {
+            encapsulated: Vec::new(),
+            ..envelope.clone()
+        },
+        Envelope {
+            ciphertext: envelope.ciphertext[1..].to_vec(),
+            ..envelope.clone()
+        },
+        Envelope {
+            ciphertext: [&envelope.ciphertext[..], &[0]].concat(),
+            ..envelope.clone()
+        },
+        Envelope {
+            ciphertext: Vec::new(),
+            ..envelope.clone()
+        },
+        Envelope {
+            header: EnvelopeHeader {
+                version: 2,
+                ..header()
+            },
+            ..envelope.clone()
+        },
+        Envelope {
+            header: EnvelopeHeader {
+                version: 0,
+                ..header()
+            },
+            ..envelope.clone()
+        },
+    ] {
+        assert!(Envelope::decode(&altered.encode(), LIMIT).is_err());
+        let refused = key().open(&altered, Purpose::Transaction);
+        assert!(matches!(refused, Err(OpenError::MalformedEnvelope(_))));
+    }
+    for suite in (0..=255_u8).filter(|number| *number != 1) {
+        let mut other = encoded.clone();
+        other[1] = suite;
+        assert!(Envelope::decode(&other, LIMIT).is_err(), "suite {suite}");
+    }
+    assert_eq!(encoded[0], ENVELOPE_VERSION);
+    let header_only = &encoded[..HEADER_LENGTH];
+    assert_eq!(
+        header_only,
+        sealbook_primitives::encoding::encode(&header())
+    );
+}
+
+#[test]
+fn an_unknown_version_is_not_sealed() {
+    let header = EnvelopeHeader {
+        version: 2,
+        ..header()
+    };
+    let refused = seal(&key().public_key(), header, Purpose::Query, b"");
+    assert_eq!(refused, Err(SealError::UnsupportedVersion { version: 2 }));
+}
+
+#[test]
+fn a_wrapped_key_opens_only_under_its_label_and_context() {
+    let key = key();
+    let wrapped = wrap(&key.public_key(), "root", b"epoch 1", b"secret").unwrap();
+    assert_eq!(
+        unwrap(&key, "root", b"epoch 1", &wrapped).unwrap().expose(),
+        b"secret"
+    );
+    assert!(unwrap(&key, "roo", b"tepoch 1", &wrapped).is_err());
+    assert!(unwrap(&key, "root", b"epoch 2", &wrapped).is_err());
+    assert!(unwrap(&key, "audit", b"epoch 1", &wrapped).is_err());
+    assert!(unwrap(&OpeningKey::generate(), "root", b"epoch 1", &wrapped).is_err());
+    for bit in 0..wrapped.len() * 8 {
+        let mut flipped = wrapped.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            unwrap(&key, "root", b"epoch 1", &flipped).is_err(),
+            "bit {bit}"
+        );
+    }
+    for length in 0..wrapped.len() {
+        assert!(unwrap(&key, "root", b"epoch 1", &wrapped[..length]).is_err());
+    }
+    // A wrapped key is not an envelope, whatever surrounds it.
+    let posing = Envelope {
+        header: header(),
+        encapsulated: wrapped[2..34].to_vec(),
+        ciphertext: wrapped[34..].to_vec(),
+    };
+    assert!(key.open(&posing, Purpose::Transaction).is_err());
+}
+
+#[test]
+fn a_reply_opens_only_under_its_key_and_context() {
+    let key = Secret32::new([3; 32]);
+    let reply = seal_reply(&key, b"digest, stage 1", b"answer").unwrap();
+    assert_eq!(
+        reply,
+        seal_reply(&key, b"digest, stage 1", b"answer").unwrap()
+    );
+    assert_eq!(reply.len(), 1 + 12 + 256 + 16);
+    assert_eq!(
+        open_reply(&key, b"digest, stage 1", &reply)
+            .unwrap()
+            .expose(),
+        b"answer"
+    );
+    assert!(open_reply(&key, b"digest, stage 2", &reply).is_err());
+    assert!(open_reply(&Secret32::new([4; 32]), b"digest, stage 1", &reply).is_err());
+    for bit in 0..reply.len() * 8 {
+        let mut flipped = reply.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            open_reply(&key, b"digest, stage 1", &flipped).is_err(),
+            "bit {bit}"
+        );
+    }
+    for length in 0..reply.len() {
+        assert!(open_reply(&key, b"digest, stage 1", &reply[..length]).is_err());
+    }
+}
+
+#[test]
+fn two_replies_under_one_context_share_no_nonce() {
+    let key = Secret32::new([3; 32]);
+    let first = seal_reply(&key, b"context", b"answer at height 1").unwrap();
+    let second = seal_reply(&key, b"context", b"answer at height 2").unwrap();
+    assert_ne!(first[1..13], second[1..13]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_length_survives_and_hides(text in prop::collection::vec(any::<u8>(), 0..5000)) {
+        let envelope = sealed(&text);
+        let length = Envelope::encoded_length(header().suite, text.len());
+        prop_assert_eq!(envelope.encode().len(), length);
+        prop_assert!(envelope.check().is_ok());
+        let opened = key().open(&envelope, Purpose::Transaction).unwrap();
+        prop_assert_eq!(opened.expose(), &text[..]);
+        let secret = Secret32::new([9; 32]);
+        let reply = seal_reply(&secret, &text, &text).unwrap();
+        let answered = open_reply(&secret, &text, &reply).unwrap();
+        prop_assert_eq!(answered.expose(), &text[..]);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_decode_into_another_encoding(
+        start in prop::collection::vec(any::<u8>(), 0..60),
+        place in 0..600_usize,
+    ) {
+        let mut encoded = sealed(b"instruction").encode();
+        for (byte, other) in encoded.iter_mut().skip(place).zip(&start) {
+            *byte = *other;
+        }
+        if let Ok(envelope) = Envelope::decode(&encoded, LIMIT) {
+            prop_assert_eq!(envelope.encode(), encoded);
+        }
+        prop_assert!(Envelope::decode(&start, LIMIT).is_err());
+    }
+}

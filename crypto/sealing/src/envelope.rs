@@ -1,0 +1,253 @@
+//! The envelope: what a submitter hands to the network.
+//!
+//! ```text
+//! version u8 | suite u8 | network (32) | key epoch u32 | expiry u64, milliseconds   the header
+//! length u32 | encapsulated key
+//! length u32 | ciphertext of the padded content
+//! ```
+//!
+//! Integers are little endian. From the outside an envelope shows its header and a padded size, and
+//! nothing about who sent it: the signature is part of the content, and covers [`binding`], so that
+//! it cannot be moved into another envelope's header.
+//!
+//! INVARIANT: [`Envelope::decode`] accepts exactly the encodings that [`seal`] can produce, as far
+//! as that shows from the outside: version, suite, length of the encapsulated key, padded size.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use hpke::{Deserializable, Kem, OpModeS, Serializable, single_shot_seal};
+use sealbook_primitives::encoding::{DecodeError, decode, encode};
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::padding::{PREFIX_LENGTH, pad, padded_length};
+use sealbook_primitives::secret::SecretBytes;
+
+use crate::SealError;
+use crate::format::{ENVELOPE_FLOOR, SuiteOneAead, SuiteOneKdf, SuiteOneKem};
+use crate::suite::{OpeningPublicKey, Suite};
+
+/// The version of the envelopes that this program makes and reads.
+pub const ENVELOPE_VERSION: u8 = 1;
+
+/// The length of an encoded header, in bytes.
+pub const HEADER_LENGTH: usize = 46;
+
+const LENGTH_PREFIX: usize = 4;
+
+/// What an envelope is for. An envelope made for one purpose does not open for another.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
+)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Instructions, to be ordered and executed.
+    Transaction = 1,
+    /// Personal data, kept apart from the blocks so that it can be erased.
+    Attachment = 2,
+    /// A question that is answered without being ordered.
+    Query = 3,
+}
+
+impl Purpose {
+    /// The HPKE `info` of this purpose.
+    #[must_use]
+    pub const fn info(self) -> &'static [u8] {
+        match self {
+            Purpose::Transaction => b"sealbook/seal/1/transaction",
+            Purpose::Attachment => b"sealbook/seal/1/attachment",
+            Purpose::Query => b"sealbook/seal/1/query",
+        }
+    }
+}
+
+/// The public part of an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct EnvelopeHeader {
+    /// The version of the format: [`ENVELOPE_VERSION`].
+    pub version: u8,
+    /// The algorithms.
+    pub suite: Suite,
+    /// The network that the envelope is meant for.
+    pub network: Digest,
+    /// The key epoch whose opening key opens it.
+    pub key_epoch: u32,
+    /// When it stops being valid, in milliseconds since 1970 by the ledger's clock.
+    pub expires_ms: u64,
+}
+
+impl EnvelopeHeader {
+    /// A header of the present version.
+    #[must_use]
+    pub const fn new(suite: Suite, network: Digest, key_epoch: u32, expires_ms: u64) -> Self {
+        EnvelopeHeader {
+            version: ENVELOPE_VERSION,
+            suite,
+            network,
+            key_epoch,
+            expires_ms,
+        }
+    }
+}
+
+/// A sealed content with its public header.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Envelope {
+    /// What everybody may see.
+    pub header: EnvelopeHeader,
+    /// The encapsulated key.
+    pub encapsulated: Vec<u8>,
+    /// The sealed, padded content.
+    pub ciphertext: Vec<u8>,
+}
+
+/// Why bytes are not an envelope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The bytes are too many, or not a canonical encoding.
+    #[error("the envelope cannot be read: {0}")]
+    Unreadable(#[from] DecodeError),
+    /// The envelope has a version that this program does not know.
+    #[error("envelopes of version {version} are not supported")]
+    UnsupportedVersion {
+        /// The version it names.
+        version: u8,
+    },
+    /// The encapsulated key does not have the length of its suite.
+    #[error("the encapsulated key has the wrong length")]
+    WrongEncapsulatedLength,
+    /// The ciphertext does not have the length of a padded content.
+    #[error("the ciphertext does not have the length of a padded content")]
+    NotPadded,
+}
+
+impl Envelope {
+    /// The canonical encoding.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads an envelope of at most `limit` bytes, and checks everything that needs no key.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`] says what is wrong.
+    pub fn decode(bytes: &[u8], limit: usize) -> Result<Self, EnvelopeError> {
+        let envelope: Envelope = decode(bytes, limit)?;
+        envelope.check()?;
+        Ok(envelope)
+    }
+
+    /// Checks everything that needs no key: version, suite and lengths.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`] says what is wrong.
+    pub fn check(&self) -> Result<(), EnvelopeError> {
+        let suite = self.header.suite;
+        if self.header.version != ENVELOPE_VERSION {
+            return Err(EnvelopeError::UnsupportedVersion {
+                version: self.header.version,
+            });
+        }
+        if self.encapsulated.len() != suite.encapsulated_length() {
+            return Err(EnvelopeError::WrongEncapsulatedLength);
+        }
+        let padded = self
+            .ciphertext
+            .len()
+            .checked_sub(suite.tag_length())
+            .ok_or(EnvelopeError::NotPadded)?;
+        if padded_length(padded, ENVELOPE_FLOOR) != padded {
+            return Err(EnvelopeError::NotPadded);
+        }
+        Ok(())
+    }
+
+    /// The digest of the encoding: the name of this envelope on the ledger.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        hash("sealbook/envelope/1", &[&self.encode()])
+    }
+
+    /// How long the encoding of an envelope around `content_length` bytes is, in bytes.
+    #[must_use]
+    pub fn encoded_length(suite: Suite, content_length: usize) -> usize {
+        padded_length(content_length.saturating_add(PREFIX_LENGTH), ENVELOPE_FLOOR)
+            .saturating_add(HEADER_LENGTH + 2 * LENGTH_PREFIX)
+            .saturating_add(suite.encapsulated_length() + suite.tag_length())
+    }
+}
+
+/// The bytes that tie a content to its envelope: the encoded header and the purpose.
+///
+/// They are the associated data of the cipher, and a signature inside the content covers them
+/// besides the content itself.
+#[must_use]
+pub fn binding(header: &EnvelopeHeader, purpose: Purpose) -> Vec<u8> {
+    encode(&(header, purpose))
+}
+
+/// Seals `plaintext` to the holder of the opening key behind `key`.
+///
+/// # Errors
+///
+/// [`SealError`] says which of the arguments does not fit.
+///
+/// # Panics
+///
+/// When the operating system has no random numbers to give.
+pub fn seal(
+    key: &OpeningPublicKey,
+    header: EnvelopeHeader,
+    purpose: Purpose,
+    plaintext: &[u8],
+) -> Result<Envelope, SealError> {
+    if header.version != ENVELOPE_VERSION {
+        return Err(SealError::UnsupportedVersion {
+            version: header.version,
+        });
+    }
+    if header.suite != key.suite() {
+        return Err(SealError::SuiteMismatch);
+    }
+    let too_long = || SealError::TooLong {
+        length: plaintext.len(),
+    };
+    let padded = pad(plaintext, ENVELOPE_FLOOR)
+        .map(SecretBytes::new)
+        .map_err(|_| too_long())?;
+    let associated = binding(&header, purpose);
+    let (encapsulated, ciphertext) = encrypt(key, purpose.info(), &associated, padded.expose())?;
+    Ok(Envelope {
+        header,
+        encapsulated,
+        ciphertext,
+    })
+}
+
+/// One HPKE encryption in base mode: the encapsulated key and the ciphertext.
+pub(crate) fn encrypt(
+    key: &OpeningPublicKey,
+    info: &[u8],
+    associated: &[u8],
+    text: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), SealError> {
+    match key.suite() {
+        Suite::X25519ChaCha20Poly1305 => {
+            let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(key.bytes())
+                .map_err(|_| SealError::UnusablePublicKey)?;
+            let (encapsulated, ciphertext) = single_shot_seal::<
+                SuiteOneAead,
+                SuiteOneKdf,
+                SuiteOneKem,
+            >(
+                &OpModeS::Base, &recipient, info, text, associated
+            )
+            .map_err(|error| match error {
+                hpke::HpkeError::SealError => SealError::TooLong { length: text.len() },
+                _ => SealError::UnusablePublicKey,
+            })?;
+            Ok((encapsulated.to_bytes().to_vec(), ciphertext))
+        }
+    }
+}

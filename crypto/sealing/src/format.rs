@@ -1,0 +1,62 @@
+//! What the sealing and the opening half must agree on, and nothing else.
+//!
+//! ```text
+//! envelope   header | encapsulated key | ciphertext       info: Purpose::info(), AAD: binding()
+//! wrapped    version u8 | suite u8 | encapsulated key | ciphertext
+//!            info: wrap_info(label), AAD: wrap_associated(suite, context)
+//! reply      version u8 | nonce (12 bytes) | ciphertext
+//!            key: reply_key(key, context), AAD: the version
+//! ```
+//!
+//! INVARIANT: no two kinds of message share an HPKE `info`, so that none opens as another.
+
+use hpke::aead::ChaCha20Poly1305;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use sealbook_primitives::secret::{Secret32, derive};
+
+use crate::suite::Suite;
+
+/// The key encapsulation of suite 1.
+pub type SuiteOneKem = X25519HkdfSha256;
+
+/// The key derivation of suite 1.
+pub type SuiteOneKdf = HkdfSha256;
+
+/// The cipher of suite 1.
+pub type SuiteOneAead = ChaCha20Poly1305;
+
+/// The padding floor of an envelope, in bytes: no envelope reveals that it is shorter.
+pub const ENVELOPE_FLOOR: usize = 512;
+
+/// The padding floor of a reply, in bytes.
+pub const REPLY_FLOOR: usize = 256;
+
+/// The version of a wrapped key.
+pub const WRAP_VERSION: u8 = 1;
+
+/// The version of a reply.
+pub const REPLY_VERSION: u8 = 1;
+
+/// The HPKE `info` of a wrapped key.
+#[must_use]
+pub fn wrap_info(label: &'static str) -> Vec<u8> {
+    let mut info = b"sealbook/wrap/1".to_vec();
+    info.extend_from_slice(&(label.len() as u64).to_le_bytes());
+    info.extend_from_slice(label.as_bytes());
+    info
+}
+
+/// The associated data of a wrapped key.
+#[must_use]
+pub fn wrap_associated(suite: Suite, context: &[u8]) -> Vec<u8> {
+    let mut associated = vec![WRAP_VERSION, suite.number()];
+    associated.extend_from_slice(context);
+    associated
+}
+
+/// The key under which the replies with this context are sealed.
+#[must_use]
+pub fn reply_key(key: &Secret32, context: &[u8]) -> Secret32 {
+    derive(key, "sealbook/reply/1", context)
+}

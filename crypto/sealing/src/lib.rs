@@ -1,0 +1,52 @@
+//! Sealing: encryption to recipients, with public keys only.
+//!
+//! Whoever links this crate can make ciphertext and look at its public header. What opens it lives
+//! in `sealbook-opening`, which few programs may link.
+//!
+//! | what | for whom | how |
+//! |---|---|---|
+//! | [`Envelope`], [`seal`] | the network: instructions, attachments, queries | HPKE, padded |
+//! | [`wrap`] | one recipient: keys in transport | HPKE under a label and a context |
+//! | [`seal_reply`] | the author of a query, who sent a key along | ChaCha20-Poly1305, padded |
+//!
+//! The module [`mod@format`] holds what both halves must agree on. This crate keeps nothing, so
+//! there is no state that a crash could damage.
+
+#![forbid(unsafe_code)]
+
+mod envelope;
+pub mod format;
+mod reply;
+mod suite;
+mod wrapping;
+
+pub use envelope::{
+    ENVELOPE_VERSION, Envelope, EnvelopeError, EnvelopeHeader, HEADER_LENGTH, Purpose, binding,
+    seal,
+};
+pub use reply::seal_reply;
+pub use suite::{OpeningPublicKey, Suite};
+pub use wrapping::wrap;
+
+/// Why something could not be sealed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The recipient's public key is not a usable one.
+    #[error("the recipient's public key is not usable")]
+    UnusablePublicKey,
+    /// The header names another suite than the recipient's key.
+    #[error("the header names another suite than the recipient's key")]
+    SuiteMismatch,
+    /// The header names a version that this program does not make.
+    #[error("envelopes of version {version} cannot be made")]
+    UnsupportedVersion {
+        /// The version that the header names.
+        version: u8,
+    },
+    /// The content is too long to be sealed.
+    #[error("a content of {length} bytes is too long to be sealed")]
+    TooLong {
+        /// The length of the content, in bytes.
+        length: usize,
+    },
+}

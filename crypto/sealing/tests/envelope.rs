@@ -1,0 +1,133 @@
+//! What shows without a key: encodings, sizes, public keys.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use proptest::prelude::*;
+use sealbook_primitives::encoding::{decode, encode};
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_sealing::{
+    Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, SealError, Suite, binding, seal, wrap,
+};
+
+const SUITE: Suite = Suite::X25519ChaCha20Poly1305;
+
+/// The public key of RFC 9180, appendix A.2.1 (`pkRm`): any point of the curve would do.
+fn recipient() -> OpeningPublicKey {
+    let bytes = [
+        0x43, 0x10, 0xee, 0x97, 0xd8, 0x8c, 0xc1, 0xf0, 0x88, 0xa5, 0x57, 0x6c, 0x77, 0xab, 0x0c,
+        0xf5, 0xc3, 0xac, 0x79, 0x7f, 0x3d, 0x95, 0x13, 0x9c, 0x6c, 0x84, 0xb5, 0x42, 0x9c, 0x59,
+        0x66, 0x2a,
+    ];
+    OpeningPublicKey::new(SUITE, bytes.to_vec()).unwrap()
+}
+
+fn header() -> EnvelopeHeader {
+    EnvelopeHeader::new(SUITE, Digest([9; 32]), 7, 1_700_000_000_000)
+}
+
+#[test]
+fn encodings_are_pinned() {
+    let envelope = Envelope {
+        header: header(),
+        encapsulated: vec![2; 32],
+        ciphertext: vec![3; 528],
+    };
+    assert_eq!(
+        hash("pinned", &[&envelope.encode()]).to_string(),
+        "8189b7aceb1db721af3ee43f6fc1bda0e511afb34728e8c47336a1b063fd10f5"
+    );
+    assert_eq!(
+        Envelope::decode(&envelope.encode(), 4096).unwrap(),
+        envelope
+    );
+    let binding = binding(&header(), Purpose::Query);
+    assert_eq!(binding.len(), 47);
+    assert_eq!(
+        hash("pinned", &[&binding]).to_string(),
+        "439f858eedbc87acd78497166816cce9e2b9d1341ea75f70074b62ee5253d7bb"
+    );
+}
+
+#[test]
+fn bindings_differ_by_header_and_purpose() {
+    let own = binding(&header(), Purpose::Transaction);
+    assert_ne!(own, binding(&header(), Purpose::Query));
+    assert_ne!(
+        own,
+        binding(
+            &EnvelopeHeader {
+                key_epoch: 8,
+                ..header()
+            },
+            Purpose::Transaction
+        )
+    );
+}
+
+#[test]
+fn short_contents_cannot_be_told_apart_by_size() {
+    let lengths: Vec<usize> = [0, 1, 100, 508]
+        .into_iter()
+        .map(|length| {
+            seal(
+                &recipient(),
+                header(),
+                Purpose::Transaction,
+                &vec![1; length],
+            )
+            .unwrap()
+            .encode()
+            .len()
+        })
+        .collect();
+    assert_eq!(lengths, [614; 4]);
+    assert_eq!(Envelope::encoded_length(SUITE, 509), 614 + 32);
+}
+
+#[test]
+fn unusable_public_keys_are_refused() {
+    for length in [0, 31, 33] {
+        let refused = OpeningPublicKey::new(SUITE, vec![1; length]);
+        assert_eq!(refused, Err(SealError::UnusablePublicKey));
+        let mut encoded = vec![1];
+        encoded.extend(encode(&vec![1_u8; length]));
+        assert!(decode::<OpeningPublicKey>(&encoded, 100).is_err());
+    }
+    assert_eq!(
+        decode::<OpeningPublicKey>(&encode(&recipient()), 100).unwrap(),
+        recipient()
+    );
+    // Zero is a point of small order: the shared secret would be known to everybody.
+    let zero = OpeningPublicKey::new(SUITE, vec![0; 32]).unwrap();
+    let refused = Err(SealError::UnusablePublicKey);
+    assert_eq!(seal(&zero, header(), Purpose::Query, b""), refused);
+    assert!(wrap(&zero, "label", b"", b"").is_err());
+}
+
+#[test]
+fn suites_have_their_numbers() {
+    assert_eq!(Suite::from_number(SUITE.number()), Some(SUITE));
+    assert_eq!(encode(&SUITE), [1]);
+    assert_eq!(Suite::from_number(0), None);
+    assert_eq!(Suite::from_number(2), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn decoding_accepts_only_padded_sizes(length in 0..4000_usize) {
+        let envelope =
+            Envelope { header: header(), encapsulated: vec![2; 32], ciphertext: vec![3; length] };
+        let accepted = Envelope::decode(&envelope.encode(), 8192).is_ok();
+        let possible = (0..4000).any(|content| {
+            Envelope::encoded_length(SUITE, content) == envelope.encode().len()
+        });
+        prop_assert_eq!(accepted, possible);
+    }
+}
