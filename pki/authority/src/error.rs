@@ -1,0 +1,111 @@
+//! Why the authority did not do what it was asked to.
+
+use std::path::PathBuf;
+
+use sealbook_identity::{
+    IdentityError, NameError, RequestError, Role, UriError, files::FileError, pem::PemError,
+};
+
+/// Why an authority could not be made, opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A name is not lawful.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The request is not lawful; the applicant has to mend it.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The request is for another network.
+    #[error("the request is for network `{found}`, not `{expected}`")]
+    WrongNetwork {
+        /// The network in the request.
+        found: String,
+        /// The authority's network.
+        expected: String,
+    },
+    /// The dates are in the wrong order, beyond the calendar, or beyond those of the authority.
+    #[error("the validity asked for is not lawful: {what}")]
+    Validity {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A new authority would stand among other files.
+    #[error("`{}` is not an empty directory", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory was not completed, or a file is lost.
+    #[error("`{}` is missing, so that this is no complete authority", path.display())]
+    Incomplete {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A certificate of the authority is not what its file name says.
+    #[error("`{}` is not the certificate that its name says", path.display())]
+    WrongCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key does not belong to the certificate beside it.
+    #[error("`{}` does not belong to the certificate beside it", path.display())]
+    KeyMismatch {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The key of a role's issuing authority is kept elsewhere.
+    #[error("the key of the issuing authority for role `{role}` is not here")]
+    KeyAbsent {
+        /// The role.
+        role: Role,
+    },
+    /// A line of the inventory cannot be read.
+    #[error("line {line} of `{}` cannot be read", path.display())]
+    Inventory {
+        /// The inventory.
+        path: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A text could not be written.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// A uri could not be read.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// The encoder refused.
+    #[error("the certificate could not be encoded: {0}")]
+    Encoding(#[from] rcgen::Error),
+    /// What was issued does not pass the check that everyone else applies. Nothing was handed out.
+    #[error("the new certificate does not pass its own check: {0}")]
+    SelfCheck(#[source] IdentityError),
+}
+
+impl AuthorityError {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "choose a lawful name",
+            Self::Request(error) => error.hint(),
+            Self::WrongNetwork { .. } => "make the request again for this network",
+            Self::Validity { .. } => "choose dates within those of the issuing authority",
+            Self::NotEmpty { .. } => "choose a new directory",
+            Self::Incomplete { .. } => {
+                "restore it from a backup; if nothing was issued yet, delete the directory and \
+                 create the authority again"
+            }
+            Self::WrongCertificate { .. } | Self::KeyMismatch { .. } => {
+                "restore both files from the same backup"
+            }
+            Self::KeyAbsent { .. } => "approve this role where its key is kept, or bring the key",
+            Self::Inventory { .. } => "restore the inventory from a backup",
+            Self::File(error) => error.hint(),
+            Self::Pem(error) => error.hint(),
+            Self::Uri(_) | Self::Encoding(_) => "check names and dates",
+            Self::SelfCheck(error) => error.hint(),
+        }
+    }
+}

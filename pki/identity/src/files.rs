@@ -1,0 +1,279 @@
+//! Private keys and chains on disk: the one part of this crate that touches files. Nothing else
+//! here calls it.
+//!
+//! ```text
+//! *.key   PEM, one PRIVATE KEY, mode 0600    written once, never replaced
+//! *.pem   PEM, 1 to 4 CERTIFICATE, leaf first, mode 0644    replaced whole on renewal
+//! ```
+//!
+//! INVARIANT: a private key that group or others may read is not used, because it is no longer
+//! private.
+//!
+//! After a crash a key file is whole or, if it was being made, may be cut short: it then fails to
+//! load and can be deleted, for nothing was certified with it yet. A chain file is always whole:
+//! it is written beside its place, synchronised and renamed; a left-over `*.new` is overwritten
+//! next time.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustls_pki_types::CertificateDer;
+use sealbook_primitives::secret::{Secret32, SecretBytes};
+
+use crate::pem::{self, CHAIN_TEXT_BYTES_MAX, KEY_TEXT_BYTES_MAX, PemError};
+
+const KEY_MODE: u32 = 0o600;
+const CHAIN_MODE: u32 = 0o644;
+const OTHERS_MASK: u32 = 0o077;
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("`{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The contents are wrong.
+    #[error("`{}`: {source}", path.display())]
+    Contents {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PemError,
+    },
+    /// Others than the owner may read or write a private key.
+    #[error("`{}` is a private key with mode {mode:04o}, which others may use", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A private key would be overwritten.
+    #[error("`{}` exists already, and a private key is never overwritten", path.display())]
+    KeyExists {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl FileError {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "check the path, or create the file first"
+            }
+            Self::Io { .. } => "check the path, its permissions and the space on the disk",
+            Self::Contents { source, .. } => source.hint(),
+            Self::Exposed { .. } => {
+                "run `chmod 600` on it; if others may have read it, make a new key and enrol again"
+            }
+            Self::KeyExists { .. } => "choose another name, or move the old key away",
+        }
+    }
+}
+
+/// Writes a new private key with mode 0600 and makes it durable. An existing file is left alone.
+pub fn write_private_key(path: &Path, seed: &Secret32) -> Result<(), FileError> {
+    let text = pem::seed_to_pem(seed).map_err(|source| FileError::Contents {
+        path: path.to_owned(),
+        source,
+    })?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(KEY_MODE)
+        .open(path);
+    let mut file = match file {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(FileError::KeyExists {
+                path: path.to_owned(),
+            });
+        }
+        other => other.map_err(|source| at(path, source))?,
+    };
+    // The process's umask may only take permissions away; say exactly what we mean.
+    file.set_permissions(fs::Permissions::from_mode(KEY_MODE))
+        .and_then(|()| file.write_all(text.expose()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| synchronise_directory(path))
+        .map_err(|source| at(path, source))
+}
+
+/// Reads a private key, unless others than the owner may use the file.
+pub fn read_private_key(path: &Path) -> Result<Secret32, FileError> {
+    let mut file = File::open(path).map_err(|source| at(path, source))?;
+    // The open file is asked, not the path, so that nobody swaps the file in between.
+    let metadata = file.metadata().map_err(|source| at(path, source))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & OTHERS_MASK != 0 {
+        return Err(FileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut buffer = vec![0; KEY_TEXT_BYTES_MAX + 1];
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(at(path, source)),
+        }
+    }
+    let buffer = SecretBytes::new(buffer);
+    let text = buffer.expose().get(..length).unwrap_or_default();
+    pem::seed_from_pem(text).map_err(|source| FileError::Contents {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a chain, leaf first, in place of an older one if there is one, and makes it durable.
+pub fn write_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(), FileError> {
+    let text = pem::chain_to_pem(chain).map_err(|source| FileError::Contents {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(CHAIN_MODE)
+        .open(&beside)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| synchronise_directory(path))
+        .map_err(|source| at(path, source))
+}
+
+/// Reads a chain, leaf first. The certificates are not looked into.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let text = read_text(path, CHAIN_TEXT_BYTES_MAX)?;
+    pem::chain_from_pem(&text).map_err(|source| FileError::Contents {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Reads a text file of at most `limit` bytes.
+pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
+    let mut text = String::new();
+    let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)
+        .and_then(|file| file.take(bound).read_to_string(&mut text))
+        .map_err(|source| at(path, source))?;
+    if text.len() > limit {
+        let source = PemError::TooLarge {
+            found: text.len(),
+            limit,
+        };
+        return Err(FileError::Contents {
+            path: path.to_owned(),
+            source,
+        });
+    }
+    Ok(text)
+}
+
+/// Makes the name of the file at `path` durable, not only its contents.
+pub fn synchronise_directory(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)?.sync_all()
+}
+
+fn at(path: &Path, source: io::Error) -> FileError {
+    FileError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_private_read_back_and_never_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("member.key");
+        let seed = Secret32::new([9; 32]);
+        write_private_key(&path, &seed).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        assert!(read_private_key(&path).unwrap().constant_time_eq(&seed));
+        assert!(matches!(
+            write_private_key(&path, &Secret32::new([1; 32])),
+            Err(FileError::KeyExists { .. })
+        ));
+        assert!(read_private_key(&path).unwrap().constant_time_eq(&seed));
+    }
+
+    #[test]
+    fn a_key_that_others_may_use_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("member.key");
+        write_private_key(&path, &Secret32::new([9; 32])).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = read_private_key(&path).err().unwrap();
+            assert!(matches!(error, FileError::Exposed { mode: found, .. } if found == mode));
+            assert!(error.hint().contains("chmod 600"));
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(read_private_key(&path).is_ok());
+    }
+
+    #[test]
+    fn damaged_and_endless_files_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("member.key");
+        for contents in [Vec::new(), vec![0xff; 100], vec![b'a'; 1 << 20]] {
+            fs::write(&path, &contents).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(matches!(
+                read_private_key(&path),
+                Err(FileError::Contents { .. })
+            ));
+            assert!(read_chain(&path).is_err());
+        }
+        let missing = read_private_key(&directory.path().join("none"))
+            .err()
+            .unwrap();
+        assert!(missing.hint().contains("check the path"));
+    }
+
+    #[test]
+    fn a_chain_is_replaced_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("member.pem");
+        for length in [10_usize, 2000, 3] {
+            let chain = vec![CertificateDer::from(vec![5; length])];
+            write_chain(&path, &chain).unwrap();
+            assert_eq!(read_chain(&path).unwrap(), chain);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,270 @@
+//! Certificates, requests and private keys as text (PEM, RFC 7468).
+//!
+//! Private keys are PKCS #8 version 1 (RFC 8410) and nothing else: 48 bytes, of which the last 32
+//! are the seed. They are encoded and decoded in constant time and into memory that is wiped.
+//!
+//! Every reader takes whole texts below a fixed limit and refuses sections that it does not
+//! expect, so that a private key in a chain file is found at once.
+
+use pem_rfc7468::LineEnding;
+use rustls_pki_types::{
+    CertificateDer,
+    pem::{PemObject as _, SectionKind},
+};
+use sealbook_primitives::secret::{Secret32, SecretBytes};
+use zeroize::Zeroizing;
+
+use crate::{CERTIFICATE_BYTES_MAX, CERTIFICATES_MAX};
+
+/// The most bytes of text that a chain may have: base64 and boundaries, with room to spare.
+pub const CHAIN_TEXT_BYTES_MAX: usize = 2 * CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX;
+/// The most bytes of text that a private key may have.
+pub const KEY_TEXT_BYTES_MAX: usize = 1024;
+
+const CERTIFICATE_LABEL: &str = "CERTIFICATE";
+const REQUEST_LABEL: &str = "CERTIFICATE REQUEST";
+const KEY_LABEL: &str = "PRIVATE KEY";
+/// The PKCS #8 frame around an Ed25519 seed (RFC 8410 section 10.3).
+const PKCS8_FRAME: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+const SEED_LENGTH: usize = 32;
+
+/// Why a text is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PemError {
+    /// The text exceeds the limit.
+    #[error("the text has {found} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Bytes of text.
+        found: usize,
+        /// The most that are read.
+        limit: usize,
+    },
+    /// The text is not PEM.
+    #[error("the text is not in pem form")]
+    NotPem,
+    /// A section is none that belongs here.
+    #[error("a section other than `{expected}` stands in the text")]
+    UnexpectedSection {
+        /// The label that belongs here.
+        expected: &'static str,
+    },
+    /// The number of certificates is not lawful.
+    #[error("the text has {found} certificates; between 1 and {limit} are needed")]
+    CertificateCount {
+        /// Certificates in the text.
+        found: usize,
+        /// The most that are read.
+        limit: usize,
+    },
+    /// The key is not a plain PKCS #8 Ed25519 key.
+    #[error("the private key is not an unencrypted ed25519 key in pkcs #8 form, version 1")]
+    NotEd25519Key,
+}
+
+impl PemError {
+    /// What can be done about it.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NotEd25519Key => "make one with `openssl genpkey -algorithm ed25519`",
+            Self::UnexpectedSection { .. } => {
+                "keep private keys, requests and certificates in files of their own"
+            }
+            _ => "use the file as the network's own tool wrote it",
+        }
+    }
+}
+
+/// Writes a chain, leaf first.
+pub fn chain_to_pem(chain: &[CertificateDer<'_>]) -> Result<String, PemError> {
+    check_count(chain.len())?;
+    chain
+        .iter()
+        .map(|certificate| encode(CERTIFICATE_LABEL, certificate))
+        .collect()
+}
+
+/// Reads a chain, leaf first. The certificates are not looked into.
+pub fn chain_from_pem(text: &str) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    check_length(text.len(), CHAIN_TEXT_BYTES_MAX)?;
+    let mut chain = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
+        match section.map_err(|_| PemError::NotPem)? {
+            (SectionKind::Certificate, der) => chain.push(CertificateDer::from(der)),
+            (_, other) => {
+                drop(Zeroizing::new(other));
+                return Err(PemError::UnexpectedSection {
+                    expected: CERTIFICATE_LABEL,
+                });
+            }
+        }
+    }
+    check_count(chain.len())?;
+    Ok(chain)
+}
+
+/// Writes a certificate request.
+pub fn request_to_pem(der: &[u8]) -> Result<String, PemError> {
+    encode(REQUEST_LABEL, der)
+}
+
+/// Reads a certificate request. It is not looked into.
+pub fn request_from_pem(text: &str) -> Result<Vec<u8>, PemError> {
+    check_length(text.len(), 2 * CERTIFICATE_BYTES_MAX)?;
+    let (label, der) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| PemError::NotPem)?;
+    if label != REQUEST_LABEL {
+        drop(Zeroizing::new(der));
+        return Err(PemError::UnexpectedSection {
+            expected: REQUEST_LABEL,
+        });
+    }
+    Ok(der)
+}
+
+/// Puts an Ed25519 seed into its PKCS #8 frame.
+pub fn seed_to_pkcs8(seed: &Secret32) -> SecretBytes {
+    let mut der = Vec::with_capacity(PKCS8_FRAME.len() + SEED_LENGTH);
+    der.extend_from_slice(&PKCS8_FRAME);
+    der.extend_from_slice(seed.expose());
+    SecretBytes::new(der)
+}
+
+/// Takes an Ed25519 seed out of its PKCS #8 frame.
+pub fn seed_from_pkcs8(der: &[u8]) -> Result<Secret32, PemError> {
+    let seed = der
+        .strip_prefix(&PKCS8_FRAME)
+        .and_then(|seed| <&[u8; SEED_LENGTH]>::try_from(seed).ok())
+        .ok_or(PemError::NotEd25519Key)?;
+    Ok(Secret32::new(*seed))
+}
+
+/// Writes an Ed25519 private key.
+pub fn seed_to_pem(seed: &Secret32) -> Result<SecretBytes, PemError> {
+    let text = encode(KEY_LABEL, seed_to_pkcs8(seed).expose())?;
+    Ok(SecretBytes::new(text.into_bytes()))
+}
+
+/// Reads an Ed25519 private key.
+pub fn seed_from_pem(text: &[u8]) -> Result<Secret32, PemError> {
+    check_length(text.len(), KEY_TEXT_BYTES_MAX)?;
+    let mut buffer = Zeroizing::new([0_u8; KEY_TEXT_BYTES_MAX]);
+    let (label, der) =
+        pem_rfc7468::decode(text, buffer.as_mut_slice()).map_err(|_| PemError::NotPem)?;
+    if label != KEY_LABEL {
+        return Err(PemError::UnexpectedSection {
+            expected: KEY_LABEL,
+        });
+    }
+    seed_from_pkcs8(der)
+}
+
+fn encode(label: &str, der: &[u8]) -> Result<String, PemError> {
+    check_length(der.len(), CERTIFICATE_BYTES_MAX)?;
+    pem_rfc7468::encode_string(label, LineEnding::LF, der).map_err(|_| PemError::NotPem)
+}
+
+fn check_length(found: usize, limit: usize) -> Result<(), PemError> {
+    if found > limit {
+        Err(PemError::TooLarge { found, limit })
+    } else {
+        Ok(())
+    }
+}
+
+fn check_count(found: usize) -> Result<(), PemError> {
+    let limit = CERTIFICATES_MAX;
+    if found == 0 || found > limit {
+        return Err(PemError::CertificateCount { found, limit });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The key of RFC 8410 section 10.3.
+    const RFC_8410_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+        -----END PRIVATE KEY-----\n";
+
+    #[test]
+    fn the_published_key_is_read_and_written() {
+        let seed = seed_from_pem(RFC_8410_KEY.as_bytes()).unwrap();
+        assert_eq!(&seed.expose()[..4], [0xd4, 0xee, 0x72, 0xdb]);
+        assert_eq!(
+            seed_to_pem(&seed).unwrap().expose(),
+            RFC_8410_KEY.as_bytes()
+        );
+    }
+
+    #[test]
+    fn a_chain_is_read_back() {
+        let chain = vec![
+            CertificateDer::from(vec![1; 300]),
+            CertificateDer::from(vec![2; 5]),
+        ];
+        let text = chain_to_pem(&chain).unwrap();
+        assert_eq!(chain_from_pem(&text).unwrap(), chain);
+        assert_eq!(chain_from_pem(&text.replace('\n', "\r\n")).unwrap(), chain);
+    }
+
+    #[test]
+    fn strange_sections_and_counts_are_refused() {
+        let one = chain_to_pem(&[CertificateDer::from(vec![1; 30])]).unwrap();
+        assert!(matches!(
+            chain_from_pem(&format!("{one}{RFC_8410_KEY}")),
+            Err(PemError::UnexpectedSection { .. })
+        ));
+        assert!(matches!(
+            chain_from_pem(&one.repeat(CERTIFICATES_MAX + 1)),
+            Err(PemError::CertificateCount { found: 5, .. })
+        ));
+        assert!(matches!(
+            chain_from_pem(""),
+            Err(PemError::CertificateCount { found: 0, .. })
+        ));
+        assert!(matches!(
+            chain_from_pem(&" ".repeat(CHAIN_TEXT_BYTES_MAX + 1)),
+            Err(PemError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            seed_from_pem(one.as_bytes()),
+            Err(PemError::UnexpectedSection { .. })
+        ));
+        assert!(matches!(
+            request_from_pem(&one),
+            Err(PemError::UnexpectedSection { .. })
+        ));
+    }
+
+    #[test]
+    fn other_key_forms_are_refused() {
+        for der in [&[][..], &PKCS8_FRAME, &[0; 48], &[0x30; 83]] {
+            assert!(matches!(seed_from_pkcs8(der), Err(PemError::NotEd25519Key)));
+        }
+        let mut long = seed_to_pkcs8(&Secret32::new([7; 32])).expose().to_vec();
+        long.push(0);
+        assert!(seed_from_pkcs8(&long).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in "(-----BEGIN (PRIVATE KEY|CERTIFICATE)-----\n)?.{0,200}") {
+            let _ = chain_from_pem(&text);
+            let _ = request_from_pem(&text);
+            let _ = seed_from_pem(text.as_bytes());
+        }
+
+        #[test]
+        fn every_seed_is_read_back(bytes: [u8; 32]) {
+            let seed = Secret32::new(bytes);
+            let again = seed_from_pem(seed_to_pem(&seed).unwrap().expose()).unwrap();
+            prop_assert!(again.constant_time_eq(&seed));
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! Real handshakes between two rustls connections in memory: who gets through, and who does not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use std::{
+    io::{Read as _, Write as _},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use common::*;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::ring::default_provider,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use sealbook_identity::{
+    IdentityError, Role, Usage,
+    pem::seed_to_pkcs8,
+    tls::{self, Peers, TlsError, peer_principal, refusal, require_protocol, server_name},
+};
+use sealbook_primitives::{secret::Secret32, signature::VerifyingKey};
+
+const ALPN: &[u8] = b"sealbook/test/1";
+
+fn real_now_ms() -> u64 {
+    u64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap()
+}
+
+/// A network whose certificates are valid by the real clock, which is what TLS goes by.
+struct Network {
+    root: Root,
+}
+
+impl Network {
+    fn new(number: u8) -> Self {
+        let now_ms = real_now_ms();
+        let validity = (now_ms - 100 * DAY_MS, now_ms + 1000 * DAY_MS);
+        Self {
+            root: root_with(key_pair(&seed(number)), validity),
+        }
+    }
+
+    fn chain(&self, role: &str, number: u8) -> Vec<CertificateDer<'static>> {
+        self.chain_valid(role, number, (-1, 100))
+    }
+
+    /// With a leaf that is valid between the given days from now.
+    fn chain_valid(
+        &self,
+        role: &str,
+        number: u8,
+        days: (i64, i64),
+    ) -> Vec<CertificateDer<'static>> {
+        let moment = |days: i64| date(real_now_ms().saturating_add_signed(days * DAY_MS as i64));
+        let mut params = authority_params(&format!("sealbook://{NETWORK}/issuing/{role}"));
+        (params.not_before, params.not_after) = (moment(-50), moment(500));
+        let authority = authority_from(&self.root.issuer, params);
+        let mut params = holder_params(&format!("holder-{number}"), role);
+        (params.not_before, params.not_after) = (moment(days.0), moment(days.1));
+        chain(&authority, &params, number)
+    }
+
+    fn endpoint(&self, chain: Vec<CertificateDer<'static>>, number: u8) -> Endpoint {
+        let roots = vec![self.root.certificate.clone()];
+        Endpoint {
+            network: NETWORK,
+            roots,
+            chain,
+            seed: seed(number),
+        }
+    }
+
+    fn node(&self, number: u8) -> Endpoint {
+        self.endpoint(self.chain("node", number), number)
+    }
+
+    fn member(&self, role: &str, number: u8) -> Endpoint {
+        self.endpoint(self.chain(role, number), number)
+    }
+}
+
+/// One side and what it believes.
+struct Endpoint {
+    network: &'static str,
+    roots: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
+    seed: Secret32,
+}
+
+impl Endpoint {
+    fn client(&self, expected: Option<VerifyingKey>) -> ClientConfig {
+        let Self {
+            network,
+            roots,
+            chain,
+            seed,
+        } = self;
+        let config = tls::client_config(chain, seed, roots, network, ALPN, expected);
+        Arc::unwrap_or_clone(config.unwrap())
+    }
+
+    fn server(&self, peers: Peers) -> ServerConfig {
+        Arc::unwrap_or_clone(self.try_server(peers).unwrap())
+    }
+
+    fn try_server(&self, peers: Peers) -> Result<Arc<ServerConfig>, TlsError> {
+        let Self {
+            network,
+            roots,
+            chain,
+            seed,
+        } = self;
+        tls::server_config(chain, seed, roots, network, ALPN, peers)
+    }
+}
+
+/// Carries bytes both ways until neither side has any; a failed side still sends its alert.
+/// Returns what each side thinks of the other.
+fn shake(
+    client: &mut Connection,
+    server: &mut Connection,
+) -> (Result<(), rustls::Error>, Result<(), rustls::Error>) {
+    let mut results = [Ok(()), Ok(())];
+    loop {
+        let mut moved = false;
+        for index in 0..2 {
+            let (from, to) = if index == 0 {
+                (&mut *client, &mut *server)
+            } else {
+                (&mut *server, &mut *client)
+            };
+            let mut bytes = Vec::new();
+            while from.wants_write() {
+                from.write_tls(&mut bytes).unwrap();
+            }
+            moved |= !bytes.is_empty();
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() && results[1 - index].is_ok() {
+                to.read_tls(&mut rest).unwrap();
+                results[1 - index] = to.process_new_packets().map(|_| ());
+            }
+        }
+        if !moved {
+            let [client, server] = results;
+            return (client, server);
+        }
+    }
+}
+
+/// Why the client refused, and why the server did.
+type Refusals = (Option<rustls::Error>, Option<rustls::Error>);
+
+fn connect(
+    client: ClientConfig,
+    server: ServerConfig,
+) -> Result<(Connection, Connection), Box<Refusals>> {
+    let mut client: Connection = ClientConnection::new(Arc::new(client), server_name())
+        .unwrap()
+        .into();
+    let mut server: Connection = ServerConnection::new(Arc::new(server)).unwrap().into();
+    let (client_result, server_result) = shake(&mut client, &mut server);
+    match (client_result, server_result) {
+        (Ok(()), Ok(())) => {
+            assert!(!client.is_handshaking() && !server.is_handshaking());
+            Ok((client, server))
+        }
+        (client, server) => Err(Box::new((client.err(), server.err()))),
+    }
+}
+
+/// The refusal by the server of a client.
+fn refused_by_server(client: &Endpoint, server: &Endpoint, peers: Peers) -> rustls::Error {
+    let (_, error) = *connect(client.client(None), server.server(peers))
+        .map(|_| ())
+        .expect_err("the server must refuse the client");
+    error.expect("it must be the server that refuses")
+}
+
+/// The refusal by the client of a server.
+fn refused_by_client(client: &Endpoint, server: &Endpoint) -> rustls::Error {
+    let (error, _) = *connect(client.client(None), server.server(Peers::Members))
+        .map(|_| ())
+        .expect_err("the client must refuse the server");
+    error.expect("it must be the client that refuses")
+}
+
+fn text(error: &rustls::Error) -> String {
+    refusal(error).map_or_else(|| error.to_string(), |reason| reason.to_string())
+}
+
+#[test]
+fn nodes_connect_and_know_each_other() {
+    let network = Network::new(1);
+    let (alice, bob) = (network.node(10), network.node(11));
+    let (mut client, mut server) = connect(
+        alice.client(Some(verifying_key(11))),
+        bob.server(Peers::Nodes),
+    )
+    .unwrap();
+    let now_ms = real_now_ms();
+    let see = |connection: &Connection| {
+        require_protocol(connection, ALPN).unwrap();
+        assert_eq!(
+            connection.protocol_version(),
+            Some(rustls::ProtocolVersion::TLSv1_3)
+        );
+        peer_principal(connection, &alice.roots, NETWORK, now_ms, Usage::Node).unwrap()
+    };
+    assert_eq!(see(&client).key, verifying_key(11));
+    assert_eq!(see(&server).key, verifying_key(10));
+    assert_eq!(see(&server).role, Role::Node);
+    // A long connection can be judged anew when a date has passed.
+    let later = now_ms + 200 * DAY_MS;
+    assert!(matches!(
+        peer_principal(&client, &alice.roots, NETWORK, later, Usage::Node),
+        Err(IdentityError::Expired { .. })
+    ));
+
+    client.writer().write_all(b"hello").unwrap();
+    assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
+    let mut received = [0; 5];
+    server.reader().read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hello");
+}
+
+#[test]
+fn every_member_reaches_a_node() {
+    let network = Network::new(1);
+    let node = network.node(10);
+    for role in Role::ALL.into_iter().filter(|role| role.is_member()) {
+        let member = network.member(role.word(), 20);
+        let (_, server) = connect(member.client(None), node.server(Peers::Members)).unwrap();
+        let roots = &node.roots;
+        let peer = peer_principal(&server, roots, NETWORK, real_now_ms(), Usage::Member).unwrap();
+        assert_eq!((peer.role, peer.key), (role, verifying_key(20)));
+    }
+}
+
+#[test]
+fn a_strangers_authority_is_refused_both_ways() {
+    let (ours, theirs) = (Network::new(1), Network::new(2));
+    // They trust our root, so that only one side has a reason to refuse.
+    let stranger = |role| {
+        let chain = theirs.chain(role, 20);
+        let roots = vec![ours.root.certificate.clone()];
+        Endpoint {
+            network: NETWORK,
+            roots,
+            chain,
+            seed: seed(20),
+        }
+    };
+    let error = refused_by_server(&stranger("firm"), &ours.node(10), Peers::Members);
+    assert!(text(&error).contains("UnknownIssuer"), "{error}");
+    let error = refused_by_server(&stranger("node"), &ours.node(10), Peers::Nodes);
+    assert!(text(&error).contains("UnknownIssuer"), "{error}");
+    let error = refused_by_client(&ours.member("firm", 21), &stranger("node"));
+    assert!(text(&error).contains("UnknownIssuer"), "{error}");
+}
+
+#[test]
+fn dates_are_held_against_the_real_clock() {
+    let network = Network::new(1);
+    for (days, words) in [((-30, -1), "expired"), ((1, 30), "not valid yet")] {
+        let spoilt = |role| network.endpoint(network.chain_valid(role, 20, days), 20);
+        let error = refused_by_server(&spoilt("firm"), &network.node(10), Peers::Members);
+        assert!(text(&error).contains(words), "{error}");
+        let error = refused_by_server(&spoilt("node"), &network.node(10), Peers::Nodes);
+        assert!(text(&error).contains(words), "{error}");
+        let error = refused_by_client(&network.member("firm", 21), &spoilt("node"));
+        assert!(text(&error).contains(words), "{error}");
+    }
+}
+
+#[test]
+fn the_refused_side_learns_why() {
+    let network = Network::new(1);
+    let expired = network.endpoint(network.chain_valid("firm", 20, (-30, -1)), 20);
+    let (error, _) = *connect(
+        expired.client(None),
+        network.node(10).server(Peers::Members),
+    )
+    .map(|_| ())
+    .unwrap_err();
+    assert_eq!(
+        error,
+        Some(rustls::Error::AlertReceived(
+            rustls::AlertDescription::CertificateExpired
+        ))
+    );
+}
+
+#[test]
+fn another_network_is_refused_both_ways() {
+    let network = Network::new(1);
+    let roots = vec![network.root.certificate.clone()];
+    // The other side believes that the network is called otherwise; its root is the same.
+    let other = |role| Endpoint {
+        network: "other",
+        roots: roots.clone(),
+        chain: network.chain(role, 20),
+        seed: seed(20),
+    };
+    let error = refused_by_client(&other("firm"), &network.node(10));
+    assert!(
+        text(&error).contains("network `demo`, not `other`"),
+        "{error}"
+    );
+    let error = refused_by_server(&network.member("firm", 21), &other("node"), Peers::Members);
+    assert!(
+        text(&error).contains("network `demo`, not `other`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_firm_is_no_node() {
+    let network = Network::new(1);
+    let firm = network.member("firm", 20);
+    let error = refused_by_client(&network.member("issuer", 21), &firm);
+    assert!(
+        text(&error).contains("role is `firm`, but a node is expected"),
+        "{error}"
+    );
+    let error = refused_by_server(&firm, &network.node(10), Peers::Nodes);
+    assert!(
+        text(&error).contains("role is `firm`, but a node is expected"),
+        "{error}"
+    );
+    let error = refused_by_server(&network.node(11), &network.node(10), Peers::Members);
+    assert!(
+        text(&error).contains("role is `node`, but a member is expected"),
+        "{error}"
+    );
+}
+
+#[test]
+fn only_the_dialled_node_will_do() {
+    let network = Network::new(1);
+    let (client, server) = (network.node(10), network.node(11));
+    let (error, _) = *connect(
+        client.client(Some(verifying_key(12))),
+        server.server(Peers::Nodes),
+    )
+    .map(|_| ())
+    .unwrap_err();
+    assert!(text(&error.unwrap()).contains("is expected"));
+}
+
+#[test]
+fn a_stolen_certificate_is_useless_without_its_key() {
+    let network = Network::new(1);
+    let stolen = network.chain("firm", 20);
+    assert!(matches!(
+        network
+            .endpoint(stolen.clone(), 21)
+            .try_server(Peers::Members),
+        Err(TlsError::KeyMismatch)
+    ));
+    // A thief does not ask our constructor.
+    let (_, error) = *connect(thief(stolen, 21), network.node(10).server(Peers::Members))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(text(&error.unwrap()).contains("BadSignature"));
+}
+
+#[test]
+fn tls12_is_refused_both_ways() {
+    let network = Network::new(1);
+    let node = network.node(10);
+    let old = [&rustls::version::TLS12];
+    let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&old)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_client_auth_cert(network.chain("firm", 20), private_key(20))
+        .unwrap();
+    let (_, error) = *connect(client, node.server(Peers::Members))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        matches!(error, Some(rustls::Error::PeerIncompatible(_))),
+        "{error:?}"
+    );
+
+    let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&old)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(network.chain("node", 11), private_key(11))
+        .unwrap();
+    let client = network.member("firm", 20).client(None);
+    let (error, other) = *connect(client, server).map(|_| ()).unwrap_err();
+    assert!(error.is_some() || other.is_some());
+}
+
+#[test]
+fn a_client_without_certificate_is_refused() {
+    let network = Network::new(1);
+    let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_no_client_auth();
+    for peers in [Peers::Members, Peers::Nodes] {
+        let server = network.node(10).server(peers);
+        let (_, error) = *connect(client.clone(), server).map(|_| ()).unwrap_err();
+        assert_eq!(error, Some(rustls::Error::NoCertificatesPresented));
+    }
+}
+
+#[test]
+fn protocols_must_agree() {
+    let network = Network::new(1);
+    let (client, server) = (network.member("firm", 20), network.node(10));
+    let attempt = |offered: &[&[u8]]| {
+        let mut config = client.client(None);
+        config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+        connect(config, server.server(Peers::Members))
+    };
+    assert!(attempt(&[b"sealbook/other/1"]).is_err());
+    // Without an offer the handshake passes, and the question afterwards does not.
+    let (_, connection) = attempt(&[]).unwrap();
+    assert!(matches!(
+        require_protocol(&connection, ALPN),
+        Err(TlsError::WrongProtocol { expected }) if expected == "sealbook/test/1"
+    ));
+}
+
+#[test]
+fn nothing_is_resumed() {
+    let network = Network::new(1);
+    let client = Arc::new(network.member("firm", 20).client(None));
+    let server = Arc::new(network.node(10).server(Peers::Members));
+    for _ in 0..2 {
+        let mut one: Connection = ClientConnection::new(Arc::clone(&client), server_name())
+            .unwrap()
+            .into();
+        let mut two: Connection = ServerConnection::new(Arc::clone(&server)).unwrap().into();
+        assert_eq!(shake(&mut one, &mut two), (Ok(()), Ok(())));
+        for connection in [&one, &two] {
+            assert_eq!(
+                connection.handshake_kind(),
+                Some(rustls::HandshakeKind::Full)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_name_is_not_sent_in_clear() {
+    let network = Network::new(1);
+    let config = network.member("firm", 20).client(None);
+    let name = ServerName::try_from("secret-node.example").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    assert!(!hello.windows(11).any(|window| window == b"secret-node"));
+}
+
+#[test]
+fn endpoints_are_checked_when_made() {
+    let network = Network::new(1);
+    let roots = || vec![network.root.certificate.clone()];
+    let chain = network.chain("firm", 20);
+    let make = |network, roots, chain| {
+        Endpoint {
+            network,
+            roots,
+            chain,
+            seed: seed(20),
+        }
+        .try_server(Peers::Members)
+        .err()
+    };
+    assert!(make(NETWORK, roots(), chain.clone()).is_none());
+    assert!(matches!(
+        make("No Name", roots(), chain.clone()),
+        Some(TlsError::Network(_))
+    ));
+    assert!(matches!(
+        make(NETWORK, vec![], chain.clone()),
+        Some(TlsError::Own(_))
+    ));
+    assert!(matches!(
+        make(NETWORK, roots(), vec![]),
+        Some(TlsError::Own(_))
+    ));
+    let nonsense = vec![CertificateDer::from(vec![0; 9])];
+    assert!(matches!(
+        make(NETWORK, roots(), nonsense),
+        Some(TlsError::Own(_))
+    ));
+    let long = vec![chain[0].clone(); 5];
+    let error = make(NETWORK, roots(), long).unwrap();
+    assert!(matches!(error, TlsError::Own(_)) && !error.hint().is_empty());
+}
+
+#[test]
+fn a_chain_of_nonsense_is_refused_in_the_handshake() {
+    let network = Network::new(1);
+    let mut long = network.chain("firm", 20);
+    long.resize(6, long[1].clone());
+    let mut spoilt = network.chain("firm", 20);
+    spoilt[1] = CertificateDer::from(vec![0x30; 3000]);
+    for chain in [long, spoilt, vec![network.chain("firm", 20)[0].clone()]] {
+        let server = network.node(10).server(Peers::Members);
+        let (_, error) = *connect(thief(chain, 20), server).map(|_| ()).unwrap_err();
+        assert!(
+            matches!(error, Some(rustls::Error::InvalidCertificate(_))),
+            "{error:?}"
+        );
+    }
+}
+
+fn private_key(number: u8) -> PrivateKeyDer<'static> {
+    let der = seed_to_pkcs8(&seed(number)).expose().to_vec();
+    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))
+}
+
+/// A client that presents `chain` although it holds the key of `number`.
+fn thief(chain: Vec<CertificateDer<'static>>, number: u8) -> ClientConfig {
+    let key = default_provider()
+        .key_provider
+        .load_private_key(private_key(number))
+        .unwrap();
+    let certified = Arc::new(rustls::sign::CertifiedKey::new(chain, key));
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config
+}
+
+/// Believes every server, so that only our own side can refuse.
+#[derive(Debug)]
+struct Gullible;
+
+impl ServerCertVerifier for Gullible {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        vec![rustls::SignatureScheme::ED25519]
+    }
+}
