@@ -1,0 +1,235 @@
+//! What came of an order: its status and, when nothing was done, the code that says why.
+//!
+//! The codes are a closed list, explained in `docs/SECURITIES.md`. Every code belongs to exactly
+//! one status, so that the code alone decides between `rejected` and `denied`.
+
+use core::fmt;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// How an order ended.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
+)]
+pub enum Status {
+    /// Done, for good.
+    Settled,
+    /// Accepted; it waits for somebody else (a trade that is not confirmed yet).
+    Pending,
+    /// Understood and refused: nothing changed, the reference may be used again.
+    Rejected,
+    /// Refused because of who asks: nothing changed, the reference may be used again.
+    Denied,
+}
+
+impl Status {
+    /// The word that interfaces show.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Pending => "pending",
+            Self::Rejected => "rejected",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// Why an order was refused. The encoding is the place in this list: new codes go to its end.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
+)]
+pub enum Code {
+    /// Something in it is no value of its kind, is zero where it may not be, or has too many
+    /// decimals.
+    Malformed,
+    /// The caller's role may not do this at all.
+    NotPermitted,
+    /// The source account, the trade or the issue is not the caller's or does not exist.
+    NotFound,
+    /// Whoever asks is no member of the network.
+    NotAMember,
+    /// The reference was used before, for something else.
+    Duplicate,
+    /// `LACK`, "Lack of Securities": the delivering account does not hold enough. ISO 20022 pending
+    /// and failing reason code (sese.024).
+    LackOfSecurities,
+    /// `MONY`, "Insufficient Money": the paying account does not hold enough. ISO 20022 pending and
+    /// failing reason code (sese.024).
+    InsufficientMoney,
+    /// `BLOC`, "Account Blocked": the account holds enough, but part of it is blocked. ISO 20022
+    /// pending and failing reason code (sese.024).
+    Blocked,
+    /// The identifier is in use already.
+    Taken,
+    /// The receiving account does not exist.
+    UnknownAccount,
+    /// The issue does not exist.
+    UnknownIssue,
+    /// The issuer is no member with the role of issuer.
+    UnknownIssuer,
+    /// The counterparty is no member with the role of firm.
+    UnknownCounterparty,
+    /// The trade is settled already.
+    AlreadySettled,
+    /// The business date is not later than the current one.
+    DateNotForward,
+    /// A balance, a total or a table would exceed its limit.
+    Limit,
+    /// The very same envelope was processed before. Given by the caller of this crate.
+    Replay,
+    /// The envelope's time of validity is over. Given by the caller of this crate.
+    Expired,
+    /// The height named as record time is not reached yet.
+    UnknownRecordTime,
+}
+
+impl Code {
+    /// All codes, in the order of their encoding.
+    pub const ALL: [Self; 19] = [
+        Self::Malformed,
+        Self::NotPermitted,
+        Self::NotFound,
+        Self::NotAMember,
+        Self::Duplicate,
+        Self::LackOfSecurities,
+        Self::InsufficientMoney,
+        Self::Blocked,
+        Self::Taken,
+        Self::UnknownAccount,
+        Self::UnknownIssue,
+        Self::UnknownIssuer,
+        Self::UnknownCounterparty,
+        Self::AlreadySettled,
+        Self::DateNotForward,
+        Self::Limit,
+        Self::Replay,
+        Self::Expired,
+        Self::UnknownRecordTime,
+    ];
+
+    /// The code as interfaces show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NotPermitted => "not-permitted",
+            Self::NotFound => "not-found",
+            Self::NotAMember => "not-a-member",
+            Self::Duplicate => "duplicate",
+            Self::LackOfSecurities => "LACK",
+            Self::InsufficientMoney => "MONY",
+            Self::Blocked => "BLOC",
+            Self::Taken => "taken",
+            Self::UnknownAccount => "unknown-account",
+            Self::UnknownIssue => "unknown-issue",
+            Self::UnknownIssuer => "unknown-issuer",
+            Self::UnknownCounterparty => "unknown-counterparty",
+            Self::AlreadySettled => "already-settled",
+            Self::DateNotForward => "date-not-forward",
+            Self::Limit => "limit",
+            Self::Replay => "replay",
+            Self::Expired => "expired",
+            Self::UnknownRecordTime => "unknown-record-time",
+        }
+    }
+
+    /// The status that comes with this code.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::NotPermitted | Self::NotFound | Self::NotAMember => Status::Denied,
+            _ => Status::Rejected,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// The answer to one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: Status,
+    /// Why it was refused; `None` if it was not.
+    pub code: Option<Code>,
+}
+
+impl Outcome {
+    /// Done.
+    pub const SETTLED: Self = Self {
+        status: Status::Settled,
+        code: None,
+    };
+    /// Waiting for somebody else.
+    pub const PENDING: Self = Self {
+        status: Status::Pending,
+        code: None,
+    };
+
+    /// Refused with `code`; the status is the code's.
+    #[must_use]
+    pub const fn refused(code: Code) -> Self {
+        Self {
+            status: code.status(),
+            code: Some(code),
+        }
+    }
+
+    /// Whether something was done or is under way.
+    #[must_use]
+    pub const fn is_accepted(self) -> bool {
+        matches!(self.status, Status::Settled | Status::Pending)
+    }
+}
+
+impl From<Code> for Outcome {
+    fn from(code: Code) -> Self {
+        Self::refused(code)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(formatter, "{} {code}", self.status),
+            None => write!(formatter, "{}", self.status),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_codes_is_complete_and_encoded_by_place() {
+        for (place, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(
+                borsh::to_vec(&code).unwrap(),
+                [u8::try_from(place).unwrap()]
+            );
+        }
+        assert!(borsh::from_slice::<Code>(&[19]).is_err());
+    }
+
+    #[test]
+    fn every_code_is_explained_in_the_documentation() {
+        let text = include_str!("../../../docs/SECURITIES.md");
+        for code in Code::ALL {
+            let row = format!("| `{code}` | {} |", code.status());
+            assert!(text.contains(&row), "docs/SECURITIES.md has no row `{row}`");
+        }
+    }
+}

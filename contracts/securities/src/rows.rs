@@ -1,0 +1,233 @@
+//! The rows of the books' tables, as they are encoded for the state commitment.
+//!
+//! Format: `u16` [`crate::ROW_VERSION`], then borsh of the row. Fields that only speed lookups up
+//! are not here: they follow from the rows.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::currency::CurrencyCode;
+use crate::date::BusinessDate;
+use crate::instruction::{HolderReference, IssueKind, Side};
+use crate::isin::Isin;
+use crate::outcome::Status;
+use crate::table::row_index;
+use crate::text::{AccountId, ClientReference, LongName};
+
+row_index!(
+    /// A member's place in its table.
+    pub MemberId
+);
+row_index!(
+    /// An account's place in its table.
+    pub AccountIndex
+);
+row_index!(
+    /// An issue's place in its table.
+    pub IssueIndex
+);
+row_index!(
+    /// A trade's place in its table.
+    pub TradeIndex
+);
+row_index!(
+    /// A currency's place in its table.
+    pub CurrencyIndex
+);
+row_index!(
+    /// A position's place in its table.
+    pub PositionIndex
+);
+row_index!(
+    /// A cash balance's place in its table.
+    pub CashIndex
+);
+row_index!(pub(crate) ReferenceIndex);
+row_index!(pub(crate) DayIndex);
+row_index!(pub(crate) BlockIndex);
+row_index!(pub(crate) ChangeIndex);
+
+/// Where the ledger stands. There is one such row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Clock {
+    /// The height of the block that began last; 0 before the first.
+    pub height: u64,
+    /// The time of that block in milliseconds since 1970; 0 before the first.
+    pub time_ms: u64,
+    /// How many orders were applied, whatever came of them: the number of the latest.
+    pub sequence: u64,
+    /// The current business date.
+    pub business_date: Option<BusinessDate>,
+}
+
+/// Who holds an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Holder {
+    /// The issuer itself: this is a treasury account, and the holder is the owner's organisation.
+    Issuer,
+    /// Somebody whose name is outside the books.
+    Named(HolderReference),
+}
+
+/// A securities and cash account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Account {
+    /// Its identifier.
+    pub id: AccountId,
+    /// The member that keeps it: the firm, or the issuer for a treasury.
+    pub owner: MemberId,
+    /// Who holds it.
+    pub holder: Holder,
+}
+
+impl Account {
+    /// Whether this is an issue's treasury.
+    #[must_use]
+    pub const fn is_treasury(&self) -> bool {
+        matches!(self.holder, Holder::Issuer)
+    }
+}
+
+/// An issue.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Issue {
+    /// Its number.
+    pub isin: Isin,
+    /// The issuing member.
+    pub issuer: MemberId,
+    /// Its name.
+    pub name: LongName,
+    /// What it is.
+    pub kind: IssueKind,
+    /// Decimals of its quantities.
+    pub decimals: u8,
+    /// The currency of its nominal or quotation.
+    pub currency: CurrencyCode,
+    /// Its treasury account.
+    pub treasury: AccountIndex,
+    /// All units there are, the treasury's included.
+    pub issued: u64,
+}
+
+/// What one account holds of one issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Position {
+    /// The account.
+    pub account: AccountIndex,
+    /// The issue.
+    pub issue: IssueIndex,
+    /// All units, blocked ones included.
+    pub quantity: u64,
+    /// Units that may not be delivered.
+    pub blocked: u64,
+}
+
+/// A currency that has been minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Currency {
+    /// Its code.
+    pub code: CurrencyCode,
+    /// The member that mints it: whoever did so first.
+    pub agent: MemberId,
+    /// All money tokens there are, in minor units.
+    pub minted: u64,
+}
+
+/// What one account holds of one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CashBalance {
+    /// The account.
+    pub account: AccountIndex,
+    /// The currency.
+    pub currency: CurrencyIndex,
+    /// All money, blocked amounts included, in minor units.
+    pub amount: u64,
+    /// What may not be paid out.
+    pub blocked: u64,
+}
+
+/// How a trade stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum TradeStatus {
+    /// Recorded by one party; waits for the other to confirm.
+    Open,
+    /// Both legs are done.
+    Settled,
+}
+
+impl TradeStatus {
+    /// The word that interfaces show.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// A bilateral trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Trade {
+    /// The member that recorded it.
+    pub recorder: MemberId,
+    /// Its reference, which names the trade.
+    pub reference: ClientReference,
+    /// The recorder's side.
+    pub side: Side,
+    /// The recorder's account.
+    pub recorder_account: AccountIndex,
+    /// The member that confirms it.
+    pub counterparty: MemberId,
+    /// The account that it confirmed with.
+    pub counterparty_account: Option<AccountIndex>,
+    /// The issue.
+    pub issue: IssueIndex,
+    /// How many units, in the issue's minor units.
+    pub quantity: u64,
+    /// The currency of the payment.
+    pub currency: CurrencyCode,
+    /// The payment, in minor units.
+    pub amount: u64,
+    /// How it stands.
+    pub status: TradeStatus,
+    /// The number of the order that recorded it.
+    pub recorded: u64,
+    /// The number of the order that settled it; 0 while it is open.
+    pub settled: u64,
+}
+
+/// An order that was accepted, so that the same reference is answered the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Remembered {
+    pub(crate) member: MemberId,
+    pub(crate) reference: ClientReference,
+    pub(crate) content: [u8; 32],
+    pub(crate) status: Status,
+}
+
+/// A business date that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Day {
+    pub(crate) date: BusinessDate,
+    /// The number of the order that opened it.
+    pub(crate) sequence: u64,
+}
+
+/// A block that began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct BlockStart {
+    pub(crate) time_ms: u64,
+    /// The number of the last order before it.
+    pub(crate) sequence: u64,
+}
+
+/// One change in the history of a position or of an issue's total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Change {
+    /// The row that changed.
+    pub(crate) subject: u32,
+    /// The number of the order that changed it.
+    pub(crate) sequence: u64,
+    /// What it was from then on.
+    pub(crate) value: u64,
+}

@@ -1,0 +1,181 @@
+//! Pinned encodings: the hash of every format on a fixed sample. A hash here changes only on
+//! purpose, and then together with a version.
+
+#![allow(clippy::unwrap_used, reason = "a test says what must hold")]
+
+mod world;
+
+use borsh::BorshDeserialize;
+use sealbook_securities::{
+    Code, HolderReference, Instruction, Order, Outcome, RecordTime, Side, State, TableId,
+};
+use world::{
+    APPLE, GOOGLE, Permissions, World, account, allocate, confirm, dividend, isin, issue_units,
+    mint, open_account, open_day, register, split, trade, transfer, transfer_cash,
+};
+
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(blake3::hash(bytes).as_bytes())
+}
+
+fn instructions() -> Vec<Instruction> {
+    let holder = HolderReference {
+        attachment: [3; 32],
+        commitment: [4; 32],
+    };
+    vec![
+        open_day("2012-08-09"),
+        register(APPLE, "apple", 2, "APPLE-T"),
+        issue_units(APPLE, "1000000"),
+        Instruction::OpenAccount {
+            account: account("A-1"),
+            holder,
+        },
+        allocate(APPLE, "A-1", "1000.50"),
+        mint("USD", "B-1", "500000.00"),
+        transfer(APPLE, "A-1", "A-2", "10"),
+        transfer_cash("JPY", "A-1", "A-2", "10"),
+        trade(Side::Sell, "A-1", "beta", APPLE, "100", "41123.00"),
+        trade(Side::Buy, "A-1", "beta", APPLE, "100", "41123.00"),
+        confirm("D1", "B-1"),
+        dividend(APPLE, "2.65", RecordTime::Now),
+        dividend(APPLE, "2.65", RecordTime::Height(7)),
+        dividend(APPLE, "2.65", RecordTime::Time(1_344_470_400_000)),
+        dividend(
+            APPLE,
+            "2.65",
+            RecordTime::Date("2012-08-08".parse().unwrap()),
+        ),
+        split(APPLE, 2, 1),
+    ]
+}
+
+#[test]
+fn orders_keep_their_encoding() {
+    let mut all = Vec::new();
+    for (number, instruction) in instructions().into_iter().enumerate() {
+        let order = Order {
+            reference: format!("R-{number}").parse().unwrap(),
+            instruction,
+        };
+        let bytes = borsh::to_vec(&order).unwrap();
+        assert_eq!(Order::try_from_slice(&bytes).unwrap(), order);
+        // A truncated or prolonged encoding is none.
+        assert!(Order::try_from_slice(&bytes[..bytes.len() - 1]).is_err());
+        assert!(Order::try_from_slice(&[&bytes[..], &[0]].concat()).is_err());
+        all.extend(bytes);
+    }
+    assert_eq!(
+        hash(&all),
+        "714e8ed08428af65d6964fffb8d8977bf186d038288ba3fb6d97f5934b2dd8e0"
+    );
+}
+
+#[test]
+fn one_order_is_readable_by_hand() {
+    let order = Order {
+        reference: "T1".parse().unwrap(),
+        instruction: transfer(APPLE, "A-1", "A-2", "1.5"),
+    };
+    let expected = concat!(
+        "02000000",                 // length of the reference
+        "5431",                     // T1
+        "06",                       // transfer
+        "00",                       // a security
+        "555330333738333331303035", // US0378331005
+        "0f00000000000000",         // 15 ...
+        "01",                       // ... with one decimal
+        "03000000412d31",
+        "03000000412d32",
+    );
+    assert_eq!(hex::encode(borsh::to_vec(&order).unwrap()), expected);
+}
+
+#[test]
+fn outcomes_keep_their_encoding() {
+    assert_eq!(borsh::to_vec(&Outcome::SETTLED).unwrap(), [0, 0]);
+    assert_eq!(borsh::to_vec(&Outcome::PENDING).unwrap(), [1, 0]);
+    assert_eq!(
+        borsh::to_vec(&Outcome::refused(Code::LackOfSecurities)).unwrap(),
+        [2, 1, 5]
+    );
+    assert_eq!(
+        borsh::to_vec(&Outcome::refused(Code::NotFound)).unwrap(),
+        [3, 1, 2]
+    );
+}
+
+/// A network in which every table has rows.
+fn sample() -> World {
+    let mut world = World::furnished();
+    world.settle("admin", register(GOOGLE, "google", 8, "GOOGLE-T"));
+    world.settle("admin", open_day("2012-08-09"));
+    world.order(
+        "alpha",
+        "D1",
+        trade(Side::Sell, "A-1", "beta", APPLE, "100", "41123.00"),
+    );
+    world.order(
+        "alpha",
+        "D2",
+        trade(Side::Buy, "A-2", "beta", APPLE, "100", "1.00"),
+    );
+    world.settle("beta", confirm("D1", "B-1"));
+    world.settle("beta", transfer_cash("USD", "B-1", "APPLE-T", "5000.00"));
+    world.settle("admin", dividend(APPLE, "2.65", RecordTime::Now));
+    world.settle("admin", split(APPLE, 3, 2));
+    world.settle("gamma", open_account("G-1"));
+    world
+}
+
+fn rows(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for table in TableId::ALL {
+        bytes.extend(borsh::to_vec(&table).unwrap());
+        bytes.extend(state.table_len(table).to_le_bytes());
+        assert!(state.table_len(table) > 0, "{table:?} is empty");
+        for row in 0..state.table_len(table) {
+            state.write_row_bytes(table, row, &mut bytes);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn rows_keep_their_encoding() {
+    assert_eq!(
+        hash(&rows(&sample().state)),
+        "379944b71dc8366d629f2c62b82d35c16c42ab9e71136072e0b9f23a31cc4067"
+    );
+}
+
+#[test]
+fn the_same_orders_give_the_same_rows() {
+    assert_eq!(rows(&sample().state), rows(&sample().state));
+}
+
+#[test]
+fn views_keep_their_encoding() {
+    let world = sample();
+    let state = &world.state;
+    let (admin, regulator) = (world.id("admin"), world.permissions("regulator"));
+    let names = |_| Some("Hanako Sato".to_owned());
+    let mut bytes = Vec::new();
+    let full = state
+        .registry(admin, &regulator, &isin(APPLE), RecordTime::Now, &names)
+        .unwrap();
+    bytes.extend(borsh::to_vec(&full).unwrap());
+    let issuer = Permissions(sealbook_securities::Role::Issuer);
+    let apple = world.id("apple");
+    let list = state
+        .registry(apple, &issuer, &isin(APPLE), RecordTime::Now, &names)
+        .unwrap();
+    bytes.extend(borsh::to_vec(&list).unwrap());
+    bytes.extend(borsh::to_vec(&state.holdings(admin, &regulator, &names).unwrap()).unwrap());
+    bytes.extend(borsh::to_vec(&state.trades(admin, &regulator).unwrap()).unwrap());
+    bytes.extend(borsh::to_vec(&state.audit(admin, &regulator).unwrap()).unwrap());
+    assert_eq!(
+        hash(&bytes),
+        "749e3e9720ebfdf93956ca933c7054fef6ec063dd1429601636969878200ef0f"
+    );
+}
