@@ -1,0 +1,35 @@
+//! What the ledger is made of: blocks, certificates, the genesis document and the rules by which anybody can check
+//! them offline. Pure: no keys, no clock, no disk, no network.
+//!
+//! ```text
+//! genesis document --hash--> network id --in--> header of block 0 <--parent-- header 1 <--parent-- header 2 ...
+//!                                                                   |                      |
+//!                                                    roots of its transactions and   state root after block
+//!                                                    attachments                     `executed_height`
+//! ```
+//!
+//! - A block's digest is the hash of its header; the header commits to the transactions and attachments by Merkle
+//!   roots, so an attachment can be erased later and the chain still verifies.
+//! - A block is final when a [`FinalityCertificate`] exists for it or for a descendant linked by parent digests.
+//! - State roots follow at a distance: a header commits to the roots of all blocks up to `executed_height`.
+//!
+//! INVARIANT: certificates never enter hashed data, because nodes may hold different ones for the same block.
+
+#![forbid(unsafe_code)]
+
+mod block;
+mod certificate;
+mod chain;
+mod genesis;
+
+pub use block::{
+    Attachment, BLOCK_VERSION, Block, BlockError, Header, MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS,
+    MAX_BLOCK_BYTES, MAX_ROOTS, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
+};
+pub use certificate::{
+    CertificateError, Committee, FinalityCertificate, finalize_message, finalize_namespace,
+};
+pub use chain::{ChainError, verify_finalized};
+pub use genesis::{
+    Genesis, GenesisError, MAX_GENESIS_BYTES, OpeningEpoch, Parameters, PolicyText, ValidatorSeat,
+};

@@ -1,0 +1,76 @@
+//! What the engine asks of the application, and tells it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use commonware_utils::Acknowledgement as _;
+use commonware_utils::acknowledgement::Exact;
+use sealbook_ledger::{Block, FinalityCertificate, Header};
+
+/// The answer to a request for a block.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is moved once"
+)]
+pub enum Proposal {
+    /// The block to propose.
+    Block(Block),
+    /// Nothing yet; the engine asks again after a few milliseconds, until its turn has passed.
+    NotYet,
+}
+
+/// The answer to whether a proposed block is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is valid, now and for ever.
+    Accept,
+    /// It is not, and never will be, on any node; with the reason.
+    Refuse(String),
+    /// Unknown as yet (a block ahead of the clock, a state root not yet computed); the engine asks again after a few
+    /// milliseconds, until the view has passed.
+    Wait,
+}
+
+/// To be given back when a finalized block is durable in the application. Dropping it without acknowledging stops the
+/// engine, because a block may then never be lost silently.
+#[derive(Debug)]
+pub struct Acknowledgement {
+    inner: Exact,
+}
+
+impl Acknowledgement {
+    pub(crate) const fn new(inner: Exact) -> Self {
+        Self { inner }
+    }
+
+    /// The block is durable and need not be delivered again.
+    pub fn acknowledge(self) {
+        self.inner.acknowledge();
+    }
+}
+
+/// What is ordered, and what becomes of it.
+///
+/// `propose` and `verify` run on the engine's threads and must return within a few milliseconds. `finalized` and
+/// `message` each have a thread of their own, and may take longer.
+pub trait Application: Send + Sync + 'static {
+    /// A block on top of `parent`, if one is due.
+    fn propose(&self, parent: &Header) -> Proposal;
+
+    /// Whether `block` may follow `parent`. That it follows by parent digest, height and time, that it is within the
+    /// limits, commits to its body and carries all its attachments has been checked.
+    fn verify(&self, parent: &Header, block: &Block) -> Verdict;
+
+    /// `block` is final. Called in the order of heights, from the first block that was not acknowledged, and perhaps
+    /// more than once for a block. Not every block has a certificate of its own; it is then final by a later one.
+    fn finalized(
+        &self,
+        block: Arc<Block>,
+        certificate: Option<FinalityCertificate>,
+        done: Acknowledgement,
+    );
+
+    /// A message of another node, whose certificate has the key `from`. Messages may be lost.
+    fn message(&self, from: [u8; 32], bytes: Bytes);
+}

@@ -1,0 +1,166 @@
+//! Four validators and an observer over loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{Member, Network, Node, assert_one_chain, authority, free_addresses, wait_for};
+use common::{network, wait_for_height};
+use sealbook_ordering::{MAX_APPLICATION_MESSAGE_BYTES, OrderingError, Seat};
+
+/// The stored ledger holds the chain from block 0, and certificates that finalize it.
+fn assert_ledger(network_of: &Network, node: &Node) {
+    let last = node.store.complete_height().unwrap();
+    let mut parent = node.store.block(0).unwrap().unwrap();
+    assert_eq!(parent.digest(), network_of.genesis().digest());
+    for height in 1..=last {
+        let block = node.store.block(height).unwrap().unwrap();
+        block.header.check_follows(&parent.header).unwrap();
+        assert!(block.attachments.iter().all(|one| one.bytes().is_some()));
+        if let Some(certificate) = node.store.certificate(height).unwrap() {
+            let namespace = network().to_string();
+            assert_eq!(certificate.block, block.digest());
+            certificate
+                .verify(&network_of.committee(), namespace.as_bytes())
+                .unwrap();
+        }
+        parent = block;
+    }
+    assert!(node.store.certified_at_or_after(last / 2).is_some());
+}
+
+#[test]
+fn nodes_agree_catch_up_and_refuse_strangers() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = directory.path();
+    let mut members = Network::new(base, 4, 2);
+    // The last observer's certificate is of another authority that calls itself by the same name.
+    let impostor = members.observers.pop().unwrap();
+    let other_authority = authority(&base.join("other authority"));
+    let address = free_addresses(1)[0];
+    let impostor = Member::new(impostor.seed[0], &other_authority, address, base);
+    members.observers.push(impostor);
+
+    let mut nodes: Vec<Node> = members
+        .validators
+        .iter()
+        .map(|member| members.start(member))
+        .collect();
+    let observer = members.start(&members.observers[0]);
+    let mut config = members.config(&members.observers[1]);
+    config.identity.roots.push(other_authority.root().clone());
+    let impostor = members
+        .try_start(config, &members.observers[1].directory)
+        .unwrap();
+    assert_eq!(nodes[0].handle.status().seat, Seat::Validator);
+    assert_eq!(observer.handle.status().seat, Seat::Observer);
+
+    let everyone: Vec<&Node> = nodes.iter().chain([&observer]).collect();
+    wait_for_height(&everyone, 20);
+    assert_one_chain(&everyone);
+    assert!(
+        nodes
+            .iter()
+            .all(|node| node.handle.status().connected_peers == 4)
+    );
+
+    // Gossip reaches the other validators whole and says whose it is.
+    let large = Bytes::from(vec![5; MAX_APPLICATION_MESSAGE_BYTES]);
+    assert!(nodes[0].handle.gossip(Bytes::from_static(b"hello")));
+    assert!(nodes[0].handle.gossip(large.clone()));
+    assert!(
+        !nodes[0]
+            .handle
+            .gossip(Bytes::from(vec![5; MAX_APPLICATION_MESSAGE_BYTES + 1]))
+    );
+    let sender = *members.validators[0].vote_key().as_bytes();
+    for node in &nodes[1..] {
+        let expected = [
+            (sender, Bytes::from_static(b"hello")),
+            (sender, large.clone()),
+        ];
+        wait_for("gossip", 10, || {
+            *node.application.messages.lock().unwrap() == expected
+        });
+    }
+    assert!(observer.application.messages.lock().unwrap().is_empty());
+
+    // Three of four go on without the fourth.
+    let stopped = nodes.pop().unwrap();
+    stopped.stop();
+    let height = nodes[0].height();
+    wait_for_height(&nodes.iter().collect::<Vec<_>>(), height + 20);
+
+    // It comes back, is told only what it had not acknowledged, and catches up.
+    nodes.push(members.start(&members.validators[3]));
+    let height = nodes[0].height();
+    let everyone: Vec<&Node> = nodes.iter().chain([&observer]).collect();
+    wait_for_height(&everyone, height + 10);
+    assert_one_chain(&everyone);
+    assert!(nodes[3].application.chain.lock().unwrap()[0].height > 15);
+
+    assert_eq!(impostor.height(), 0);
+    assert_eq!(impostor.handle.status().connected_peers, 0);
+    impostor.stop();
+    for node in nodes.iter().chain([&observer]) {
+        assert_ledger(&members, node);
+    }
+    for node in nodes.into_iter().chain([observer]) {
+        node.stop();
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let members = Network::new(directory.path(), 2, 0);
+    let member = &members.validators[0];
+    let refused = |alter: &dyn Fn(&mut sealbook_ordering::OrderingConfig)| {
+        let mut config = members.config(member);
+        alter(&mut config);
+        members
+            .try_start(config, &member.directory)
+            .map(|_| ())
+            .unwrap_err()
+    };
+    let config = |error| matches!(error, OrderingError::Config(_));
+    assert!(config(refused(&|config| config.validators.clear())));
+    assert!(config(refused(&|config| config
+        .validators
+        .push(config.validators[0]))));
+    assert!(config(refused(&|config| {
+        config.validators.remove(0);
+    })));
+    assert!(config(refused(&|config| config.timing.skip_after_ms = 1)));
+    assert!(config(
+        refused(&|config| config.timing.poll_interval_ms = 0)
+    ));
+    assert!(config(refused(
+        &|config| config.limits.block_bytes_max = usize::MAX
+    )));
+    assert!(config(refused(&|config| config.network.0[0] ^= 1)));
+    assert!(config(refused(
+        &|config| config.validators[1].vote_key = [2; 32]
+    )));
+    let other = &members.validators[1];
+    let identity = refused(&|config| config.identity.chain = other.chain.clone());
+    assert!(matches!(identity, OrderingError::Identity(_)));
+    let taken = std::net::TcpListener::bind(member.address).unwrap();
+    assert!(matches!(refused(&|_| ()), OrderingError::Listen { .. }));
+    drop(taken);
+
+    // A validator that lost its vote log does not vote again, but may observe.
+    members.start(member).stop();
+    std::fs::remove_dir_all(member.directory.join("ordering")).unwrap();
+    assert!(matches!(refused(&|_| ()), OrderingError::VoteLogLost));
+    let mut config = members.config(member);
+    config.observe_only = true;
+    let node = members.try_start(config, &member.directory).unwrap();
+    assert_eq!(node.handle.status().seat, Seat::Observer);
+    node.stop();
+}

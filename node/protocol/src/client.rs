@@ -1,0 +1,131 @@
+//! The words between a client and a node, over mutual TLS. What is secret inside them is sealed to the module.
+//!
+//! One request gets one response with the same number; several may be under way on one connection.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_primitives::hash::Digest;
+
+/// A client's request.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub struct Request {
+    /// Chosen by the client.
+    pub number: u64,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What a client can ask of a node.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub enum RequestBody {
+    /// How the node is.
+    Status,
+    /// Order this transaction with its attachments.
+    Submit {
+        /// Encoded envelope.
+        transaction: Vec<u8>,
+        /// Encoded envelopes of attachments.
+        attachments: Vec<Vec<u8>>,
+    },
+    /// The sealed reply to a transaction, as soon as there is one.
+    Await {
+        /// Digest of the transaction's envelope.
+        transaction: Digest,
+        /// Which reply.
+        stage: Stage,
+        /// How long to wait at most, in milliseconds.
+        timeout_ms: u32,
+    },
+    /// A sealed query for the module.
+    Query {
+        /// Encoded envelope.
+        envelope: Vec<u8>,
+    },
+    /// Final blocks with certificates, for whoever keeps a copy.
+    Blocks {
+        /// First height.
+        from: u64,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// Which reply to a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum Stage {
+    /// The module has executed it.
+    Outcome,
+    /// A final header commits to the state that contains it.
+    Final,
+}
+
+/// A node's response.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub struct Response {
+    /// The request's number.
+    pub number: u64,
+    /// The answer.
+    pub body: ResponseBody,
+}
+
+/// What a node answers.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub enum ResponseBody {
+    /// See [`NodeStatus`].
+    Status(NodeStatus),
+    /// The transaction is in the queue.
+    Accepted,
+    /// The node knows this very envelope already: it is queued or ordered.
+    Known,
+    /// The reply, sealed to the submitter.
+    Reply(Vec<u8>),
+    /// No reply within the time that was given.
+    NotYet,
+    /// The answer to a query, sealed to the caller.
+    Answer(Vec<u8>),
+    /// Blocks from the asked height on.
+    Blocks(Vec<CertifiedBlock>),
+    /// The node cannot do this now; another may.
+    Busy(String),
+    /// The request itself is wrong.
+    Refused(String),
+}
+
+/// A block with its certificate, where the node has one for this very block.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub struct CertifiedBlock {
+    /// Encoded block.
+    pub block: Vec<u8>,
+    /// Encoded finality certificate.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// How a node is. Nothing in it depends on what transactions contain.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NodeStatus {
+    /// The node's name.
+    pub name: String,
+    /// Whether it votes.
+    pub validator: bool,
+    /// Hash of the genesis document.
+    pub network: Digest,
+    /// Height of the newest final block.
+    pub height: u64,
+    /// Digest of that block.
+    pub block: Digest,
+    /// Ledger time of that block, Unix milliseconds.
+    pub time_ms: u64,
+    /// Height of the newest executed block.
+    pub executed_height: u64,
+    /// State root after that block.
+    pub state_root: Digest,
+    /// Height whose state root a final header commits to.
+    pub final_height: u64,
+    /// Peers that the node has a link to.
+    pub peers: u32,
+    /// Transactions waiting to be ordered.
+    pub waiting: u32,
+    /// What the execution module reported of its lockdown.
+    pub lockdown: Vec<String>,
+    /// Why the node no longer executes, if so.
+    pub halted: Option<String>,
+}

@@ -1,0 +1,209 @@
+//! What is sealed inside envelopes. The host carries these as ciphertext and has no key to read them.
+//!
+//! ```text
+//! transaction = Signed{ certificate fingerprint, signature, body = Submission }
+//! query       = Signed{ certificate fingerprint, signature, body = Query }
+//! attachment  = Attachment{ blinding, holder }
+//! ```
+//!
+//! The signature covers the envelope's header and purpose besides the body, so that a body cannot be moved to another
+//! network, key epoch, expiry or purpose.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::signature::Signature;
+
+/// The version of everything here.
+pub const PAYLOAD_VERSION: u8 = 1;
+/// Signature domain of transactions.
+pub const TRANSACTION_SIGNATURE: &str = "sealbook 2026 transaction signature v1";
+/// Signature domain of queries.
+pub const QUERY_SIGNATURE: &str = "sealbook 2026 query signature v1";
+/// The most orders in one envelope.
+pub const MAX_ORDERS: usize = 2_000;
+const HOLDER_DOMAIN: &str = "sealbook 2026 holder commitment v1";
+
+/// A body with its signature.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct Signed {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// Fingerprint of the signer's certificate.
+    pub certificate: Digest,
+    /// Over the envelope's binding and the body.
+    pub signature: Signature,
+    /// Encoded [`Submission`] or [`Query`].
+    pub body: Vec<u8>,
+}
+
+/// The bytes that a payload's signature covers.
+#[must_use]
+pub fn signed_bytes(binding: &[u8], certificate: &Digest, body: &[u8]) -> Vec<u8> {
+    let length = (binding.len() as u64).to_le_bytes();
+    [&length[..], binding, certificate.as_bytes(), body].concat()
+}
+
+/// A batch of orders under one signature.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct Submission {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// Key that the replies are sealed with; random for every envelope.
+    pub reply_key: [u8; 32],
+    /// What is to be done, in order.
+    pub orders: Vec<OrderBytes>,
+}
+
+/// One order: either for the securities contract or about membership.
+#[derive(Clone, BorshSerialize, BorshDeserialize)]
+pub enum OrderBytes {
+    /// Encoded order of the securities contract.
+    Securities(Vec<u8>),
+    /// A member to admit: certificate chain (DER, leaf first), under a reference of the submitter's.
+    Admit {
+        /// Unique for this submitter.
+        reference: String,
+        /// Certificate chain.
+        chain: Vec<Vec<u8>>,
+    },
+}
+
+/// The content of an attachment: a holder's name, blinded so that its commitment cannot be guessed.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct Attachment {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// Random.
+    pub blinding: [u8; 32],
+    /// The holder's name.
+    pub holder: String,
+}
+
+impl Attachment {
+    /// What the state holds of the name.
+    #[must_use]
+    pub fn commitment(&self) -> Digest {
+        hash(HOLDER_DOMAIN, &[&self.blinding, self.holder.as_bytes()])
+    }
+}
+
+/// A question, with the key that the answer is sealed with.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct Query {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// Key that the answer is sealed with; random for every query.
+    pub reply_key: [u8; 32],
+    /// The caller knows this height to be executed: an older state is refused.
+    pub height_min: u64,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Question {
+    /// An issue's registry.
+    Registry {
+        /// The issue.
+        isin: String,
+        /// As of when.
+        as_of: AsOf,
+    },
+    /// Holdings by account.
+    Holdings,
+    /// Trades.
+    Trades,
+    /// Totals per issue and currency.
+    Audit,
+    /// Who the caller is to the ledger, and up to which height results are final.
+    Member,
+}
+
+/// A moment of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum AsOf {
+    /// The newest executed state.
+    Now,
+    /// After the block at this height.
+    Height(u64),
+    /// After the last block at or before this time, Unix milliseconds.
+    Time(u64),
+    /// The close of this business date.
+    Date {
+        /// Year.
+        year: u16,
+        /// Month, from 1.
+        month: u8,
+        /// Day, from 1.
+        day: u8,
+    },
+}
+
+/// The reply to a submission, sealed with its key.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Reply {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// The block that ordered it.
+    pub height: u64,
+    /// Ledger time of that block.
+    pub time_ms: u64,
+    /// The outcome of each order, or the one outcome of an envelope that was refused whole.
+    pub outcomes: Vec<OutcomeBytes>,
+}
+
+/// An encoded outcome of the securities contract.
+pub type OutcomeBytes = Vec<u8>;
+
+/// The notice that the results of a submission are final.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct FinalNotice {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// The block that ordered the submission.
+    pub height: u64,
+    /// The state root that a final header commits to for that height.
+    pub state_root: Digest,
+    /// The height of the header that commits to it.
+    pub committed_by: u64,
+}
+
+/// The answer to a query, sealed with its key.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Answer {
+    /// [`PAYLOAD_VERSION`].
+    pub version: u8,
+    /// The last executed block.
+    pub height: u64,
+    /// Its ledger time.
+    pub time_ms: u64,
+    /// The state root after it.
+    pub state_root: Digest,
+    /// What was asked for, or why not.
+    pub body: AnswerBody,
+}
+
+/// The content of an answer; views and outcomes are encoded by the securities contract.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum AnswerBody {
+    /// An encoded outcome: denied or rejected.
+    Refused(OutcomeBytes),
+    /// The module has not yet executed the height that the caller knows.
+    Behind,
+    /// An encoded view, of the kind that was asked for.
+    View(Vec<u8>),
+    /// Who the caller is to the ledger.
+    Member(MemberAnswer),
+}
+
+/// Who a caller is to the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct MemberAnswer {
+    /// Short name.
+    pub name: String,
+    /// Role.
+    pub role: String,
+    /// Organisation.
+    pub organisation: String,
+}

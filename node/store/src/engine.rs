@@ -1,0 +1,236 @@
+//! The narrow trait that a storage engine implements, and what goes through it.
+
+/// The largest value that an engine accepts, in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+/// The longest key that an engine accepts, in bytes.
+pub const MAX_KEY_BYTES: usize = 256;
+
+/// The tables of the store. The number is the first byte of a key on disk and never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// Finalized blocks without attachment bytes, by height.
+    Blocks = 1,
+    /// Finality certificates, by height.
+    Certificates = 2,
+    /// Sealed attachments, by their hash.
+    Attachments = 3,
+    /// Small named values of the node.
+    Metadata = 4,
+    /// Heights of blocks, by digest.
+    Digests = 5,
+    /// Bitmaps that say which heights are stored, so that opening need not read every block.
+    Presence = 6,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 6] = [
+        Self::Blocks,
+        Self::Certificates,
+        Self::Attachments,
+        Self::Metadata,
+        Self::Digests,
+        Self::Presence,
+    ];
+
+    /// The byte that keys of this table begin with.
+    #[must_use]
+    pub const fn prefix(self) -> u8 {
+        self as u8
+    }
+
+    /// The table's name, for messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blocks => "blocks",
+            Self::Certificates => "certificates",
+            Self::Attachments => "attachments",
+            Self::Metadata => "metadata",
+            Self::Digests => "digests",
+            Self::Presence => "presence",
+        }
+    }
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store could not be opened.
+    #[error("cannot open the store at `{path}`: {reason}; is another node using it?")]
+    Open {
+        /// Where the store is.
+        path: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A read failed.
+    #[error("cannot read from the store: {0}")]
+    Read(String),
+    /// A write failed; the store is not used again.
+    #[error("cannot write to the store: {0}")]
+    Write(String),
+    /// An earlier write failed.
+    #[error("the store is closed because an earlier write failed; restart the node to recover")]
+    Poisoned,
+    /// An entry is not what was written.
+    #[error("entry `{key}` of table {table} is damaged; restore it from a backup or from a peer")]
+    Damaged {
+        /// Name of the table.
+        table: &'static str,
+        /// The key in hex.
+        key: String,
+    },
+    /// The block or certificate of a height is not what was written.
+    #[error("{what} at height {height} is damaged: {reason}")]
+    DamagedAt {
+        /// `block` or `certificate`.
+        what: &'static str,
+        /// The height.
+        height: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The block or certificate of a height was stored once and is gone.
+    #[error("{what} at height {height} is missing from the store")]
+    MissingAt {
+        /// `block` or `certificate`.
+        what: &'static str,
+        /// The height.
+        height: u64,
+    },
+    /// Another block than the one already stored at this height.
+    #[error("another {what} is already stored at height {height}")]
+    Conflict {
+        /// `block` or `certificate`.
+        what: &'static str,
+        /// The height.
+        height: u64,
+    },
+    /// A key or value that is larger than allowed.
+    #[error("{what} of {size} bytes is larger than {limit}")]
+    TooLarge {
+        /// `key` or `value`.
+        what: &'static str,
+        /// What was offered.
+        size: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+}
+
+/// One change within a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Set a key.
+    Put {
+        /// The table.
+        table: Table,
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Remove a key.
+    Delete {
+        /// The table.
+        table: Table,
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// Changes that take effect together. A later change of the same key wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    operations: Vec<Operation>,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            operations: Vec::new(),
+        }
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.operations.push(Operation::Put {
+            table,
+            key: key.into(),
+            value: value.into(),
+        });
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.operations.push(Operation::Delete {
+            table,
+            key: key.into(),
+        });
+    }
+
+    /// Whether nothing would change.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// The changes in order.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// Checks the limits, which every engine does before it touches anything.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let within = |what, size, limit| {
+            if size > limit {
+                Err(StoreError::TooLarge { what, size, limit })
+            } else {
+                Ok(())
+            }
+        };
+        for operation in &self.operations {
+            match operation {
+                Operation::Put { key, value, .. } => {
+                    within("key", key.len(), MAX_KEY_BYTES)?;
+                    within("value", value.len(), MAX_VALUE_BYTES)?;
+                }
+                Operation::Delete { key, .. } => within("key", key.len(), MAX_KEY_BYTES)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key with its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// A storage engine.
+pub trait Store: Send + Sync + 'static {
+    /// Applies all changes of a batch, or none, and returns when they would survive a loss of power.
+    ///
+    /// # Errors
+    /// Over a limit (the store stays usable), or a failed write (it does not).
+    fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// A failed read, or a damaged entry.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// At most `limit` entries of a table in the order of their keys, beginning with the first key not below
+    /// `from_key`.
+    ///
+    /// # Errors
+    /// A failed read, or a damaged entry.
+    fn scan(&self, table: Table, from_key: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError>;
+}
