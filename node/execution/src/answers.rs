@@ -1,0 +1,111 @@
+//! Queries: opened, verified, decided by policy and answered sealed to the caller.
+//!
+//! "Not there" and "not yours" give the same bytes before sealing, and sizes are padded to buckets.
+
+use borsh::BorshDeserialize;
+use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::signature::VerifyingKey;
+use sealbook_protocol::payload::{
+    Answer, AnswerBody, AsOf, MemberAnswer, PAYLOAD_VERSION, Query, Question,
+};
+use sealbook_sealing::{Envelope, Purpose};
+use sealbook_securities::{AccountIndex, BusinessDate, Code, Isin, MemberId, Outcome, RecordTime};
+
+use crate::engine::{ANSWER_CONTEXT, Engine, seal};
+use crate::permissions::Permissions;
+
+/// The largest sealed query, in bytes.
+const QUERY_BYTES_MAX: usize = 16 * 1024;
+/// The most queries remembered against replay; more are refused until some expire.
+const ASKED_MAX: usize = 200_000;
+
+impl Engine {
+    /// Answers a sealed query, or gives nothing where there is nobody to answer to: it does not open, is not signed
+    /// by a member, has expired, or was answered before.
+    pub fn answer(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let envelope = Envelope::decode(bytes, QUERY_BYTES_MAX).ok()?;
+        let expires_ms = envelope.header.expires_ms;
+        let horizon_ms = self.head.time_ms.saturating_add(self.genesis.parameters.expiry_horizon_ms);
+        if expires_ms < self.head.time_ms || expires_ms > horizon_ms || self.asked.len() >= ASKED_MAX {
+            return None;
+        }
+        let signed = self.open_signed(&envelope, Purpose::Query)?;
+        let query = Query::try_from_slice(&signed.body).ok()?;
+        if query.version != PAYLOAD_VERSION {
+            return None;
+        }
+        let body = match self.state.member_by_certificate(&signed.certificate.0) {
+            Some((caller, member)) => {
+                let key = VerifyingKey(member.key);
+                self.check_signature(&envelope, Purpose::Query, &signed, &key)?;
+                if !self.asked.insert((expires_ms, envelope.digest())) {
+                    return None;
+                }
+                self.answer_member(caller, &query)
+            }
+            None => refused(&Outcome::refused(Code::NotAMember)),
+        };
+        let answer = Answer {
+            version: PAYLOAD_VERSION,
+            height: self.head.height,
+            time_ms: self.head.time_ms,
+            state_root: self.state_root,
+            body,
+        };
+        let key = Secret32::new(query.reply_key);
+        Some(seal(envelope.digest(), &key, ANSWER_CONTEXT, &answer).sealed)
+    }
+
+    fn answer_member(&self, caller: MemberId, query: &Query) -> AnswerBody {
+        if query.height_min > self.head.height {
+            return AnswerBody::Behind;
+        }
+        let Some(member) = self.state.member(caller) else {
+            return refused(&Outcome::refused(Code::NotAMember));
+        };
+        let permissions = Permissions {
+            policies: &self.policies,
+            member: member.name.as_str(),
+            role: member.role.as_str(),
+        };
+        let names = |account: AccountIndex| self.names.get(&account).cloned();
+        match &query.question {
+            Question::Registry { isin, as_of } => {
+                let (Ok(isin), Some(as_of)) = (Isin::new(isin), record_time(*as_of)) else {
+                    return refused(&Outcome::refused(Code::Malformed));
+                };
+                view(self.state.registry(caller, &permissions, &isin, as_of, &names))
+            }
+            Question::Holdings => view(self.state.holdings(caller, &permissions, &names)),
+            Question::Trades => view(self.state.trades(caller, &permissions)),
+            Question::Audit => view(self.state.audit(caller, &permissions)),
+            Question::Member => AnswerBody::Member(MemberAnswer {
+                name: member.name.as_str().to_owned(),
+                role: member.role.as_str().to_owned(),
+                organisation: member.organisation.as_str().to_owned(),
+            }),
+        }
+    }
+}
+
+fn refused(outcome: &Outcome) -> AnswerBody {
+    AnswerBody::Refused(borsh::to_vec(outcome).unwrap_or_default())
+}
+
+fn view<T: borsh::BorshSerialize>(result: Result<T, Outcome>) -> AnswerBody {
+    match result {
+        Ok(view) => AnswerBody::View(borsh::to_vec(&view).unwrap_or_default()),
+        Err(outcome) => refused(&outcome),
+    }
+}
+
+fn record_time(as_of: AsOf) -> Option<RecordTime> {
+    Some(match as_of {
+        AsOf::Now => RecordTime::Now,
+        AsOf::Height(height) => RecordTime::Height(height),
+        AsOf::Time(time_ms) => RecordTime::Time(time_ms),
+        AsOf::Date { year, month, day } => {
+            RecordTime::Date(BusinessDate::new(year, month, day)?)
+        }
+    })
+}

@@ -1,0 +1,140 @@
+//! A module's own key and its wrapped root, in two files of the module's own user.
+//!
+//! ```text
+//! module key   = version u8 | secret 32
+//! wrapped root = version u8 | network 32 | HPKE of the root to the module's key, bound to that network
+//! ```
+//!
+//! The files are opened before the process locks itself down and read after it. The host never reads them. A root
+//! opens only under the genesis hash that it was wrapped for, so a module cannot be moved to another network.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::Genesis;
+use sealbook_opening::OpeningKey;
+use sealbook_primitives::hash::Digest;
+use sealbook_primitives::secret::Secret32;
+use zeroize::Zeroize;
+
+use crate::keys::{
+    AUDIT_LABEL, AuditBundle, EpochKeys, KeyError, ROOT_LABEL, decode_public, encode_public,
+};
+
+const FILE_VERSION: u8 = 1;
+/// The largest custody file, in bytes.
+pub const MAX_FILE_BYTES: usize = 4096;
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct KeyFile {
+    version: u8,
+    secret: [u8; 32],
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct RootFile {
+    version: u8,
+    network: Digest,
+    wrapped: Vec<u8>,
+}
+
+/// A module's own key.
+pub struct ModuleKey {
+    key: OpeningKey,
+}
+
+impl ModuleKey {
+    /// A new key: the content of its file, and its public half as genesis names it.
+    #[must_use]
+    pub fn generate() -> (zeroize::Zeroizing<Vec<u8>>, Vec<u8>) {
+        let secret = Secret32::random();
+        let public = encode_public(&OpeningKey::from_secret(&secret).public_key());
+        let mut file = KeyFile { version: FILE_VERSION, secret: *secret.expose() };
+        let bytes = zeroize::Zeroizing::new(borsh::to_vec(&file).unwrap_or_default());
+        file.secret.zeroize();
+        (bytes, public)
+    }
+
+    /// Reads the content of a key file.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] if it is not one.
+    pub fn read(bytes: &[u8]) -> Result<Self, KeyError> {
+        let mut file = KeyFile::try_from_slice(bytes).map_err(|_| KeyError::Malformed)?;
+        let key = OpeningKey::from_secret(&Secret32::new(file.secret));
+        file.secret.zeroize();
+        if file.version == FILE_VERSION { Ok(Self { key }) } else { Err(KeyError::Malformed) }
+    }
+
+    /// The key itself, for an auditor, whose key file has the same form.
+    #[must_use]
+    pub fn into_opening_key(self) -> OpeningKey {
+        self.key
+    }
+
+    /// Opens the wrapped root for the network of `genesis` and derives the keys of its first key epoch.
+    ///
+    /// # Errors
+    /// The root is another network's or another module's, or does not go with the genesis document.
+    pub fn open_root(&self, genesis: &Genesis, root_file: &[u8]) -> Result<EpochKeys, KeyError> {
+        let network = genesis.network();
+        let file = RootFile::try_from_slice(root_file).map_err(|_| KeyError::Malformed)?;
+        if file.version != FILE_VERSION || file.network != network {
+            return Err(KeyError::NotOfGenesis);
+        }
+        let own = encode_public(&self.key.public_key());
+        if !genesis.validators.iter().any(|seat| seat.module_key == own) {
+            return Err(KeyError::NotOfGenesis);
+        }
+        let opened = sealbook_opening::unwrap(&self.key, ROOT_LABEL, network.as_bytes(), &file.wrapped)
+            .map_err(|_| KeyError::DoesNotOpen)?;
+        let mut root = <[u8; 32]>::try_from(opened.expose()).map_err(|_| KeyError::Malformed)?;
+        let keys = EpochKeys::from_root(&Secret32::new(root), 0);
+        root.zeroize();
+        keys.check(genesis, 0)?;
+        Ok(keys)
+    }
+}
+
+/// The founding of a network's first key epoch.
+pub struct Founding {
+    root: Secret32,
+}
+
+impl Founding {
+    /// Makes the root.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { root: Secret32::random() }
+    }
+
+    /// The public opening key that genesis must name.
+    #[must_use]
+    pub fn opening_key(&self) -> Vec<u8> {
+        encode_public(&EpochKeys::from_root(&self.root, 0).opening.public_key())
+    }
+
+    /// Wraps the root for every seat of `genesis`, and the audit bundle for every audit recipient.
+    ///
+    /// # Errors
+    /// Genesis does not name this founding's key, or names a key that is none.
+    pub fn bind(&self, genesis: &Genesis) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), KeyError> {
+        EpochKeys::from_root(&self.root, 0).check(genesis, 0)?;
+        let network = genesis.network();
+        let wrap = |recipient: &[u8], label, content: &[u8]| {
+            sealbook_sealing::wrap(&decode_public(recipient)?, label, network.as_bytes(), content)
+                .map_err(|_| KeyError::Malformed)
+        };
+        let mut roots = Vec::new();
+        for seat in &genesis.validators {
+            let wrapped = wrap(&seat.module_key, ROOT_LABEL, self.root.expose())?;
+            let file = RootFile { version: FILE_VERSION, network, wrapped };
+            roots.push(borsh::to_vec(&file).unwrap_or_default());
+        }
+        let bundle = AuditBundle::encode(&self.root, network, 0);
+        let bundles = genesis
+            .audit_recipients
+            .iter()
+            .map(|recipient| wrap(recipient, AUDIT_LABEL, bundle.expose()))
+            .collect::<Result<_, _>>()?;
+        Ok((roots, bundles))
+    }
+}

@@ -1,0 +1,142 @@
+//! The keys of a key epoch, all derived from one random root.
+//!
+//! ```text
+//! root --HKDF--> opening secret  (transactions, queries and attachments are opened with it)
+//!      --HKDF--> leaf key        (state leaves are keyed hashes, so that a balance cannot be guessed from its leaf)
+//! ```
+//!
+//! The root never leaves a module except wrapped to another module's own key, bound to the network. The audit bundle
+//! holds the derived keys, not the root: enough to open, replay and compare, not to found or forge.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::Genesis;
+use sealbook_opening::OpeningKey;
+use sealbook_primitives::hash::Digest;
+use sealbook_primitives::secret::{Secret32, SecretBytes, derive};
+use sealbook_sealing::OpeningPublicKey;
+use zeroize::Zeroize;
+
+const OPENING_LABEL: &str = "sealbook 2026 opening key";
+const LEAF_LABEL: &str = "sealbook 2026 state leaf key";
+/// HPKE label of wrapped roots.
+pub const ROOT_LABEL: &str = "sealbook 2026 wrapped root v1";
+/// HPKE label of audit bundles.
+pub const AUDIT_LABEL: &str = "sealbook 2026 audit bundle v1";
+const BUNDLE_VERSION: u8 = 1;
+
+/// Why keys could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The key does not open what was wrapped, or it was wrapped for another network.
+    #[error("the key does not open this wrapped key: another network, another key, or damage")]
+    DoesNotOpen,
+    /// The opened keys are not those that genesis names.
+    #[error("the opened keys are not the ones that the genesis document names")]
+    NotOfGenesis,
+    /// The wrapped content has an unknown form.
+    #[error("the wrapped keys have an unknown form")]
+    Malformed,
+}
+
+/// What executing and auditing need of one key epoch.
+pub struct EpochKeys {
+    /// Opens envelopes.
+    pub opening: OpeningKey,
+    /// Keys the leaves of the state tree.
+    pub leaf: Secret32,
+}
+
+impl EpochKeys {
+    /// Derives the keys of `key_epoch` from its root.
+    #[must_use]
+    pub fn from_root(root: &Secret32, key_epoch: u32) -> Self {
+        let context = key_epoch.to_le_bytes();
+        Self {
+            opening: OpeningKey::from_secret(&derive(root, OPENING_LABEL, &context)),
+            leaf: derive(root, LEAF_LABEL, &context),
+        }
+    }
+
+    /// The keys in an audit bundle, checked against the public key in genesis.
+    ///
+    /// # Errors
+    /// The bundle does not open with this key, or does not go with the genesis document.
+    pub fn from_bundle(
+        auditor: &OpeningKey,
+        genesis: &Genesis,
+        wrapped: &[u8],
+    ) -> Result<Self, KeyError> {
+        let network = genesis.network();
+        let opened = sealbook_opening::unwrap(auditor, AUDIT_LABEL, network.as_bytes(), wrapped)
+            .map_err(|_| KeyError::DoesNotOpen)?;
+        let mut bundle = AuditBundle::try_from_slice(opened.expose()).map_err(|_| KeyError::Malformed)?;
+        let keys = Self {
+            opening: OpeningKey::from_secret(&Secret32::new(bundle.opening)),
+            leaf: Secret32::new(bundle.leaf),
+        };
+        let network_matches = bundle.network == network && bundle.version == BUNDLE_VERSION;
+        bundle.opening.zeroize();
+        bundle.leaf.zeroize();
+        if !network_matches {
+            return Err(KeyError::NotOfGenesis);
+        }
+        keys.check(genesis, 0)?;
+        Ok(keys)
+    }
+
+    /// Checks that genesis names the public half of these keys.
+    ///
+    /// # Errors
+    /// [`KeyError::NotOfGenesis`] if it does not.
+    pub fn check(&self, genesis: &Genesis, key_epoch: u32) -> Result<(), KeyError> {
+        let own = encode_public(&self.opening.public_key());
+        let named = genesis
+            .opening_epochs
+            .iter()
+            .any(|epoch| epoch.key_epoch == key_epoch && epoch.public_key == own);
+        if named { Ok(()) } else { Err(KeyError::NotOfGenesis) }
+    }
+}
+
+/// What an auditor gets of one key epoch.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub struct AuditBundle {
+    version: u8,
+    network: Digest,
+    key_epoch: u32,
+    opening: [u8; 32],
+    leaf: [u8; 32],
+}
+
+impl AuditBundle {
+    /// The encoded bundle of a key epoch, to be wrapped to an audit recipient.
+    #[must_use]
+    pub fn encode(root: &Secret32, network: Digest, key_epoch: u32) -> SecretBytes {
+        let context = key_epoch.to_le_bytes();
+        let mut bundle = Self {
+            version: BUNDLE_VERSION,
+            network,
+            key_epoch,
+            opening: *derive(root, OPENING_LABEL, &context).expose(),
+            leaf: *derive(root, LEAF_LABEL, &context).expose(),
+        };
+        let bytes = SecretBytes::new(borsh::to_vec(&bundle).unwrap_or_default());
+        bundle.opening.zeroize();
+        bundle.leaf.zeroize();
+        bytes
+    }
+}
+
+/// The encoding of a public opening key, as it stands in genesis.
+#[must_use]
+pub fn encode_public(key: &OpeningPublicKey) -> Vec<u8> {
+    borsh::to_vec(key).unwrap_or_default()
+}
+
+/// Reads [`encode_public`].
+///
+/// # Errors
+/// [`KeyError::Malformed`] if it is not one.
+pub fn decode_public(bytes: &[u8]) -> Result<OpeningPublicKey, KeyError> {
+    OpeningPublicKey::try_from_slice(bytes).map_err(|_| KeyError::Malformed)
+}

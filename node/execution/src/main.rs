@@ -1,0 +1,157 @@
+//! `sealbook-execution`: the execution module's process. Started by a node, never by hand; one socket on descriptor 0
+//! is all it has.
+//!
+//! ```text
+//! sealbook-execution run MODULE-KEY WRAPPED-ROOT     execute a network (descriptor 0: socket to the host)
+//! sealbook-execution found                           make the root of a new network (descriptor 0: socket)
+//! sealbook-execution keygen MODULE-KEY               make a module's own key; prints its public half in hex
+//! ```
+//!
+//! Key files are opened before the process shuts itself in and read after it. It exits with 0 when the host closes
+//! the socket, with 1 on any error, and says nothing anywhere but on its socket.
+
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{Read, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
+use sealbook_execution::{Engine, EngineError, lockdown};
+use sealbook_ledger::Genesis;
+use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
+use sealbook_protocol::module::{FromModule, ToModule};
+use zeroize::Zeroizing;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["keygen", file] => keygen(file),
+        ["found"] => socket().and_then(found),
+        ["run", key, root] => socket().and_then(|stream| run(stream, key, root)),
+        _ => None,
+    };
+    if done.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn socket() -> Option<UnixStream> {
+    let descriptor: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
+    Some(UnixStream::from(descriptor))
+}
+
+fn say(stream: &mut UnixStream, message: &FromModule) -> Option<()> {
+    frame::write(stream, message, MODULE_FRAME_MAX).ok()
+}
+
+fn hear(stream: &mut UnixStream) -> Option<ToModule> {
+    frame::read(stream, MODULE_FRAME_MAX).ok()
+}
+
+fn keygen(path: &str) -> Option<()> {
+    let (secret, public) = ModuleKey::generate();
+    let mut file =
+        File::options().write(true).create_new(true).mode(0o600).open(path).ok()?;
+    file.write_all(&secret).ok()?;
+    file.sync_all().ok()?;
+    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::io::stdout().write_all(hex.as_bytes()).ok()
+}
+
+fn found(mut stream: UnixStream) -> Option<()> {
+    let report = lockdown::shut_in(3).ok()?;
+    say(&mut stream, &FromModule::Ready { lockdown: report })?;
+    let ToModule::Found = hear(&mut stream)? else { return None };
+    let founding = Founding::begin();
+    say(&mut stream, &FromModule::Founded { opening_key: founding.opening_key() })?;
+    let ToModule::Bind { genesis } = hear(&mut stream)? else { return None };
+    let genesis = Genesis::decode(&genesis).ok()?;
+    let message = match founding.bind(&genesis) {
+        Ok((wrapped_roots, audit_bundles)) => FromModule::Bound { wrapped_roots, audit_bundles },
+        Err(error) => FromModule::Refused { reason: error.to_string() },
+    };
+    say(&mut stream, &message)
+}
+
+fn read_all(mut file: File) -> Option<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES));
+    Read::take(&mut file, MAX_FILE_BYTES as u64).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
+    // Cedar measures this thread's stack when it first runs, which opens a file: it must have done so before the
+    // process shuts itself in.
+    sealbook_policies::PolicySet::load_default().ok()?;
+    let (key, root) = (File::open(key).ok()?, File::open(root).ok()?);
+    // Descriptors: 0 to 2 standard, 3 the socket again, 4 and 5 the key files.
+    let report = lockdown::shut_in(5).ok()?;
+    let (key, root) = (read_all(key)?, read_all(root)?);
+    say(&mut stream, &FromModule::Ready { lockdown: report })?;
+    let mut engine = loop {
+        let ToModule::Start { genesis } = hear(&mut stream)? else { return None };
+        match start(&genesis, &key, &root) {
+            Ok(engine) => break engine,
+            Err(reason) => say(&mut stream, &FromModule::Refused { reason })?,
+        }
+    };
+    drop((key, root));
+    say(&mut stream, &FromModule::Started { network: engine.head().network })?;
+    loop {
+        match hear(&mut stream)? {
+            ToModule::Finalized { blocks, certificate } => {
+                execute(&mut engine, &mut stream, &blocks, &certificate)?;
+            }
+            ToModule::Query { ticket, envelope } => {
+                let message = match engine.answer(&envelope) {
+                    Some(sealed) => FromModule::Answer { ticket, sealed },
+                    None => FromModule::QueryRefused { ticket },
+                };
+                say(&mut stream, &message)?;
+            }
+            ToModule::Found | ToModule::Bind { .. } | ToModule::Start { .. } => {
+                let reason = "not in this session".to_owned();
+                say(&mut stream, &FromModule::Refused { reason })?;
+            }
+        }
+    }
+}
+
+fn start(genesis: &[u8], key: &[u8], root: &[u8]) -> Result<Engine, String> {
+    let genesis = Genesis::decode(genesis).map_err(|error| error.to_string())?;
+    let module = ModuleKey::read(key).map_err(|error| error.to_string())?;
+    let keys = module.open_root(&genesis, root).map_err(|error| error.to_string())?;
+    Engine::new(genesis, keys).map_err(|error| error.to_string())
+}
+
+fn execute(
+    engine: &mut Engine,
+    stream: &mut UnixStream,
+    blocks: &[Vec<u8>],
+    certificate: &[u8],
+) -> Option<()> {
+    match engine.execute(blocks, certificate) {
+        Ok(all) => {
+            for executed in all {
+                say(
+                    stream,
+                    &FromModule::Executed {
+                        height: executed.height,
+                        state_root: executed.state_root,
+                        replies: executed.replies,
+                        finals: executed.finals,
+                        unopened: executed.unopened,
+                    },
+                )?;
+            }
+            Some(())
+        }
+        Err(EngineError::Diverged { height, computed, committed }) => {
+            say(stream, &FromModule::Diverged { height, computed, committed })
+        }
+        Err(error) => say(stream, &FromModule::Refused { reason: error.to_string() }),
+    }
+}

@@ -1,0 +1,217 @@
+//! The service to clients: framed requests over mutual TLS 1.3, any member's certificate.
+//!
+//! INVARIANTS: requests, connections and what is under way on each are limited; whatever a client sends, it gets an
+//! answer or loses its connection, and nobody else notices.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealbook_ledger::MAX_ATTACHMENTS;
+use sealbook_ordering::Handle;
+use sealbook_protocol::client::{
+    CertifiedBlock, NodeStatus, Request, RequestBody, Response, ResponseBody,
+};
+use sealbook_protocol::frame::{self, CLIENT_FRAME_MAX};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+
+use crate::application::Shared;
+use crate::waiting::{Carried, Refusal};
+
+const CONNECTIONS_MAX: usize = 512;
+const UNDER_WAY_MAX: usize = 256;
+const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+const AWAIT_LIMIT_MS: u32 = 60_000;
+const BLOCKS_MAX: u32 = 256;
+const BLOCKS_BYTES_MAX: usize = CLIENT_FRAME_MAX / 2;
+
+/// What a connection needs of the node.
+pub struct Service {
+    /// What the host's parts share.
+    pub shared: Arc<Shared>,
+    /// The ordering engine.
+    pub ordering: Arc<Handle>,
+}
+
+/// Serves clients until the task is dropped.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve(
+    service: Arc<Service>,
+    address: SocketAddr,
+    tls: Arc<rustls::ServerConfig>,
+) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let acceptor = TlsAcceptor::from(tls);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // Without a free place the connection is closed at once, and the client tries another node.
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let (service, acceptor) = (Arc::clone(&service), acceptor.clone());
+        tokio::spawn(async move {
+            connection(service, acceptor, stream).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::info!(%error, "a client was refused");
+            return;
+        }
+        Err(_) => return,
+    };
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (sender, mut responses) = mpsc::channel::<Response>(UNDER_WAY_MAX);
+    let writing = tokio::spawn(async move {
+        while let Some(response) = responses.recv().await {
+            let Ok(bytes) = frame::encode(&response, CLIENT_FRAME_MAX) else { break };
+            if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown().await;
+    });
+    let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+    while let Some(request) = read_request(&mut reader).await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let (service, sender) = (Arc::clone(&service), sender.clone());
+        tokio::spawn(async move {
+            let body = service.answer(request.body).await;
+            let _ = sender.send(Response { number: request.number, body }).await;
+            drop(place);
+        });
+    }
+    drop(sender);
+    let _ = writing.await;
+}
+
+async fn read_request(reader: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
+    let size = reader.read_u32_le().await.ok()? as usize;
+    if size > REQUEST_BYTES_MAX {
+        return None;
+    }
+    let mut content = Vec::with_capacity(size.min(64 * 1024));
+    let taken = reader.take(size as u64).read_to_end(&mut content).await.ok()?;
+    if taken < size {
+        return None;
+    }
+    frame::decode(&content).ok()
+}
+
+impl Service {
+    async fn answer(&self, body: RequestBody) -> ResponseBody {
+        match body {
+            RequestBody::Status => ResponseBody::Status(self.status()),
+            RequestBody::Submit { transaction, attachments } => {
+                self.submit(Carried { version: 1, transaction, attachments })
+            }
+            RequestBody::Await { transaction, stage, timeout_ms } => {
+                if self.shared.module().is_none() {
+                    return ResponseBody::Busy("this node only observes; ask a validator".to_owned());
+                }
+                let limit = Duration::from_millis(u64::from(timeout_ms.min(AWAIT_LIMIT_MS)));
+                match self.shared.outbox().wait(&transaction, stage, limit).await {
+                    Some(sealed) => ResponseBody::Reply(sealed),
+                    None => ResponseBody::NotYet,
+                }
+            }
+            RequestBody::Query { envelope } => self.query(envelope).await,
+            RequestBody::Blocks { from, limit } => self.blocks(from, limit),
+        }
+    }
+
+    fn submit(&self, carried: Carried) -> ResponseBody {
+        if carried.attachments.len() > MAX_ATTACHMENTS {
+            return ResponseBody::Refused("too many attachments".to_owned());
+        }
+        let Ok(gossip) = borsh::to_vec(&carried) else {
+            return ResponseBody::Refused("the transaction cannot be passed on".to_owned());
+        };
+        match self.shared.submit(carried, true) {
+            Ok(_) => {
+                self.ordering.gossip(gossip.into());
+                ResponseBody::Accepted
+            }
+            Err(Refusal::Known) => ResponseBody::Known,
+            Err(refusal @ Refusal::Full) => ResponseBody::Busy(refusal.to_string()),
+            Err(refusal) => ResponseBody::Refused(refusal.to_string()),
+        }
+    }
+
+    async fn query(&self, envelope: Vec<u8>) -> ResponseBody {
+        let Some(module) = self.shared.module() else {
+            return ResponseBody::Busy("this node only observes; ask a validator".to_owned());
+        };
+        match module.query(envelope).await {
+            Ok(Some(sealed)) => ResponseBody::Answer(sealed),
+            Ok(None) => ResponseBody::Refused(
+                "the query does not open, is not signed by a member, has expired or was asked before"
+                    .to_owned(),
+            ),
+            Err(reason) => ResponseBody::Busy(reason.to_owned()),
+        }
+    }
+
+    fn blocks(&self, from: u64, limit: u32) -> ResponseBody {
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
+        let last = self.shared.final_height();
+        let mut height = from;
+        while height <= last && found.len() < limit.min(BLOCKS_MAX) as usize {
+            let (block, certificate) =
+                match (self.shared.store().block(height), self.shared.store().certificate(height)) {
+                    (Ok(Some(block)), Ok(certificate)) => (block.encode(), certificate),
+                    (Ok(None), _) => break,
+                    (Err(error), _) | (_, Err(error)) => {
+                        return ResponseBody::Busy(format!("the ledger cannot be read: {error}"));
+                    }
+                };
+            bytes = bytes.saturating_add(block.len());
+            if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
+                break;
+            }
+            found.push(CertifiedBlock { block, certificate: certificate.map(|c| c.encode()) });
+            height = height.saturating_add(1);
+        }
+        ResponseBody::Blocks(found)
+    }
+
+    fn status(&self) -> NodeStatus {
+        let shared = &self.shared;
+        let head = shared.head();
+        let (executed_height, state_root) = shared.executed_root();
+        NodeStatus {
+            name: shared.name().to_owned(),
+            validator: shared.validator(),
+            network: shared.network(),
+            height: head.height,
+            block: head.digest(),
+            time_ms: head.time_ms,
+            executed_height,
+            state_root,
+            final_height: head.executed_height,
+            peers: u32::try_from(self.ordering.status().connected_peers).unwrap_or(u32::MAX),
+            waiting: u32::try_from(shared.waiting_count()).unwrap_or(u32::MAX),
+            lockdown: shared.lockdown(),
+            halted: shared.problem(),
+        }
+    }
+}

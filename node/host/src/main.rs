@@ -1,0 +1,34 @@
+//! `sealbook-node FOLDER [--until-input-closes]`: runs the node whose configuration is `FOLDER/node.toml`, until SIGTERM
+//! or SIGINT, or until its standard input closes, so that a node started by a command ends with the command.
+//!
+//! Logs go to standard error, without party, account or instrument; `SEALBOOK_LOG` sets the level.
+//! Exit codes: 0 stopped in order, 1 could not start or failed, 2 wrong use.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (folder, until_input_closes) = match arguments.as_slice() {
+        [folder] => (*folder, false),
+        [folder, "--until-input-closes"] => (*folder, true),
+        _ => {
+            eprintln!("error: give the folder of one node\nhint: sealbook-node network/node-1");
+            return ExitCode::from(2);
+        }
+    };
+    let filter = EnvFilter::try_from_env("SEALBOOK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match sealbook_host::node::run(Path::new(folder), until_input_closes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
