@@ -1,0 +1,406 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Sealbook: a privacy-preserving ledger for securities after the trade.
+#[derive(Debug, Parser)]
+#[command(name = "sealbook", version, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done; 1 files, processes or network failed; 2 wrong use; 3 a scenario had an \
+unexpected outcome; 4 rejected; 5 denied; 6 an audit found damage.")]
+pub struct Arguments {
+    /// Folder of the network.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub network: Option<PathBuf>,
+    /// Whose keys to use.
+    #[arg(long = "as", global = true, value_name = "NAME", default_value = "admin")]
+    pub member: String,
+    /// One JSON object per result instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, start and stop a network on this machine.
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// The built-in certificate authority.
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// Members of the network.
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// The business date.
+    #[command(subcommand)]
+    Day(DayCommand),
+    /// Issues of securities: register, issue, allocate, corporate actions.
+    #[command(subcommand)]
+    Issue(IssueCommand),
+    /// Accounts, transfers and money tokens.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Bilateral trades, settled by delivery against payment.
+    #[command(subcommand)]
+    Trade(TradeCommand),
+    /// The registry of an issue, now or as of a past moment.
+    Registry(RegistryArguments),
+    /// What the accounts that you may see hold.
+    Holdings,
+    /// The ledger's transactions as everybody sees them: sealed.
+    #[command(subcommand)]
+    Tx(TxCommand),
+    /// Totals, live or from a copy of the ledger.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Run a file of actions, one JSON object a line.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
+    /// The year 2012 of five US shares on a network of its own.
+    Demo(DemoArguments),
+    /// How the nodes are.
+    Status,
+}
+
+/// Networks.
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// Make a network: CA, nodes, execution modules, genesis.
+    Create {
+        /// A new folder.
+        folder: PathBuf,
+        /// How many validators.
+        #[arg(long, default_value_t = 4)]
+        validators: usize,
+        /// How many observers.
+        #[arg(long, default_value_t = 0)]
+        observers: usize,
+        /// The network's name, as it stands in certificates.
+        #[arg(long)]
+        name: Option<String>,
+        /// A folder with Cedar policies and schema.cedarschema instead of the usual ones.
+        #[arg(long, value_name = "DIR")]
+        policies: Option<PathBuf>,
+    },
+    /// Start nodes in the background.
+    Start {
+        /// Only these nodes.
+        #[arg(long = "node", value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Stop nodes in order.
+    Stop {
+        /// Only these nodes.
+        #[arg(long = "node", value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+}
+
+/// The CA.
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// Make a key here and a signing request for it; the key never leaves this machine.
+    Request {
+        /// Short name.
+        name: String,
+        /// Role: firm, issuer, admin, regulator, cash-agent, oracle or node.
+        #[arg(long)]
+        role: String,
+        /// Organisation.
+        #[arg(long)]
+        organisation: String,
+        /// Legal entity identifier.
+        #[arg(long)]
+        lei: Option<String>,
+        /// The network's name.
+        #[arg(long)]
+        network_name: String,
+        /// Folder for key.pem and request.pem.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Certify a signing request with the issuing CA of its role.
+    Approve {
+        /// The request.
+        request: PathBuf,
+        /// Where to write the chain.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Days of validity.
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+    },
+    /// What has been certified.
+    Inventory,
+}
+
+/// Members.
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// Key, certificate and admission in one go, for members whose keys are kept in this folder.
+    Enrol {
+        /// Short name.
+        name: String,
+        /// Role: firm, issuer, admin, regulator, cash-agent or oracle.
+        #[arg(long)]
+        role: String,
+        /// Organisation.
+        #[arg(long)]
+        organisation: String,
+        /// Legal entity identifier.
+        #[arg(long)]
+        lei: Option<String>,
+    },
+    /// Admit a member whose key is elsewhere, by its certificate chain.
+    Admit {
+        /// The chain in PEM.
+        chain: PathBuf,
+    },
+    /// Whose keys are in this folder.
+    List,
+    /// Who you are to the ledger.
+    Show,
+}
+
+/// Business dates.
+#[derive(Debug, Subcommand)]
+pub enum DayCommand {
+    /// Move the business date forward.
+    Open {
+        /// For example 2012-08-09.
+        date: String,
+    },
+}
+
+/// Issues.
+#[derive(Debug, Subcommand)]
+pub enum IssueCommand {
+    /// Register an issue with its treasury account.
+    Register {
+        /// ISIN.
+        isin: String,
+        /// The issuing member.
+        #[arg(long)]
+        issuer: String,
+        /// The issue's name.
+        #[arg(long)]
+        name: String,
+        /// equity, bond or fund.
+        #[arg(long, default_value = "equity")]
+        kind: String,
+        /// Decimals of quantities.
+        #[arg(long, default_value_t = 0)]
+        decimals: u8,
+        /// Currency.
+        #[arg(long)]
+        currency: String,
+        /// The treasury account to open.
+        #[arg(long)]
+        treasury: String,
+    },
+    /// Issue units into the treasury.
+    Units {
+        /// ISIN.
+        isin: String,
+        /// How many.
+        quantity: String,
+    },
+    /// Allocate units from the treasury, free of payment.
+    Allocate {
+        /// ISIN.
+        isin: String,
+        /// To this account.
+        account: String,
+        /// How many.
+        quantity: String,
+    },
+    /// Pay a cash dividend from the treasury's cash.
+    Dividend {
+        /// ISIN.
+        isin: String,
+        /// Your reference.
+        #[arg(long)]
+        id: String,
+        /// What one unit receives.
+        #[arg(long)]
+        amount_per_unit: String,
+        /// Currency.
+        #[arg(long)]
+        currency: String,
+        /// Record: now, a height, a date or an RFC 3339 time.
+        #[arg(long, default_value = "now")]
+        record: String,
+    },
+    /// Split every holding.
+    Split {
+        /// ISIN.
+        isin: String,
+        /// Your reference.
+        #[arg(long)]
+        id: String,
+        /// So many new units ...
+        #[arg(long)]
+        new: u32,
+        /// ... for so many old ones.
+        #[arg(long)]
+        old: u32,
+    },
+}
+
+/// Accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Open an account for a client.
+    Open {
+        /// The new account.
+        account: String,
+        /// The holder's name.
+        #[arg(long)]
+        holder: String,
+    },
+    /// Transfer securities or money, free of payment.
+    Transfer {
+        /// Your reference.
+        #[arg(long)]
+        id: String,
+        /// From this account.
+        #[arg(long)]
+        from: String,
+        /// To this account.
+        #[arg(long)]
+        to: String,
+        /// ISIN, with --quantity.
+        #[arg(long, requires = "quantity")]
+        isin: Option<String>,
+        /// How many units.
+        #[arg(long)]
+        quantity: Option<String>,
+        /// Currency, with --amount.
+        #[arg(long, requires = "amount")]
+        currency: Option<String>,
+        /// How much money.
+        #[arg(long)]
+        amount: Option<String>,
+    },
+    /// Mint money tokens against a deposit, as cash agent.
+    Mint {
+        /// To this account.
+        account: String,
+        /// Currency.
+        #[arg(long)]
+        currency: String,
+        /// How much.
+        #[arg(long)]
+        amount: String,
+    },
+}
+
+/// Trades.
+#[derive(Debug, Subcommand)]
+pub enum TradeCommand {
+    /// Record a trade for the counterparty to confirm.
+    Record {
+        /// Your reference; it names the trade.
+        id: String,
+        /// buy or sell.
+        #[arg(long)]
+        side: String,
+        /// Your account.
+        #[arg(long)]
+        account: String,
+        /// The other firm.
+        #[arg(long)]
+        counterparty: String,
+        /// ISIN.
+        #[arg(long)]
+        isin: String,
+        /// How many units.
+        #[arg(long)]
+        quantity: String,
+        /// Currency.
+        #[arg(long)]
+        currency: String,
+        /// The payment for all units.
+        #[arg(long)]
+        amount: String,
+    },
+    /// Confirm a trade: both legs settle at once, or neither.
+    Confirm {
+        /// The recorder's reference.
+        id: String,
+        /// Your account.
+        #[arg(long)]
+        account: String,
+    },
+    /// The trades that you may see.
+    List,
+}
+
+/// A registry.
+#[derive(Debug, Args)]
+pub struct RegistryArguments {
+    /// ISIN.
+    pub isin: String,
+    /// now, a height, a date (its close) or an RFC 3339 time.
+    #[arg(long, default_value = "now")]
+    pub as_of: String,
+}
+
+/// Transactions.
+#[derive(Debug, Subcommand)]
+pub enum TxCommand {
+    /// Transactions by block.
+    List {
+        /// First height.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// At most so many blocks with transactions.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+}
+
+/// Audits.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Verify a copy of the ledger offline.
+    Verify {
+        /// A copy of a node's folder, or of the `ledger` folder in it.
+        #[arg(long, value_name = "COPY")]
+        ledger: PathBuf,
+        /// The audit key.
+        #[arg(long, value_name = "AUDIT-KEY")]
+        key: PathBuf,
+    },
+    /// Totals of the running network.
+    Totals,
+}
+
+/// Scenarios.
+#[derive(Debug, Subcommand)]
+pub enum ScenarioCommand {
+    /// Run a file; without --network on a network of its own, removed afterwards.
+    Run {
+        /// One JSON object a line; see docs/SCENARIOS.md.
+        file: PathBuf,
+        /// Validators of the network of its own.
+        #[arg(long, default_value_t = 4)]
+        validators: usize,
+    },
+}
+
+/// The demo.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Leave the network running.
+    #[arg(long)]
+    pub keep: bool,
+    /// Folder of the demo's network; a new temporary one if not given.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}

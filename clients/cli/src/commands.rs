@@ -1,0 +1,207 @@
+//! From a command to what it does. Business commands become the same actions that scenario lines are.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::action::Action;
+use crate::arguments::{
+    AccountCommand, Arguments, AuditCommand, Command, DayCommand, IssueCommand, MemberCommand,
+    ScenarioCommand, TradeCommand,
+};
+use crate::error::{CliError, Exit, Result};
+use crate::network::NetworkFiles;
+use crate::scenario::Where;
+use crate::session::{Done, Session};
+use crate::{audit, demo, operations, scenario};
+
+/// Runs a command.
+///
+/// # Errors
+/// What went wrong, with its exit code.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let Arguments { network, member, json, command } = arguments;
+    let folder = network.clone().unwrap_or_else(|| PathBuf::from("network"));
+    let context = operations::Context { folder, member, json };
+    match command {
+        Command::Network(command) => operations::network(&context, command),
+        Command::Ca(command) => operations::ca(&context, command),
+        Command::Member(MemberCommand::Enrol { name, role, organisation, lei }) => {
+            let mut fields = json!({"name": name, "role": role, "organisation": organisation});
+            put(&mut fields, "lei", lei);
+            perform(&context, "enrol", fields)
+        }
+        Command::Member(command) => operations::member(&context, command),
+        Command::Tx(command) => operations::transactions(&context, command),
+        Command::Status => operations::status(&context),
+        Command::Audit(AuditCommand::Verify { ledger, key }) => {
+            let report = audit::verify(&ledger, &key)?;
+            if context.json {
+                println!("{}", report.to_json());
+            } else {
+                print!("{}", report.to_text());
+            }
+            Ok(())
+        }
+        Command::Audit(AuditCommand::Totals) => perform(&context, "audit", json!({})),
+        Command::Scenario(ScenarioCommand::Run { file, validators }) => {
+            let place = match &network {
+                Some(folder) => Where::Network(folder),
+                None => Where::Fresh(validators),
+            };
+            scenario::run(&file, &place, &mut std::io::stdout().lock())
+        }
+        Command::Demo(arguments) => demo::run(&arguments),
+        business => {
+            let (verb, fields) = action_of(business)?;
+            perform(&context, verb, fields)
+        }
+    }
+}
+
+/// The verb and fields of a business command.
+fn action_of(command: Command) -> Result<(&'static str, Value)> {
+    Ok(match command {
+        Command::Day(DayCommand::Open { date }) => ("open-day", json!({ "date": date })),
+        Command::Issue(command) => issue(command),
+        Command::Account(command) => account(command),
+        Command::Trade(command) => trade(command),
+        Command::Registry(arguments) => {
+            let as_of = moment(&arguments.as_of);
+            ("registry", json!({"isin": arguments.isin, "as_of": as_of}))
+        }
+        Command::Holdings => ("holdings", json!({})),
+        _ => return Err(CliError::with_exit(Exit::Usage, "not a business command")),
+    })
+}
+
+fn issue(command: IssueCommand) -> (&'static str, Value) {
+    match command {
+        IssueCommand::Register { isin, issuer, name, kind, decimals, currency, treasury } => (
+            "register-issue",
+            json!({"isin": isin, "issuer": issuer, "name": name, "kind": kind,
+                "decimals": decimals, "currency": currency, "treasury": treasury}),
+        ),
+        IssueCommand::Units { isin, quantity } => {
+            ("issue-units", json!({"isin": isin, "quantity": quantity}))
+        }
+        IssueCommand::Allocate { isin, account, quantity } => {
+            ("allocate", json!({"isin": isin, "account": account, "quantity": quantity}))
+        }
+        IssueCommand::Dividend { isin, id, amount_per_unit, currency, record } => (
+            "dividend",
+            json!({"id": id, "isin": isin, "amount_per_unit": amount_per_unit,
+                "currency": currency, "record": moment(&record)}),
+        ),
+        IssueCommand::Split { isin, id, new, old } => {
+            ("split", json!({"id": id, "isin": isin, "new": new, "old": old, "record": "now"}))
+        }
+    }
+}
+
+fn account(command: AccountCommand) -> (&'static str, Value) {
+    match command {
+        AccountCommand::Open { account, holder } => {
+            ("open-account", json!({"account": account, "holder": holder}))
+        }
+        AccountCommand::Transfer { id, from, to, isin, quantity, currency, amount } => {
+            let mut fields = json!({"id": id, "from": from, "to": to});
+            for (name, value) in
+                [("isin", isin), ("quantity", quantity), ("currency", currency), ("amount", amount)]
+            {
+                put(&mut fields, name, value);
+            }
+            ("transfer", fields)
+        }
+        AccountCommand::Mint { account, currency, amount } => {
+            ("mint-cash", json!({"account": account, "currency": currency, "amount": amount}))
+        }
+    }
+}
+
+fn trade(command: TradeCommand) -> (&'static str, Value) {
+    match command {
+        TradeCommand::Record { id, side, account, counterparty, isin, quantity, currency, amount } => (
+            "record-trade",
+            json!({"id": id, "side": side, "account": account, "counterparty": counterparty,
+                "isin": isin, "quantity": quantity, "currency": currency, "amount": amount}),
+        ),
+        TradeCommand::Confirm { id, account } => {
+            ("confirm-trade", json!({"id": id, "account": account}))
+        }
+        TradeCommand::List => ("trades", json!({})),
+    }
+}
+
+fn put(fields: &mut Value, name: &str, value: Option<String>) {
+    if let (Value::Object(object), Some(value)) = (fields, value) {
+        object.insert(name.to_owned(), Value::String(value));
+    }
+}
+
+/// A moment on the command line: `now`, digits for a height, a date, or a time.
+fn moment(text: &str) -> Value {
+    if text == "now" {
+        return json!("now");
+    }
+    if let Ok(height) = text.parse::<u64>() {
+        return json!({ "height": height });
+    }
+    if text.len() == 10 { json!({ "date": text }) } else { json!({ "time": text }) }
+}
+
+fn perform(context: &operations::Context, verb: &str, fields: Value) -> Result<()> {
+    let done = match Action::parse(verb, fields) {
+        Ok(action) => {
+            Session::open(&NetworkFiles::open(&context.folder)?)?.perform(&context.member, action)?
+        }
+        Err(malformed) => Done::malformed(malformed.0),
+    };
+    show(&done, context.json);
+    let why = || done.explanation.clone().unwrap_or_else(|| explain(done.code.unwrap_or_default()));
+    match done.outcome {
+        "rejected" => Err(CliError::with_exit(Exit::Rejected, format!("rejected: {}", why()))),
+        "denied" => Err(CliError::with_exit(Exit::Denied, format!("denied: {}", why()))),
+        _ => Ok(()),
+    }
+}
+
+fn show(done: &Done, json: bool) {
+    if json {
+        println!("{}", done.to_json(None));
+        return;
+    }
+    match &done.answer {
+        Some(answer) => println!("{answer:#}"),
+        None => match done.code {
+            Some(code) => println!("{} {code}", done.outcome),
+            None => println!("{} at height {}", done.outcome, done.height),
+        },
+    }
+}
+
+/// What a code means, in a sentence.
+fn explain(code: &str) -> String {
+    let text = match code {
+        "malformed" => "a value is not of its form, or has too many decimals",
+        "not-permitted" => "your role may not do this",
+        "not-found" => "it does not exist, or it is not yours",
+        "not-a-member" => "the ledger does not know this certificate",
+        "duplicate" => "this reference was used before, with other content",
+        "LACK" => "the delivering account has too few securities",
+        "MONY" => "the paying account has too little money",
+        "BLOC" => "what is there is blocked",
+        "taken" => "this name is taken",
+        "unknown-account" => "there is no such receiving account",
+        "unknown-issue" => "there is no such issue",
+        "unknown-issuer" => "there is no such issuer",
+        "unknown-counterparty" => "there is no such firm",
+        "already-settled" => "the trade has settled already",
+        "date-not-forward" => "the business date only moves forward",
+        "limit" => "a total would exceed its limit",
+        "expired" => "it came after its expiry",
+        "unknown-record-time" => "the ledger has not reached that moment",
+        other => other,
+    };
+    text.to_owned()
+}

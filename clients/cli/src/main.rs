@@ -1,0 +1,34 @@
+//! `sealbook`: the command line for every member, for the operator of a network on one machine, and for the auditor.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes are in the README.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod arguments;
+mod audit;
+mod commands;
+mod demo;
+mod error;
+mod members;
+mod network;
+mod operations;
+mod progress;
+mod scenario;
+mod session;
+mod views;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    match commands::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            error.exit_code()
+        }
+    }
+}

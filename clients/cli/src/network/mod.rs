@@ -1,0 +1,20 @@
+//! A network on this machine: its folder, how it is made, started and stopped.
+//!
+//! ```text
+//! DIR/network.toml         name and nodes with their addresses
+//! DIR/genesis              the genesis document
+//! DIR/ca/                  root and issuing CAs (in production: the root offline, each issuing CA elsewhere)
+//! DIR/members/NAME/        key.pem, chain.pem of each member (in production: with that member alone)
+//! DIR/audit.key            the audit key (in production: with the regulator alone)
+//! DIR/node-N/              a node: node.toml, its TLS key and chain, ledger/, votes/, node.log, MANIFEST when stopped
+//! DIR/modules/node-N/      that node's execution module: its own key, wrapped root (in production: of its own user)
+//! DIR/run/node-N.pid       process id of a node in the background
+//! ```
+
+mod create;
+mod files;
+mod processes;
+
+pub use create::{Creation, create};
+pub use files::{NetworkFiles, NodeEntry, read_genesis};
+pub use processes::{Running, program, start_background, stop_background};

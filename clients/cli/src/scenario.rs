@@ -1,0 +1,130 @@
+//! `sealbook scenario run`: lines of actions against a network, one result per line.
+
+use std::io::{BufRead as _, Write};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::action::Action;
+use crate::error::{CliError, Exit, Result, doing};
+use crate::network::{Creation, NetworkFiles, Running, create};
+use crate::progress::Progress;
+use crate::session::{Done, Session};
+
+const LINE_BYTES_MAX: usize = 64 * 1024;
+const LINES_MAX: usize = 1_000_000;
+
+/// Where a scenario runs.
+pub enum Where<'a> {
+    /// A network that runs already.
+    Network(&'a Path),
+    /// A network of its own with so many validators, removed afterwards.
+    Fresh(usize),
+}
+
+/// Runs the scenario in `file` and writes one JSON object per line to `out`.
+///
+/// # Errors
+/// The file or the network cannot be used, or an outcome was not the expected one.
+pub fn run(file: &Path, place: &Where<'_>, out: &mut impl Write) -> Result<()> {
+    let lines = read_lines(file)?;
+    match place {
+        Where::Network(folder) => run_lines(&NetworkFiles::open(folder)?, &lines, out),
+        Where::Fresh(validators) => {
+            let folder = tempfile::Builder::new()
+                .prefix("sealbook-scenario-")
+                .tempdir()
+                .map_err(doing("temporary folder"))?;
+            let creation =
+                Creation { validators: *validators, observers: 0, name: None, policies: None };
+            let progress = Progress::spinner("making a network");
+            let files = create(&folder.path().join("network"), &creation)?;
+            let mut running = Running::start(&files)?;
+            progress.finish();
+            let result = run_lines(&files, &lines, out);
+            running.stop();
+            result
+        }
+    }
+}
+
+fn read_lines(file: &Path) -> Result<Vec<(u64, String)>> {
+    let opened = std::fs::File::open(file).map_err(|error| {
+        CliError::new(format!("cannot read `{}`: {error}", file.display()))
+            .hint("give a file with one JSON object per line; examples/ has some")
+    })?;
+    let mut lines = Vec::new();
+    for (index, line) in std::io::BufReader::new(opened).split(b'\n').enumerate() {
+        let line = line.map_err(doing(file.display()))?;
+        if index >= LINES_MAX {
+            return Err(CliError::new(format!("more than {LINES_MAX} lines")));
+        }
+        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        if !line.is_empty() {
+            lines.push((index as u64 + 1, line));
+        }
+    }
+    Ok(lines)
+}
+
+fn run_lines(files: &NetworkFiles, lines: &[(u64, String)], out: &mut impl Write) -> Result<()> {
+    let mut session = Session::open(files)?;
+    let progress = Progress::bar("scenario", lines.len() as u64);
+    let mut unexpected = Vec::new();
+    for (number, text) in lines {
+        let (done, expected) = run_line(&mut session, text)?;
+        session.remember_line(*number, done.height.max(session.height()));
+        writeln!(out, "{}", done.to_json(Some(*number))).map_err(doing("standard output"))?;
+        out.flush().map_err(doing("standard output"))?;
+        if let Some(explanation) = &done.explanation {
+            progress.say(&format!("line {number}: {explanation}"));
+        }
+        if let Some(expected) = expected
+            && expected != done.outcome
+        {
+            progress.say(&format!("line {number}: expected {expected}, was {}", done.outcome));
+            unexpected.push(number.to_string());
+        }
+        progress.advance();
+    }
+    progress.finish();
+    if unexpected.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::with_exit(
+        Exit::Unexpected,
+        format!("not the expected outcome in line {}", unexpected.join(", ")),
+    ))
+}
+
+fn run_line(session: &mut Session, text: &str) -> Result<(Done, Option<String>)> {
+    if text.len() > LINE_BYTES_MAX {
+        return Ok((Done::malformed(format!("longer than {LINE_BYTES_MAX} bytes")), None));
+    }
+    let mut object = match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) => return Ok((Done::malformed("not a JSON object".to_owned()), None)),
+        Err(error) => return Ok((Done::malformed(format!("not JSON: {error}")), None)),
+    };
+    let mut word = |field: &str| match object.remove(field) {
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{field}` is not a string")),
+        None => Ok(None),
+    };
+    let (expected, member, verb) = match (word("expect"), word("as"), word("do")) {
+        (Ok(expected), Ok(Some(member)), Ok(Some(verb))) => (expected, member, verb),
+        (Ok(expected), Ok(_), Ok(_)) => {
+            return Ok((Done::malformed("`as` or `do` is missing".to_owned()), expected));
+        }
+        (expected, member, verb) => {
+            let expected = expected.map_or_else(Err, Ok);
+            let why = [member.err(), verb.err(), expected.clone().err()].into_iter().flatten().next();
+            return Ok((Done::malformed(why.unwrap_or_default()), expected.ok().flatten()));
+        }
+    };
+    let done = match Action::parse(&verb, Value::Object(object)) {
+        Ok(action) => session.perform(&member, action)?,
+        Err(malformed) => Done::malformed(malformed.0),
+    };
+    Ok((done, expected))
+}

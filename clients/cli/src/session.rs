@@ -1,0 +1,226 @@
+//! A session with a network: the clients of those members whose keys are here, and what they ask of the ledger.
+//!
+//! Scenario lines, single commands and the demo all go through here, and from here through the same client path as
+//! any member's own software.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sealbook_authority::Authority;
+use sealbook_sdk::{AnswerBody, AsOf, Client, Network, Prepared, Question, Stage};
+use sealbook_securities::{Code, Outcome, Status};
+use serde_json::{Value, json};
+
+use crate::action::{Action, Ask, When};
+use crate::error::{CliError, Result, doing};
+use crate::members::{self, Enrolment};
+use crate::network::NetworkFiles;
+use crate::views;
+
+/// What came of an action.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// `settled`, `pending`, `rejected`, `denied` or `answer`.
+    pub outcome: &'static str,
+    /// Why not, if not.
+    pub code: Option<&'static str>,
+    /// What was asked for.
+    pub answer: Option<Value>,
+    /// The height of the state that the result is in.
+    pub height: u64,
+    /// For people; not part of the interface.
+    pub explanation: Option<String>,
+}
+
+impl Done {
+    /// The result of something that never reached the ledger because it is not well formed.
+    pub fn malformed(explanation: String) -> Self {
+        Self::from_outcome(Outcome::refused(Code::Malformed), 0).explained(explanation)
+    }
+
+    fn from_outcome(outcome: Outcome, height: u64) -> Self {
+        Self {
+            outcome: outcome.status.as_str(),
+            code: outcome.code.map(Code::as_str),
+            answer: None,
+            height,
+            explanation: None,
+        }
+    }
+
+    fn explained(mut self, explanation: String) -> Self {
+        self.explanation = Some(explanation);
+        self
+    }
+
+    /// The result as one JSON object.
+    pub fn to_json(&self, line: Option<u64>) -> Value {
+        let mut object = serde_json::Map::new();
+        if let Some(line) = line {
+            object.insert("line".to_owned(), json!(line));
+        }
+        object.insert("outcome".to_owned(), json!(self.outcome));
+        if let Some(code) = self.code {
+            object.insert("code".to_owned(), json!(code));
+        }
+        if let Some(answer) = &self.answer {
+            object.insert("answer".to_owned(), answer.clone());
+        }
+        Value::Object(object)
+    }
+}
+
+/// A session.
+pub struct Session {
+    files: NetworkFiles,
+    network: Arc<Network>,
+    clients: BTreeMap<String, Client>,
+    /// Height after each line of a scenario.
+    lines: BTreeMap<u64, u64>,
+}
+
+impl Session {
+    /// A session with the network in this folder.
+    ///
+    /// # Errors
+    /// The genesis document cannot be read.
+    pub fn open(files: &NetworkFiles) -> Result<Self> {
+        let network = files.network()?;
+        Ok(Self { files: files.clone(), network, clients: BTreeMap::new(), lines: BTreeMap::new() })
+    }
+
+    /// The client of a member whose keys are here.
+    ///
+    /// # Errors
+    /// They are not, or cannot be used.
+    pub fn client(&mut self, member: &str) -> Result<&mut Client> {
+        if !self.clients.contains_key(member) {
+            // Members start at different nodes, as they would if each ran its own.
+            let client = self.files.client(&self.network, member, self.clients.len())?;
+            self.clients.insert(member.to_owned(), client);
+        }
+        self.clients.get_mut(member).ok_or_else(|| CliError::new("no client"))
+    }
+
+    /// Remembers the height after a line, for `as_of: {"line": n}`.
+    pub fn remember_line(&mut self, line: u64, height: u64) {
+        self.lines.insert(line, height);
+    }
+
+    /// The newest height that any client here knows.
+    pub fn height(&self) -> u64 {
+        self.clients.values().map(Client::height_known).max().unwrap_or(0)
+    }
+
+    /// Does what a member asks, until the result is final.
+    ///
+    /// # Errors
+    /// The network cannot be reached or the member's keys cannot be used; refusals are results, not errors.
+    pub fn perform(&mut self, member: &str, action: Action) -> Result<Done> {
+        if !self.files.member(member).join("chain.pem").is_file()
+            || sealbook_identity::check_short_name(member).is_err()
+        {
+            return Ok(Done::from_outcome(Outcome::refused(Code::NotAMember), self.height())
+                .explained(format!("no keys of `{member}` are here")));
+        }
+        match action {
+            Action::Enrol { name, role, organisation, lei } => {
+                self.enrol(member, &Enrolment { name, organisation, role, lei })
+            }
+            Action::Order { reference, instruction } => {
+                let prepared = Prepared::instruction(reference, instruction).map_err(CliError::new)?;
+                self.submit(member, &[prepared])
+            }
+            Action::OpenAccount { account, holder } => {
+                let client = self.client(member)?;
+                let prepared = client.prepare_account(account, &holder).map_err(CliError::new)?;
+                self.submit(member, &[prepared])
+            }
+            Action::Ask(ask) => self.ask(member, &ask),
+        }
+    }
+
+    fn submit(&mut self, member: &str, orders: &[Prepared]) -> Result<Done> {
+        let (height, outcomes) = self.submit_batch(member, orders, Stage::Final)?;
+        let outcome = outcomes.first().ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
+        Ok(Done::from_outcome(*outcome, height))
+    }
+
+    /// Submits orders in one envelope and waits for `stage`; returns the height and one outcome per order.
+    ///
+    /// # Errors
+    /// The network cannot be reached.
+    pub fn submit_batch(
+        &mut self,
+        member: &str,
+        orders: &[Prepared],
+        stage: Stage,
+    ) -> Result<(u64, Vec<Outcome>)> {
+        let submitted = self.client(member)?.submit(orders, stage).map_err(CliError::new)?;
+        Ok((submitted.height, submitted.outcomes))
+    }
+
+    /// Makes a key and a certificate for a member and has an admin admit it to the ledger.
+    fn enrol(&mut self, admin: &str, enrolment: &Enrolment) -> Result<Done> {
+        let authority = Authority::open(&self.files.ca()).map_err(CliError::new)?;
+        let folder = self.files.member(&enrolment.name);
+        // Keys are made aside, so that a refused enrolment cannot replace those of a member of that name.
+        let members = self.files.folder().join("members");
+        std::fs::create_dir_all(&members).map_err(doing(members.display()))?;
+        let aside = tempfile::Builder::new()
+            .prefix(".enrolling-")
+            .tempdir_in(&members)
+            .map_err(doing(members.display()))?;
+        let now_ms = members::now_ms();
+        let name = self.files.name().to_owned();
+        let chain = members::make_certified(&authority, aside.path(), enrolment, &name, now_ms)?;
+        let done = self.submit(admin, &[Prepared::admit(chain)])?;
+        if done.outcome == Status::Settled.as_str() {
+            if folder.exists() {
+                return Err(CliError::new(format!("`{}` is in use already", folder.display())));
+            }
+            std::fs::rename(aside.keep(), &folder).map_err(doing(folder.display()))?;
+        }
+        Ok(done)
+    }
+
+    fn ask(&mut self, member: &str, ask: &Ask) -> Result<Done> {
+        let question = match ask {
+            Ask::Registry { isin, as_of } => {
+                let as_of = match as_of {
+                    When::Moment(as_of) => *as_of,
+                    When::Line(line) => match self.lines.get(line) {
+                        Some(height) => AsOf::Height(*height),
+                        None => {
+                            return Ok(Done::malformed(format!("line {line} has not run before")));
+                        }
+                    },
+                };
+                Question::Registry { isin: isin.to_string(), as_of }
+            }
+            Ask::Holdings => Question::Holdings,
+            Ask::Trades => Question::Trades,
+            Ask::Audit => Question::Audit,
+        };
+        let height_min = self.height();
+        let client = self.client(member)?;
+        client.know_height(height_min);
+        let answer = client.ask(&question).map_err(CliError::new)?;
+        match &answer.body {
+            AnswerBody::Refused(bytes) => {
+                let outcome: Outcome = views::decode(bytes)?;
+                Ok(Done::from_outcome(outcome, answer.height))
+            }
+            AnswerBody::View(bytes) => Ok(Done {
+                outcome: "answer",
+                code: None,
+                answer: Some(views::to_json(ask, &answer, bytes)?),
+                height: answer.height,
+                explanation: None,
+            }),
+            AnswerBody::Behind | AnswerBody::Member(_) => {
+                Err(CliError::new("the ledger answered something else"))
+            }
+        }
+    }
+}

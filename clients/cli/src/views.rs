@@ -1,0 +1,162 @@
+//! What the ledger answers, as JSON. The only place where the contract's views become text for users.
+
+use borsh::BorshDeserialize;
+use sealbook_sdk::Answer;
+use sealbook_securities::{
+    Amount, AuditView, HoldingsView, RegistryHolders, RegistryView, TradeStatus, TradesView,
+};
+use serde_json::{Value, json};
+
+use crate::action::Ask;
+use crate::error::{CliError, Result};
+
+/// Decodes what the module encoded.
+///
+/// # Errors
+/// It is something else.
+pub fn decode<T: BorshDeserialize>(bytes: &[u8]) -> Result<T> {
+    T::try_from_slice(bytes).map_err(|_| CliError::new("the ledger answered something else"))
+}
+
+/// The JSON of a view, of the kind that was asked for.
+///
+/// # Errors
+/// The bytes are of another kind.
+pub fn to_json(ask: &Ask, answer: &Answer, bytes: &[u8]) -> Result<Value> {
+    Ok(match ask {
+        Ask::Registry { .. } => registry(&decode(bytes)?),
+        Ask::Holdings => holdings(&decode(bytes)?),
+        Ask::Trades => trades(&decode(bytes)?),
+        Ask::Audit => {
+            let mut value = audit(&decode(bytes)?);
+            if let Value::Object(object) = &mut value {
+                object.insert("state_root".to_owned(), json!(answer.state_root.to_string()));
+            }
+            value
+        }
+    })
+}
+
+fn text(amount: Amount) -> String {
+    amount.to_string()
+}
+
+fn registry(view: &RegistryView) -> Value {
+    let holders: Vec<Value> = match &view.holders {
+        RegistryHolders::Shareholders(rows) => rows
+            .iter()
+            .map(|row| json!({"holder": row.holder, "quantity": text(row.quantity)}))
+            .collect(),
+        RegistryHolders::Full(rows) => rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "account": row.account.as_str(),
+                    "holder": row.holder,
+                    "firm": row.firm.as_str(),
+                    "quantity": text(row.quantity),
+                })
+            })
+            .collect(),
+    };
+    json!({
+        "isin": view.isin.as_str(),
+        "as_of_height": view.as_of_height,
+        "issued": text(view.issued),
+        "treasury": text(view.treasury),
+        "holders": holders,
+    })
+}
+
+fn holdings(view: &HoldingsView) -> Value {
+    let accounts: Vec<Value> = view
+        .accounts
+        .iter()
+        .map(|account| {
+            let assets: Vec<Value> = account
+                .assets
+                .iter()
+                .map(|asset| {
+                    json!({
+                        "asset": asset.asset.as_str(),
+                        "quantity": text(asset.quantity),
+                        "blocked": text(asset.blocked),
+                    })
+                })
+                .collect();
+            json!({
+                "account": account.account.as_str(),
+                "holder": account.holder,
+                "assets": assets,
+            })
+        })
+        .collect();
+    json!({ "accounts": accounts })
+}
+
+fn trades(view: &TradesView) -> Value {
+    let trades: Vec<Value> = view
+        .trades
+        .iter()
+        .map(|trade| {
+            json!({
+                "id": trade.reference.as_str(),
+                "recorder": trade.recorder.as_str(),
+                "side": trade.side.as_str(),
+                "recorder_account": trade.recorder_account.map(|account| account.to_string()),
+                "counterparty": trade.counterparty.as_str(),
+                "counterparty_account":
+                    trade.counterparty_account.map(|account| account.to_string()),
+                "isin": trade.isin.as_str(),
+                "quantity": text(trade.quantity),
+                "currency": trade.currency.as_str(),
+                "amount": text(trade.amount),
+                "status": match trade.status {
+                    TradeStatus::Open => "pending",
+                    TradeStatus::Settled => "settled",
+                },
+                "recorded_height": trade.recorded_height,
+                "settled_height": trade.settled_height,
+            })
+        })
+        .collect();
+    json!({ "trades": trades })
+}
+
+/// Totals per issue and currency.
+pub fn audit(view: &AuditView) -> Value {
+    let issues: Vec<Value> = view
+        .issues
+        .iter()
+        .map(|issue| {
+            json!({
+                "isin": issue.isin.as_str(),
+                "issued": text(issue.issued),
+                "treasury": text(issue.treasury),
+                "held": text(issue.held),
+                "holders": issue.holders,
+            })
+        })
+        .collect();
+    let currencies: Vec<Value> = view
+        .currencies
+        .iter()
+        .map(|currency| {
+            json!({
+                "currency": currency.currency.as_str(),
+                "agent": currency.agent.as_str(),
+                "minted": text(currency.minted),
+            })
+        })
+        .collect();
+    json!({
+        "height": view.height,
+        "business_date": view.business_date.map(|date| date.to_string()),
+        "issues": issues,
+        "currencies": currencies,
+        "members": view.counts.members,
+        "accounts": view.counts.accounts,
+        "trades_open": view.counts.trades_open,
+        "trades_settled": view.counts.trades_settled,
+    })
+}

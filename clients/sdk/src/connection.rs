@@ -1,0 +1,74 @@
+//! One connection to one node: mutual TLS 1.3, framed requests, one at a time.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use sealbook_protocol::client::{Request, RequestBody, Response, ResponseBody};
+use sealbook_protocol::frame::{self, CLIENT_FRAME_MAX, FrameError};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// Why a connection cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The node cannot be reached.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] std::io::Error),
+    /// TLS failed: a certificate was refused by one side.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The node does not speak this protocol for this network.
+    #[error("{0}")]
+    Protocol(#[from] sealbook_identity::tls::TlsError),
+    /// The connection broke or the node did not speak the protocol.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// The answer is to another request.
+    #[error("the node answered another request")]
+    OutOfTurn,
+}
+
+/// A connection.
+pub struct Connection {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    number: u64,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The node cannot be reached, or one side refuses the other's certificate.
+    pub fn open(address: SocketAddr, tls: &Arc<ClientConfig>, alpn: &[u8]) -> Result<Self, ConnectionError> {
+        let socket = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+        socket.set_write_timeout(Some(ANSWER_LIMIT))?;
+        let session = ClientConnection::new(Arc::clone(tls), sealbook_identity::tls::server_name())?;
+        let mut stream = StreamOwned::new(session, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        sealbook_identity::tls::require_protocol(&stream.conn, alpn)?;
+        Ok(Self { stream, number: 0 })
+    }
+
+    /// Asks and waits for the answer, `extra` longer than usual.
+    ///
+    /// # Errors
+    /// The connection broke; it must not be used again.
+    pub fn ask(&mut self, body: RequestBody, extra: Duration) -> Result<ResponseBody, ConnectionError> {
+        self.number = self.number.wrapping_add(1);
+        let request = Request { number: self.number, body };
+        self.stream.sock.set_read_timeout(Some(ANSWER_LIMIT.saturating_add(extra)))?;
+        frame::write(&mut self.stream, &request, CLIENT_FRAME_MAX)?;
+        let response: Response = frame::read(&mut self.stream, CLIENT_FRAME_MAX)?;
+        if response.number != request.number {
+            return Err(ConnectionError::OutOfTurn);
+        }
+        Ok(response.body)
+    }
+}

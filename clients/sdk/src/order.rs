@@ -1,0 +1,88 @@
+//! Orders made ready to be sealed: encoded, with a reference that makes a retry harmless, and sealed attachments.
+
+use sealbook_primitives::hash::Digest;
+use sealbook_primitives::random;
+use sealbook_protocol::payload::{Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION};
+use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose};
+use sealbook_securities::{AccountId, ClientReference, HolderReference, Instruction, LongName, Order};
+
+use crate::ClientError;
+
+/// An order with what travels beside it.
+pub struct Prepared {
+    pub(crate) order: OrderBytes,
+    pub(crate) attachments: Vec<Vec<u8>>,
+}
+
+/// A reference for an order that has none of the user's: `~` and 30 random hex digits.
+#[must_use]
+pub fn generated_reference() -> String {
+    let mut bytes = [0; 15];
+    random::fill(&mut bytes);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("~{hex}")
+}
+
+impl Prepared {
+    /// An instruction under the user's reference, or under a generated one.
+    ///
+    /// # Errors
+    /// The reference is not one.
+    pub fn instruction(
+        reference: Option<ClientReference>,
+        instruction: Instruction,
+    ) -> Result<Self, ClientError> {
+        let reference = match reference {
+            Some(reference) => reference,
+            None => own_reference()?,
+        };
+        let order = Order { reference, instruction };
+        Ok(Self { order: encoded(&order), attachments: Vec::new() })
+    }
+
+    /// The opening of an account: the holder's name goes into an attachment of its own.
+    ///
+    /// # Errors
+    /// The name cannot be sealed.
+    pub fn open_account(
+        network: Digest,
+        key: &OpeningPublicKey,
+        account: AccountId,
+        holder: &LongName,
+    ) -> Result<Self, ClientError> {
+        let mut blinding = [0; 32];
+        random::fill(&mut blinding);
+        let content = HolderAttachment {
+            version: PAYLOAD_VERSION,
+            blinding,
+            holder: holder.as_str().to_owned(),
+        };
+        let commitment = content.commitment().0;
+        let plaintext = zeroize::Zeroizing::new(borsh::to_vec(&content).unwrap_or_default());
+        let header = EnvelopeHeader::new(key.suite(), network, 0, 0);
+        let sealed = sealbook_sealing::seal(key, header, Purpose::Attachment, &plaintext)
+            .map_err(|error| ClientError::Sealing(error.to_string()))?;
+        let bytes = Envelope::encode(&sealed);
+        let attachment = sealbook_ledger::Attachment::digest_of(&bytes).0;
+        let holder = HolderReference { attachment, commitment };
+        let instruction = Instruction::OpenAccount { account, holder };
+        let order = Order { reference: own_reference()?, instruction };
+        Ok(Self { order: encoded(&order), attachments: vec![bytes] })
+    }
+
+    /// The admission of a member by its certificate chain (DER, leaf first).
+    #[must_use]
+    pub fn admit(chain: Vec<Vec<u8>>) -> Self {
+        let reference = generated_reference();
+        Self { order: OrderBytes::Admit { reference, chain }, attachments: Vec::new() }
+    }
+}
+
+fn own_reference() -> Result<ClientReference, ClientError> {
+    ClientReference::new(&generated_reference())
+        .map_err(|error| ClientError::Sealing(error.to_string()))
+}
+
+fn encoded(order: &Order) -> OrderBytes {
+    OrderBytes::Securities(borsh::to_vec(order).unwrap_or_default())
+}
