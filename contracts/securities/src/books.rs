@@ -68,23 +68,18 @@ impl State {
         }
     }
 
-    /// The issue that an order acts on as its issuer or operator. "Not there" and "not yours" are
-    /// the same answer.
+    /// The issue that an order acts on as its operator. Who may act on all issues learns that there is
+    /// none; to anybody else "not there" and "not yours" are the same answer.
     pub(crate) fn source_issue(
         &self,
         caller: &Caller<'_>,
         isin: &Isin,
     ) -> Result<IssueIndex, Code> {
-        let index = *self
-            .lookups
-            .issues_by_isin
-            .get(isin)
-            .ok_or(Code::NotFound)?;
-        let own = self.issues.row(index).issuer == caller.member;
-        if own || caller.authority.permits(caller.action, Relation::Other) {
-            Ok(index)
-        } else {
-            Err(Code::NotFound)
+        let all = caller.authority.permits(caller.action, Relation::Other);
+        match self.lookups.issues_by_isin.get(isin) {
+            Some(index) if all || self.issues.row(*index).issuer == caller.member => Ok(*index),
+            None if all => Err(Code::UnknownIssue),
+            _ => Err(Code::NotFound),
         }
     }
 

@@ -46,7 +46,7 @@ impl ValueKind {
                  no leading `~`"
             }
             Self::MemberName => {
-                "not a member name: 1 to 32 of a-z, 0-9 and -, beginning with a letter"
+                "not a member name: 1 to 32 of a-z, 0-9, - and _, beginning with a letter"
             }
             Self::LongName => {
                 "not a name: 1 to 140 characters, none of them control characters, \

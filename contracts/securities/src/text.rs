@@ -144,13 +144,13 @@ fn is_reference(text: &[u8]) -> bool {
         && text.last() != Some(&b' ')
 }
 
-/// 1 to 32 of `a-z`, `0-9` and `-`, beginning with a letter.
+/// 1 to 32 of `a-z`, `0-9`, `-` and `_`, beginning with a letter.
 fn is_member_name(text: &[u8]) -> bool {
     (1..=32).contains(&text.len())
         && text.first().is_some_and(u8::is_ascii_lowercase)
         && text
             .iter()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
 inline_text!(
@@ -175,7 +175,7 @@ inline_text!(
 );
 
 inline_text!(
-    /// The short name of a member: 1 to 32 of `a-z`, `0-9` and `-`, beginning with a letter.
+    /// The short name of a member: 1 to 32 of `a-z`, `0-9`, `-` and `_`, beginning with a letter.
     MemberName,
     32,
     ValueKind::MemberName,
@@ -302,7 +302,7 @@ mod tests {
         for good in ["a", "alpha", "cash-agent-1", &"a".repeat(32)] {
             assert!(MemberName::new(good).is_ok(), "`{good}`");
         }
-        for bad in ["", "1a", "-a", "Alpha", "a_b", "a b", &"a".repeat(33)] {
+        for bad in ["", "1a", "-a", "Alpha", "a.b", "a b", &"a".repeat(33)] {
             assert!(MemberName::new(bad).is_err(), "`{bad}`");
         }
     }

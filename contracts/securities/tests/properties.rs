@@ -448,7 +448,7 @@ fn random_streams_reach_every_outcome() {
         "register-issue rejected taken",
         "register-issue rejected unknown-issuer",
         "issue-units settled",
-        "issue-units denied not-found",
+        "issue-units rejected unknown-issue",
         "issue-units rejected limit",
         "open-account settled",
         "open-account rejected taken",

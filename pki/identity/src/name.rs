@@ -1,7 +1,7 @@
 //! The rules for what people may call networks, members and organisations.
 //!
-//! Short names (of networks and members) are 1 to 32 of `a-z`, `0-9` and `-`, beginning with a
-//! letter, so that they stand in a URI, a file name and a log line without quoting. Organisations
+//! Short names (of networks and members) are 1 to 32 of `a-z`, `0-9`, `-` and `_`, beginning with
+//! a letter, so that they stand in a URI, a file name and a log line without quoting. Organisations
 //! are free text of 1 to 64 characters (X.520's upper bound) without control and invisible
 //! characters, so that no two of them look alike through what cannot be seen.
 
@@ -15,8 +15,8 @@ pub const ORGANISATION_LENGTH_MAX: usize = 64;
 pub enum NameError {
     /// The short name breaks the rule.
     #[error(
-        "a short name has 1 to {SHORT_NAME_LENGTH_MAX} of `a-z`, `0-9` and `-` and begins with a \
-         letter"
+        "a short name has 1 to {SHORT_NAME_LENGTH_MAX} of `a-z`, `0-9`, `-` and `_` and begins \
+         with a letter"
     )]
     Short,
     /// The organisation's name breaks the rule.
@@ -33,7 +33,7 @@ pub fn check_short_name(name: &str) -> Result<(), NameError> {
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
     if lawful {
         Ok(())
     } else {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn short_names() {
-        for name in ["a", "firm-a", "x1", &"a".repeat(32)] {
+        for name in ["a", "firm-a", "firm_a", "x1", &"a".repeat(32)] {
             check_short_name(name).unwrap();
         }
         for name in [
@@ -81,7 +81,6 @@ mod tests {
             "1a",
             "-a",
             "A",
-            "firm_a",
             "firm a",
             "firm/a",
             "é",

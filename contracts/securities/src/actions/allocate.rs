@@ -53,7 +53,7 @@ mod tests {
         world.refuse("admin", allocate(APPLE, "A-1", "0"), Code::Malformed);
         world.refuse("admin", allocate(APPLE, "A-1", "1.0"), Code::Malformed);
         world.refuse("admin", allocate(APPLE, "A-9", "1"), Code::UnknownAccount);
-        world.refuse("admin", allocate(GOOGLE, "A-9", "1"), Code::NotFound);
+        world.refuse("admin", allocate(GOOGLE, "A-9", "1"), Code::UnknownIssue);
         world.refuse(
             "admin",
             allocate(APPLE, "A-1", "999001"),

@@ -200,7 +200,7 @@ mod tests {
         world.refuse(
             "admin",
             dividend(GOOGLE, "1", RecordTime::Now),
-            Code::NotFound,
+            Code::UnknownIssue,
         );
         world.refuse(
             "apple",

@@ -54,7 +54,7 @@ mod tests {
         world.settle("admin", register(APPLE, "apple", 2, "APPLE-T"));
         world.refuse("admin", issue_units(APPLE, "0.00"), Code::Malformed);
         world.refuse("admin", issue_units(APPLE, "1.000"), Code::Malformed);
-        world.refuse("admin", issue_units(GOOGLE, "1"), Code::NotFound);
+        world.refuse("admin", issue_units(GOOGLE, "1"), Code::UnknownIssue);
         world.refuse("apple", issue_units(APPLE, "1"), Code::NotPermitted);
     }
 

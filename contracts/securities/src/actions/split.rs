@@ -124,7 +124,7 @@ mod tests {
             record,
         };
         world.refuse("admin", late, Code::Malformed);
-        world.refuse("admin", split(GOOGLE, 2, 1), Code::NotFound);
+        world.refuse("admin", split(GOOGLE, 2, 1), Code::UnknownIssue);
         world.refuse("apple", split(APPLE, 2, 1), Code::NotPermitted);
     }
 

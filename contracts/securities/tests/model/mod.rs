@@ -188,7 +188,7 @@ impl Model {
                 Ok("settled")
             }
             Instruction::IssueUnits { isin, quantity } => {
-                let (_, decimals, treasury) = self.issue(&isin.to_string(), "not-found")?;
+                let (_, decimals, treasury) = self.issue(&isin.to_string(), "unknown-issue")?;
                 let quantity = units(*quantity, decimals)?;
                 self.create(&treasury, &isin.to_string(), quantity)
             }
@@ -204,7 +204,7 @@ impl Model {
                 account,
                 quantity,
             } => {
-                let (_, decimals, treasury) = self.issue(&isin.to_string(), "not-found")?;
+                let (_, decimals, treasury) = self.issue(&isin.to_string(), "unknown-issue")?;
                 self.exists(account.as_str())?;
                 let quantity = units(*quantity, decimals)?;
                 self.available(&treasury, isin.as_str(), quantity, "LACK")?;
@@ -254,7 +254,7 @@ impl Model {
                 currency,
                 record,
             } => {
-                let (_, decimals, treasury) = self.issue(&isin.to_string(), "not-found")?;
+                let (_, decimals, treasury) = self.issue(&isin.to_string(), "unknown-issue")?;
                 let then = self.as_of(*record).ok_or("unknown-record-time")?.1.clone();
                 let scale = u32::from(amount_per_unit.scale()) + u32::from(decimals);
                 let minor = u32::from(currency.minor_units());
@@ -274,7 +274,7 @@ impl Model {
                 Ok("settled")
             }
             Instruction::Split { isin, new, old, .. } => {
-                self.issue(&isin.to_string(), "not-found")?;
+                self.issue(&isin.to_string(), "unknown-issue")?;
                 let mut next = self.now.clone();
                 let mut total = 0;
                 for ((_, asset), quantity) in &mut next.held {
