@@ -11,7 +11,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test lint build deps deps-c deps-rust deps-nextest
+.PHONY: help demo test bench lint build deps deps-c deps-rust deps-nextest
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,10 @@ build: deps ## build everything, tests included
 
 test: build deps-nextest ## build and run every test
 	$(CARGO) nextest run --workspace --locked $(ARGS)
+
+bench: deps ## measure this version on a network of its own; prints its conditions
+	$(CARGO) build --workspace --bins --locked
+	$(TARGET_DIR)/debug/sealbook-bench
 
 lint: deps ## formatting, clippy, and cargo-deny where it is installed
 	$(CARGO) fmt --all --check

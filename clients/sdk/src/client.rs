@@ -132,8 +132,27 @@ pub struct Client {
     patience: Duration,
 }
 
+/// Why one try failed.
+struct Problem {
+    text: String,
+    /// The node answered, and will answer the same again: trying every node once is enough.
+    refusal: bool,
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, refusal: false }
+    }
+}
+
+impl From<ConnectionError> for Problem {
+    fn from(error: ConnectionError) -> Self {
+        Self { refusal: error.is_refusal(), text: error.to_string() }
+    }
+}
+
 /// One try: a value, or the reason to try the next node.
-type Tried<T> = Result<T, String>;
+type Tried<T> = Result<T, Problem>;
 
 impl Client {
     /// A client that begins with the node at `preferred` (any number).
@@ -318,7 +337,7 @@ impl Client {
             let header = EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, client.network.id, 0, now_ms() + QUERY_LIFE_MS);
             let envelope = client
                 .sign_and_seal(header, Purpose::Query, QUERY_SIGNATURE, body)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| Problem::from(error.to_string()))?;
             let request = RequestBody::Query { envelope: envelope.encode() };
             match client.try_ask(request, Duration::ZERO)? {
                 ResponseBody::Answer(sealed) => {
@@ -328,13 +347,12 @@ impl Client {
                         Err(error) => return Ok(Err(error)),
                     };
                     if answer.body == AnswerBody::Behind {
-                        return Err("the node is behind what this client knows".to_owned());
+                        return Err("the node is behind what this client knows".to_owned().into());
                     }
                     client.height_known = client.height_known.max(answer.height);
                     Ok(Ok(answer))
                 }
-                ResponseBody::Refused(reason) => Err(reason),
-                other => Err(unexpected(&other)),
+                other => Err(unexpected(other)),
             }
         })
     }
@@ -361,7 +379,7 @@ impl Client {
         self.persist(|client| {
             match client.try_ask(RequestBody::Blocks { from, limit }, Duration::ZERO)? {
                 ResponseBody::Blocks(blocks) => Ok(blocks),
-                other => Err(unexpected(&other)),
+                other => Err(unexpected(other)),
             }
         })
     }
@@ -373,7 +391,7 @@ impl Client {
         };
         match self.try_ask(request, Duration::ZERO)? {
             ResponseBody::Accepted | ResponseBody::Known => Ok(()),
-            other => Err(unexpected(&other)),
+            other => Err(unexpected(other)),
         }
     }
 
@@ -381,8 +399,8 @@ impl Client {
         let request = RequestBody::Await { transaction, stage, timeout_ms: AWAIT_MS };
         match self.try_ask(request, Duration::from_millis(u64::from(AWAIT_MS)))? {
             ResponseBody::Reply(sealed) => Ok(sealed),
-            ResponseBody::NotYet => Err("not ordered yet".to_owned()),
-            other => Err(unexpected(&other)),
+            ResponseBody::NotYet => Err("not ordered yet".to_owned().into()),
+            other => Err(unexpected(other)),
         }
     }
 
@@ -391,7 +409,7 @@ impl Client {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let response = connection.ask(body, extra).map_err(|error| error.to_string())?;
+        let response = connection.ask(body, extra)?;
         self.connection = Some(connection);
         Ok(response)
     }
@@ -402,19 +420,29 @@ impl Client {
             self.network.nodes.iter().filter(|node| !node.observer).collect();
         let index = self.preferred.checked_rem(nodes.len()).unwrap_or(0);
         let node = nodes.get(index).ok_or_else(|| "the network has no nodes".to_owned())?;
-        Connection::open(node.address, &self.tls, &self.alpn).map_err(|error| format!("{}: {error}", node.name))
+        Connection::open(node.address, &self.tls, &self.alpn).map_err(|error| {
+            let refusal = error.is_refusal();
+            Problem { text: format!("{}: {error}", node.name), refusal }
+        })
     }
 
     /// Tries node after node until one gives a value or patience ends.
     fn persist<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> Tried<T>) -> Result<T, ClientError> {
         let started = Instant::now();
+        let voters = self.network.nodes.iter().filter(|node| !node.observer).count();
+        let mut refusals = 0;
         loop {
             let last = match attempt(self) {
                 Ok(value) => return Ok(value),
-                Err(reason) => reason,
+                Err(problem) => problem,
             };
             self.connection = None;
             self.preferred = self.preferred.wrapping_add(1);
+            refusals = if last.refusal { refusals + 1 } else { 0 };
+            let last = last.text;
+            if refusals >= voters {
+                return Err(ClientError::Refused(last));
+            }
             if started.elapsed() > self.patience {
                 return Err(ClientError::Unavailable { seconds: self.patience.as_secs(), last });
             }
@@ -430,10 +458,11 @@ impl Client {
     }
 }
 
-fn unexpected(response: &ResponseBody) -> String {
+fn unexpected(response: ResponseBody) -> Problem {
     match response {
-        ResponseBody::Busy(reason) | ResponseBody::Refused(reason) => reason.clone(),
-        _ => "the node answered something else".to_owned(),
+        ResponseBody::Busy(text) => Problem { text, refusal: false },
+        ResponseBody::Refused(text) => Problem { text, refusal: true },
+        _ => "the node answered something else".to_owned().into(),
     }
 }
 

@@ -31,6 +31,32 @@ pub enum ConnectionError {
     OutOfTurn,
 }
 
+impl ConnectionError {
+    /// Whether one side refused the other's certificate or protocol: trying again changes nothing.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let inner = |error: &std::io::Error| {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            tls.is_some_and(is_tls_refusal)
+        };
+        match self {
+            Self::Tls(error) => is_tls_refusal(error),
+            Self::Protocol(_) => true,
+            Self::Connect(error) | Self::Frame(FrameError::Io(error)) => inner(error),
+            Self::Frame(_) | Self::OutOfTurn => false,
+        }
+    }
+}
+
+const fn is_tls_refusal(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::AlertReceived(_)
+            | rustls::Error::InvalidCertificate(_)
+            | rustls::Error::NoCertificatesPresented
+    )
+}
+
 /// A connection.
 pub struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,

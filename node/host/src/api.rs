@@ -35,6 +35,8 @@ pub struct Service {
     pub shared: Arc<Shared>,
     /// The ordering engine.
     pub ordering: Arc<Handle>,
+    /// The protocol that clients must agree to: it names the network.
+    pub protocol: Vec<u8>,
 }
 
 /// Serves clients until the task is dropped.
@@ -74,11 +76,15 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::info!(%error, "a client was refused");
+            // Not the text: it could name a party.
+            tracing::info!(kind = ?error.kind(), "a client was refused");
             return;
         }
         Err(_) => return,
     };
+    if sealbook_identity::tls::require_protocol(stream.get_ref().1, &service.protocol).is_err() {
+        return;
+    }
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut responses) = mpsc::channel::<Response>(UNDER_WAY_MAX);
     let writing = tokio::spawn(async move {

@@ -62,13 +62,20 @@ pub fn run(folder: &Path, until_input_closes: bool) -> Result<(), NodeError> {
         shared.set_module(link.clone());
     }
     let ordering_config = ordering_config(&config, &genesis)?;
-    let tls = client_tls(&ordering_config, &genesis)?;
+    let protocol = [b"sealbook-client/", genesis.namespace().as_slice()].concat();
+    let tls = client_tls(&ordering_config, &genesis, &protocol)?;
     let application = Arc::new(HostApplication { shared: Arc::clone(&shared) });
     let ordering = sealbook_ordering::start(ordering_config, store, application)
         .map_err(failed("ordering"))?;
-    let service = Arc::new(Service { shared: Arc::clone(&shared), ordering: Arc::new(ordering) });
+    let service = Arc::new(Service {
+        shared: Arc::clone(&shared),
+        ordering: Arc::new(ordering),
+        protocol,
+    });
     tracing::info!(name = shared.name(), "node started");
     let outcome = serve_until_stopped(&service, config.client_listen, tls, until_input_closes);
+    // First, so that blocks that are on their way count as not yet acknowledged rather than lost.
+    service.ordering.begin_stop();
     if let Some((link, thread)) = module {
         link.stop();
         let _ = thread.join();
@@ -127,15 +134,15 @@ fn peer_of(peer: &PeerConfig) -> Result<Peer, NodeError> {
 fn client_tls(
     config: &OrderingConfig,
     genesis: &Genesis,
+    protocol: &[u8],
 ) -> Result<Arc<rustls::ServerConfig>, NodeError> {
     let identity = &config.identity;
-    let alpn = [b"sealbook-client/", genesis.namespace().as_slice()].concat();
     tls::server_config(
         &identity.chain,
         &identity.seed,
         &identity.roots,
         &genesis.network_name,
-        &alpn,
+        protocol,
         Peers::Members,
     )
     .map_err(failed("TLS"))

@@ -7,6 +7,8 @@ use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
 use sealbook_ledger::{Block, FinalityCertificate, Header};
 
+use crate::status::Counters;
+
 /// The answer to a request for a block.
 #[derive(Debug)]
 #[expect(
@@ -27,43 +29,65 @@ pub enum Verdict {
     Accept,
     /// It is not, and never will be, on any node; with the reason.
     Refuse(String),
-    /// Unknown as yet (a block ahead of the clock, a state root not yet computed); the engine asks again after a few
-    /// milliseconds, until the view has passed.
+    /// Unknown as yet (a block ahead of the clock, a state root not yet computed); the engine asks
+    /// again after a few milliseconds, until the view has passed.
     Wait,
 }
 
-/// To be given back when a finalized block is durable in the application. Dropping it without acknowledging stops the
-/// engine, because a block may then never be lost silently.
+/// To be given back when a finalized block is durable in the application. Dropping it without
+/// acknowledging stops the engine, because no block may be lost silently.
 #[derive(Debug)]
 pub struct Acknowledgement {
-    inner: Exact,
+    inner: Option<Exact>,
+    height: u64,
+    counters: Arc<Counters>,
 }
 
 impl Acknowledgement {
-    pub(crate) const fn new(inner: Exact) -> Self {
-        Self { inner }
+    pub(crate) const fn new(inner: Exact, height: u64, counters: Arc<Counters>) -> Self {
+        Self {
+            inner: Some(inner),
+            height,
+            counters,
+        }
     }
 
     /// The block is durable and need not be delivered again.
-    pub fn acknowledge(self) {
-        self.inner.acknowledge();
+    pub fn acknowledge(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.acknowledge();
+        }
+    }
+}
+
+impl Drop for Acknowledgement {
+    fn drop(&mut self) {
+        if self.inner.is_some() {
+            // Said before the engine stops over it, so that this is the reason that is reported.
+            let height = self.height;
+            self.counters.fail(format!(
+                "the application did not acknowledge block {height}"
+            ));
+        }
     }
 }
 
 /// What is ordered, and what becomes of it.
 ///
-/// `propose` and `verify` run on the engine's threads and must return within a few milliseconds. `finalized` and
-/// `message` each have a thread of their own, and may take longer.
+/// `propose` and `verify` run on the engine's threads and must return within a few milliseconds.
+/// `finalized` and `message` each have a thread of their own, and may take longer.
 pub trait Application: Send + Sync + 'static {
     /// A block on top of `parent`, if one is due.
     fn propose(&self, parent: &Header) -> Proposal;
 
-    /// Whether `block` may follow `parent`. That it follows by parent digest, height and time, that it is within the
-    /// limits, commits to its body and carries all its attachments has been checked.
+    /// Whether `block` may follow `parent`. That it follows by parent digest, height and time, that
+    /// it is within the limits, commits to its body and carries all its attachments has been
+    /// checked.
     fn verify(&self, parent: &Header, block: &Block) -> Verdict;
 
-    /// `block` is final. Called in the order of heights, from the first block that was not acknowledged, and perhaps
-    /// more than once for a block. Not every block has a certificate of its own; it is then final by a later one.
+    /// `block` is final. Called in the order of heights, from the first block that was not
+    /// acknowledged, and perhaps more than once for a block. Not every block has a certificate of
+    /// its own; it is then final by a later one.
     fn finalized(
         &self,
         block: Arc<Block>,

@@ -1,9 +1,11 @@
 //! The engine's archives of finalized blocks and certificates, on our [`LedgerStore`].
 //!
-//! The engine buffers writes and then asks for a sync of both archives. Here both share one buffer and one writer
-//! thread, which puts everything that waits into one commit: a block and its certificate cost one sync of the disk.
+//! The engine buffers writes and then asks for a sync of both archives. Here both share one buffer
+//! and one writer thread, which puts everything that waits into one commit: a block and its
+//! certificate cost one sync of the disk.
 //!
-//! INVARIANT: what was put can be read at once, from the buffer until its commit, from the store afterwards.
+//! INVARIANT: what was put can be read at once, from the buffer until its commit, from the store
+//! afterwards.
 //!
 //! After a failed commit every later sync fails, the engine stops, and the node reports it.
 
@@ -75,7 +77,8 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands everything that waits to the writer; the handle resolves when it and everything before it is durable.
+    /// Hands everything that waits to the writer; the handle resolves when it and everything before
+    /// it is durable.
     fn start_sync(&self) -> Result<Handle<()>, ArchiveError> {
         let (answer, durable) = oneshot::channel();
         let mut buffer = self.buffer();

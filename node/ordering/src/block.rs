@@ -1,4 +1,5 @@
-//! A ledger block in the form that the engine wants: with its encoding and digest at hand, cheap to clone.
+//! A ledger block in the form that the engine wants: with its encoding and digest at hand, cheap to
+//! clone.
 //!
 //! ```text
 //! wire = length varint | encoded ledger block
@@ -91,6 +92,11 @@ impl Read for OrderedBlock {
         let encoded = Bytes::read_cfg(buffer, &RangeCfg::from(0..=*limit))?;
         let block = Block::decode(&encoded, *limit)
             .map_err(|_| CodecError::Invalid("OrderedBlock", "not a block of this ledger"))?;
+        // The digest covers an attachment's hash, not its bytes: a peer that leaves the bytes out would
+        // otherwise make this node store the block without them.
+        if block.attachments.iter().any(|attachment| attachment.bytes().is_none()) {
+            return Err(CodecError::Invalid("OrderedBlock", "an attachment is left out"));
+        }
         Ok(Self::from_parts(block, encoded))
     }
 }
@@ -118,5 +124,27 @@ impl ConsensusBlock for OrderedBlock {
 impl BoundedBlock for OrderedBlock {
     fn max_encode_size(limit: &usize) -> usize {
         limit.saturating_add(PREFIX_BYTES)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use commonware_codec::{Decode as _, Encode as _};
+    use sealbook_ledger::{Attachment, MAX_BLOCK_BYTES};
+
+    use super::*;
+
+    #[test]
+    fn a_block_without_its_attachments_bytes_is_refused_from_a_peer() {
+        let genesis = Block::genesis(Digest([1; 32]), 0);
+        let present = Attachment::Present(Bytes::from_static(b"sealed name"));
+        let erased = Attachment::Erased(present.digest());
+        let with = |attachment| Block::after(&genesis.header, 1, vec![], vec![attachment], vec![]);
+        let (whole, stripped) = (with(present), with(erased));
+        assert_eq!(whole.digest(), stripped.digest());
+        let sent = |block| OrderedBlock::new(block).encode();
+        assert!(OrderedBlock::decode_cfg(sent(whole), &MAX_BLOCK_BYTES).is_ok());
+        assert!(OrderedBlock::decode_cfg(sent(stripped), &MAX_BLOCK_BYTES).is_err());
     }
 }

@@ -16,7 +16,8 @@ use crate::block::{EngineDigest, from_engine, to_engine};
 /// A finalization by our committee over one of our digests.
 pub(crate) type EngineFinalization = Finalization<Scheme, EngineDigest>;
 
-/// The ledger's form. `None` if the finalization has a signer beyond the ledger's limits, which no committee has.
+/// The ledger's form. `None` if the finalization has a signer beyond the ledger's limits, which no
+/// committee has.
 pub(crate) fn to_ledger(finalization: &EngineFinalization) -> Option<FinalityCertificate> {
     let proposal = &finalization.proposal;
     let signers = finalization.certificate.signers.iter();
@@ -43,7 +44,8 @@ pub(crate) fn to_ledger(finalization: &EngineFinalization) -> Option<FinalityCer
     ))
 }
 
-/// The engine's form, for a committee of `members`. `None` if the certificate does not fit that committee.
+/// The engine's form, for a committee of `members`. `None` if the certificate does not fit that
+/// committee.
 pub(crate) fn to_engine_form(
     certificate: &FinalityCertificate,
     members: usize,

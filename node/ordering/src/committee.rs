@@ -1,4 +1,5 @@
-//! The committee of each committee epoch, as the engine's signing scheme. There is one epoch for now.
+//! The committee of each committee epoch, as the engine's signing scheme. There is one epoch for
+//! now.
 
 use std::sync::Arc;
 

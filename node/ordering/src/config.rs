@@ -33,7 +33,8 @@ pub struct NodeIdentity {
 /// How long the engine waits, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// For the leader's block. Must exceed the application's longest pause between blocks, or every idle view fails.
+    /// For the leader's block. Must exceed the application's longest pause between blocks, or every
+    /// idle view fails.
     pub leader_timeout_ms: u64,
     /// For a view to get its certificate; must exceed the leader timeout.
     pub certification_timeout_ms: u64,

@@ -1,4 +1,5 @@
-//! Between the engine's asynchronous tasks and the application: questions one way, finalized blocks the other.
+//! Between the engine's asynchronous tasks and the application: questions one way, finalized blocks
+//! the other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +15,7 @@ use commonware_consensus::{Application as EngineApplication, Reporter, Viewable 
 use commonware_cryptography::{Digested, ed25519};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Metrics, Spawner};
+use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
 use futures::StreamExt as _;
 use sealbook_ledger::{Attachment, Block, Header};
@@ -149,7 +151,8 @@ impl Reporter for Deliveries {
                     .fetch_max(height.get(), Ordering::Relaxed);
                 Feedback::Ok
             }
-            // The engine has at most as many blocks unacknowledged as the queue is long, so it is never full.
+            // The engine has at most as many blocks unacknowledged as the queue is long, so it is
+            // never full.
             Update::Block(block, done) => match self.queue.try_send((block, done)) {
                 Ok(()) => Feedback::Ok,
                 Err(TrySendError::Full(_)) => {
@@ -168,14 +171,14 @@ pub(crate) fn deliver(
     queue: &Receiver<Delivery>,
     store: &LedgerStore,
     application: &dyn Application,
-    counters: &Counters,
+    counters: &Arc<Counters>,
 ) {
     while let Ok((block, done)) = queue.recv() {
         let block = block.inner().block().clone();
         let height = block.height();
         if height == 0 {
             // Block 0 is what everybody starts from.
-            Acknowledgement::new(done).acknowledge();
+            done.acknowledge();
             continue;
         }
         let certificate = match store.certificate(height) {
@@ -188,7 +191,8 @@ pub(crate) fn deliver(
         counters
             .delivered_height
             .fetch_max(height, Ordering::Relaxed);
-        application.finalized(block, certificate, Acknowledgement::new(done));
+        let done = Acknowledgement::new(done, height, Arc::clone(counters));
+        application.finalized(block, certificate, done);
     }
 }
 

@@ -1,20 +1,21 @@
-//! Wires the engine together: network, broadcast, marshal, Simplex. Everything generic is instantiated here, once.
+//! Wires the engine together: network, broadcast, marshal, Simplex. Everything generic is
+//! instantiated here, once.
 //!
 //! ```text
-//! channel 0 votes | 1 certificates | 2 certificate requests | 3 block requests | 4 blocks | 5 application messages
+//! channel 0 votes            1 certificates   2 certificate requests
+//!         3 block requests   4 blocks         5 application messages
 //! ```
 //!
-//! Every number below that is not the operator's to choose is a bound on memory or a habit of the engine that was
-//! measured; none is agreed between nodes.
+//! Every number below that is not the operator's to choose is a bound on memory or a habit of the
+//! engine that was measured; none is agreed between nodes.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use bytes::Bytes;
 use commonware_broadcast::buffered;
-use commonware_consensus::marshal::core::Actor as MarshalActor;
+use commonware_consensus::marshal::core::{Actor as MarshalActor, Mailbox as MarshalMailbox};
 use commonware_consensus::marshal::resolver::p2p as marshal_resolver;
 use commonware_consensus::marshal::standard::{Inline, Standard};
 use commonware_consensus::marshal::{self, Start};
@@ -31,8 +32,8 @@ use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::tokio::Context;
 use commonware_runtime::{Handle as Task, Quota, Spawner as _, Supervisor as _};
 use commonware_utils::ordered::Map;
-use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
-use futures::channel::{mpsc, oneshot};
+use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize, NonZeroDuration};
+use futures::channel::oneshot;
 use futures::future::{Either, select, select_all};
 use sealbook_ledger::Block;
 
@@ -41,8 +42,9 @@ use crate::block::{EngineDigest, OrderedBlock};
 use crate::committee::Committees;
 use crate::config::{Limits, Timing};
 use crate::driver::{Deliveries, Driver, Observed};
-use crate::gossip::{self, Incoming};
+use crate::gossip::{self, IncomingSender, Outgoing};
 use crate::link::TlsLinks;
+use crate::status::Counters;
 
 /// Prefix of the engine's files.
 const PARTITION: &str = "sealbook";
@@ -57,7 +59,8 @@ const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
 const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the engine runs on. Checked by [`crate::handle::start`], because the engine panics on what does not fit.
+/// What the engine runs on. Checked by [`crate::handle::start`], because the engine panics on what
+/// does not fit.
 pub(crate) struct Parts {
     pub(crate) namespace: Vec<u8>,
     pub(crate) genesis: Block,
@@ -72,8 +75,8 @@ pub(crate) struct Parts {
     pub(crate) archives: (BlockArchive, CertificateArchive),
     pub(crate) driver: Driver,
     pub(crate) deliveries: Deliveries,
-    pub(crate) outgoing: mpsc::Receiver<Bytes>,
-    pub(crate) incoming: SyncSender<Incoming>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: IncomingSender,
 }
 
 /// Runs the engine until `stop` resolves. An error is why it stopped by itself.
@@ -98,7 +101,8 @@ pub(crate) async fn run(
             })
         }
     };
-    // Tasks that do not end in time are dropped with the runtime; nothing of theirs is needed after a crash either.
+    // Tasks that do not end in time are dropped with the runtime; nothing of theirs is needed after
+    // a crash either.
     if let Err(error) = context.stop(0, Some(STOP_TIMEOUT)).await {
         tracing::debug!(%error, "the engine did not end in time");
     }
@@ -144,128 +148,202 @@ fn network_config(parts: &Parts) -> lookup::Config<TlsLinks> {
     config
 }
 
+type Channel = (
+    lookup::Sender<ed25519::PublicKey, Context>,
+    lookup::Receiver<ed25519::PublicKey>,
+);
+type Oracle = lookup::Oracle<ed25519::PublicKey>;
+type Mailbox = MarshalMailbox<Scheme, Standard<OrderedBlock>>;
+
+/// What several parts of the engine need.
+struct Wiring<'a> {
+    context: &'a Context,
+    oracle: Oracle,
+    me: ed25519::PublicKey,
+    committees: Committees,
+    timing: Timing,
+    limits: Limits,
+    page_cache: CacheRef,
+    epocher: FixedEpocher,
+    tasks: Tasks,
+}
+
 async fn launch(context: &Context, parts: Parts) -> Result<Tasks, String> {
     let (mut network, mut oracle) =
         lookup::Network::new(context.child("network"), network_config(&parts));
-    oracle.track(
+    let _ = oracle.track(
         0,
-        AddressableTrackedPeers::new(parts.validators.clone(), parts.observers.clone()),
+        AddressableTrackedPeers::new(parts.validators, parts.observers),
     );
     let quota = Quota::per_second(QUOTA);
+    let block_quota = Quota::per_second(BLOCK_QUOTA);
     let votes = network.register(0, quota);
     let certificates = network.register(1, quota);
     let certificate_requests = network.register(2, quota);
-    let block_requests = network.register(3, Quota::per_second(BLOCK_QUOTA));
-    let blocks = network.register(4, Quota::per_second(BLOCK_QUOTA));
+    let block_requests = network.register(3, block_quota);
+    let blocks = network.register(4, block_quota);
     let messages = network.register(5, quota);
-    let mut tasks: Tasks = vec![("network", network.start())];
 
-    let recipients = parts
-        .committees
-        .members()
-        .iter()
-        .filter(|key| **key != parts.me)
-        .cloned();
-    let recipients: Vec<_> = recipients.collect();
-    let (outgoing, limit) = (parts.outgoing, parts.limits.message_bytes_max);
+    let mut wiring = Wiring {
+        context,
+        oracle,
+        me: parts.me,
+        committees: parts.committees,
+        timing: parts.timing,
+        limits: parts.limits,
+        page_cache: CacheRef::new(NZU16!(4096), NZUsize!(1024)),
+        epocher: FixedEpocher::new(NZU64!(u64::MAX)),
+        tasks: vec![("network", network.start())],
+    };
     let counters = parts.deliveries.counters.clone();
-    tasks.push((
-        "message sender",
-        context
-            .child("message_sender")
-            .spawn(move |clock| async move {
-                gossip::send(clock, outgoing, messages.0, recipients, limit).await;
-            }),
-    ));
-    let incoming = parts.incoming;
-    tasks.push((
-        "message receiver",
-        context
-            .child("message_receiver")
-            .spawn(move |_| gossip::receive(messages.1, incoming, counters)),
-    ));
-
-    let fetch_timeout = Duration::from_millis(parts.timing.fetch_timeout_ms);
-    let resolver = marshal_resolver::init(
-        context.child("marshal_resolver"),
-        marshal_resolver::Config {
-            public_key: parts.me.clone(),
-            peer_provider: oracle.clone(),
-            blocker: oracle.clone(),
-            mailbox_size: MAILBOX,
-            fetch_timeout: NZDuration!(fetch_timeout),
-            fetch_retry_delay: FETCH_RETRY,
-            priority_requests: false,
-            priority_responses: false,
-        },
-        block_requests,
-    );
-    let (broadcast, buffer) = buffered::Engine::new(
-        context.child("broadcast"),
-        buffered::Config {
-            public_key: parts.me.clone(),
-            mailbox_size: MAILBOX,
-            deque_size: 16,
-            priority: false,
-            codec_config: parts.limits.block_bytes_max,
-            peer_provider: oracle.clone(),
-            strategy: Sequential,
-        },
-    );
-    tasks.push(("broadcast", broadcast.start(blocks)));
-
-    let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
-    let epocher = FixedEpocher::new(NZU64!(u64::MAX));
+    wiring.start_messages(messages, parts.outgoing, parts.incoming, counters.clone());
     let genesis = Digested::compute(OrderedBlock::new(parts.genesis), &Sequential).await;
     let root = genesis.digest();
-    let (block_archive, certificate_archive) = parts.archives;
-    let (actor, mailbox, _) = MarshalActor::<_, Standard<OrderedBlock>, _, _, _, _, _>::init(
-        context.child("marshal"),
-        certificate_archive,
-        block_archive,
-        marshal::Config {
-            provider: parts.committees.clone(),
-            epocher: epocher.clone(),
+    let mailbox = wiring
+        .start_marshal(
+            genesis,
+            parts.archives,
+            parts.deliveries,
+            block_requests,
+            blocks,
+        )
+        .await;
+    let inline = Inline::new(
+        context.child("inline"),
+        parts.driver,
+        mailbox,
+        wiring.epocher.clone(),
+    );
+    wiring.start_simplex(
+        root,
+        inline,
+        counters,
+        [votes, certificates, certificate_requests],
+    )?;
+    Ok(wiring.tasks)
+}
+
+impl Wiring<'_> {
+    fn fetch_timeout(&self) -> NonZeroDuration {
+        NZDuration!(Duration::from_millis(self.timing.fetch_timeout_ms))
+    }
+
+    /// Application messages, to and from peers.
+    fn start_messages(
+        &mut self,
+        (sender, receiver): Channel,
+        outgoing: Outgoing,
+        incoming: IncomingSender,
+        counters: Arc<Counters>,
+    ) {
+        let members = self.committees.members().iter();
+        let recipients: Vec<_> = members.filter(|key| **key != self.me).cloned().collect();
+        let limit = self.limits.message_bytes_max;
+        let sending = self
+            .context
+            .child("message_sender")
+            .spawn(move |clock| gossip::send(clock, outgoing, sender, recipients, limit));
+        let receiving = self
+            .context
+            .child("message_receiver")
+            .spawn(move |_| gossip::receive(receiver, incoming, counters));
+        self.tasks.push(("message sender", sending));
+        self.tasks.push(("message receiver", receiving));
+    }
+
+    /// Marshal: fetches, orders, stores and delivers finalized blocks.
+    async fn start_marshal(
+        &mut self,
+        genesis: Digested<OrderedBlock>,
+        (blocks, certificates): (BlockArchive, CertificateArchive),
+        deliveries: Deliveries,
+        requests: Channel,
+        broadcasts: Channel,
+    ) -> Mailbox {
+        let resolver = marshal_resolver::init(
+            self.context.child("marshal_resolver"),
+            marshal_resolver::Config {
+                public_key: self.me.clone(),
+                peer_provider: self.oracle.clone(),
+                blocker: self.oracle.clone(),
+                mailbox_size: MAILBOX,
+                fetch_timeout: self.fetch_timeout(),
+                fetch_retry_delay: FETCH_RETRY,
+                priority_requests: false,
+                priority_responses: false,
+            },
+            requests,
+        );
+        let (broadcast, buffer) = buffered::Engine::new(
+            self.context.child("broadcast"),
+            buffered::Config {
+                public_key: self.me.clone(),
+                mailbox_size: MAILBOX,
+                deque_size: 8,
+                priority: false,
+                codec_config: self.limits.block_bytes_max,
+                peer_provider: self.oracle.clone(),
+                strategy: Sequential,
+            },
+        );
+        self.tasks.push(("broadcast", broadcast.start(broadcasts)));
+        let unacknowledged = NonZeroUsize::new(self.limits.unacknowledged_blocks_max);
+        let config = marshal::Config {
+            provider: self.committees.clone(),
+            epocher: self.epocher.clone(),
             start: Start::Genesis(genesis),
             partition_prefix: PARTITION.to_owned(),
             mailbox_size: MAILBOX,
             view_retention: ViewDelta::new(64),
             prunable_items_per_section: NZU64!(64),
-            page_cache: page_cache.clone(),
+            page_cache: self.page_cache.clone(),
             replay_buffer: REPLAY_BUFFER,
             key_write_buffer: WRITE_BUFFER,
             value_write_buffer: WRITE_BUFFER,
-            block_codec_config: parts.limits.block_bytes_max,
+            block_codec_config: self.limits.block_bytes_max,
             max_repair: NZUsize!(16),
-            max_pending_acks: NonZeroUsize::new(parts.limits.unacknowledged_blocks_max)
-                .unwrap_or(NonZeroUsize::MIN),
+            max_pending_acks: unacknowledged.unwrap_or(NonZeroUsize::MIN),
             strategy: Sequential,
-        },
-    )
-    .await;
-    let inline = Inline::new(context.child("inline"), parts.driver, mailbox, epocher);
-    let reporter = Observed {
-        inner: inline.clone(),
-        counters: parts.deliveries.counters.clone(),
-    };
-    // Marshal must run before its mailbox is asked anything: a question before that is never answered.
-    tasks.push(("marshal", actor.start(parts.deliveries, buffer, resolver)));
+        };
+        let context = self.context.child("marshal");
+        let (actor, mailbox, _) = MarshalActor::<_, Standard<OrderedBlock>, _, _, _, _, _>::init(
+            context,
+            certificates,
+            blocks,
+            config,
+        )
+        .await;
+        // It must run before its mailbox is asked anything: a question before that is never
+        // answered.
+        self.tasks
+            .push(("marshal", actor.start(deliveries, buffer, resolver)));
+        mailbox
+    }
 
-    let epoch = Epoch::zero();
-    let scheme = parts
-        .committees
-        .scheme_of(epoch)
-        .ok_or("no committee for the first epoch")?;
-    let timing = &parts.timing;
-    let simplex = simplex::Engine::new(
-        context.child("simplex").with_attribute("epoch", epoch),
-        simplex::Config {
+    /// Simplex: votes.
+    fn start_simplex(
+        &mut self,
+        root: EngineDigest,
+        inline: Inline<Context, Scheme, Driver, OrderedBlock, FixedEpocher>,
+        counters: Arc<Counters>,
+        [votes, certificates, requests]: [Channel; 3],
+    ) -> Result<(), String> {
+        let epoch = Epoch::zero();
+        let scheme = self
+            .committees
+            .scheme_of(epoch)
+            .ok_or("the first epoch has no committee")?;
+        let timing = &self.timing;
+        let config = simplex::Config {
             scheme: Arc::unwrap_or_clone(scheme),
             elector: RoundRobin::<Sha256>::default(),
-            blocker: oracle,
+            blocker: self.oracle.clone(),
             automaton: inline.clone(),
-            relay: inline,
-            reporter,
+            relay: inline.clone(),
+            reporter: Observed {
+                inner: inline,
+                counters,
+            },
             strategy: Sequential,
             partition: format!("{PARTITION}-simplex-{epoch}"),
             mailbox_size: MAILBOX,
@@ -273,7 +351,7 @@ async fn launch(context: &Context, parts: Parts) -> Result<Tasks, String> {
             floor: Floor::Genesis(root),
             replay_buffer: REPLAY_BUFFER,
             write_buffer: WRITE_BUFFER,
-            page_cache,
+            page_cache: self.page_cache.clone(),
             leader_timeout: Duration::from_millis(timing.leader_timeout_ms),
             certification_timeout: Duration::from_millis(timing.certification_timeout_ms),
             timeout_retry: Duration::from_millis(timing.timeout_retry_ms),
@@ -282,15 +360,15 @@ async fn launch(context: &Context, parts: Parts) -> Result<Tasks, String> {
                 timeout: Duration::from_millis(timing.skip_after_ms),
                 budget: SkipBudget::Participants,
             },
-            fetch_timeout: NZDuration!(fetch_timeout),
+            fetch_timeout: self.fetch_timeout(),
             fetch_retry_delay: FETCH_RETRY,
             forward: ForwardPolicy::SilentVoters,
             track_historical_votes: false,
-        },
-    );
-    tasks.push((
-        "simplex",
-        simplex.start(votes, certificates, certificate_requests),
-    ));
-    Ok(tasks)
+        };
+        let context = self.context.child("simplex").with_attribute("epoch", epoch);
+        let engine = simplex::Engine::new(context, config);
+        self.tasks
+            .push(("simplex", engine.start(votes, certificates, requests)));
+        Ok(())
+    }
 }

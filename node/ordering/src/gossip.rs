@@ -4,12 +4,12 @@
 //! frame = version u8 | { length u32 big-endian | message }*
 //! ```
 //!
-//! A frame goes out as soon as there is a message and none was sent just before; whatever comes meanwhile shares the
-//! next one, so that many small messages stay within a peer's quota.
+//! A frame goes out as soon as there is a message and none was sent just before; whatever comes
+//! meanwhile shares the next one, so that many small messages stay within a peer's quota.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -28,13 +28,145 @@ const LENGTH_BYTES: usize = 4;
 /// Least time between two frames; with it, a peer's quota of 256 a second is never used up.
 const FRAME_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Bytes that wait in either queue at most.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The largest frame for messages of at most `message_bytes_max`.
 pub(crate) const fn frame_bytes_max(message_bytes_max: usize) -> usize {
     message_bytes_max.saturating_add(1 + LENGTH_BYTES)
 }
 
+/// A budget of bytes that wait in a queue.
+#[derive(Debug)]
+struct Budget {
+    waiting: AtomicUsize,
+    max: usize,
+}
+
+impl Budget {
+    fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            waiting: AtomicUsize::new(0),
+            max,
+        })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let add = |waiting: usize| waiting.checked_add(bytes).filter(|sum| *sum <= self.max);
+        self.waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add)
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+/// Puts messages into the queue to peers.
+pub(crate) struct OutgoingSender {
+    queue: mpsc::Sender<Bytes>,
+    budget: Arc<Budget>,
+}
+
+impl OutgoingSender {
+    /// False if the message does not fit the queue.
+    pub(crate) fn try_send(&mut self, message: Bytes) -> bool {
+        let size = message.len();
+        if !self.budget.take(size) {
+            return false;
+        }
+        let sent = self.queue.try_send(message).is_ok();
+        if !sent {
+            self.budget.give_back(size);
+        }
+        sent
+    }
+}
+
+/// Messages to peers.
+pub(crate) struct Outgoing {
+    queue: mpsc::Receiver<Bytes>,
+    budget: Arc<Budget>,
+}
+
+impl Outgoing {
+    async fn next(&mut self) -> Option<Bytes> {
+        let message = self.queue.next().await?;
+        self.budget.give_back(message.len());
+        Some(message)
+    }
+
+    /// The next message if it is there already.
+    fn try_next(&mut self) -> Option<Bytes> {
+        let message = self.queue.try_recv().ok()?;
+        self.budget.give_back(message.len());
+        Some(message)
+    }
+}
+
+/// A queue of at most `messages_max` messages to peers.
+pub(crate) fn outgoing(messages_max: usize) -> (OutgoingSender, Outgoing) {
+    let (sender, receiver) = mpsc::channel(messages_max);
+    let budget = Budget::new(WAITING_BYTES_MAX);
+    let sender = OutgoingSender {
+        queue: sender,
+        budget: budget.clone(),
+    };
+    (
+        sender,
+        Outgoing {
+            queue: receiver,
+            budget,
+        },
+    )
+}
+
 /// A message with who sent it.
-pub(crate) type Incoming = ([u8; 32], Bytes);
+type Incoming = ([u8; 32], Bytes);
+
+/// Puts messages into the queue to the application.
+pub(crate) struct IncomingSender {
+    queue: SyncSender<Incoming>,
+    budget: Arc<Budget>,
+}
+
+/// Messages to the application.
+pub(crate) struct IncomingQueue {
+    queue: Receiver<Incoming>,
+    budget: Arc<Budget>,
+}
+
+/// A queue of at most `messages_max` messages to the application.
+pub(crate) fn incoming(messages_max: usize) -> (IncomingSender, IncomingQueue) {
+    let (sender, receiver) = sync_channel(messages_max);
+    let budget = Budget::new(WAITING_BYTES_MAX);
+    let sender = IncomingSender {
+        queue: sender,
+        budget: budget.clone(),
+    };
+    (
+        sender,
+        IncomingQueue {
+            queue: receiver,
+            budget,
+        },
+    )
+}
+
+impl IncomingSender {
+    fn try_send(&self, from: [u8; 32], message: Bytes) -> bool {
+        let size = message.len();
+        if !self.budget.take(size) {
+            return false;
+        }
+        let sent = self.queue.try_send((from, message)).is_ok();
+        if !sent {
+            self.budget.give_back(size);
+        }
+        sent
+    }
+}
 
 fn push(frame: &mut BytesMut, message: &[u8]) {
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
@@ -61,52 +193,50 @@ fn split(frame: &Bytes) -> Option<Vec<Bytes>> {
     Some(messages)
 }
 
-/// Sends what comes out of `queue` to `recipients`, for ever.
+/// Sends what comes out of `outgoing` to `recipients`, for ever.
 pub(crate) async fn send(
     clock: impl Clock,
-    mut queue: mpsc::Receiver<Bytes>,
+    mut outgoing: Outgoing,
     mut sender: impl PeerSender<PublicKey = ed25519::PublicKey>,
     recipients: Vec<ed25519::PublicKey>,
     message_bytes_max: usize,
 ) {
     let limit = frame_bytes_max(message_bytes_max);
-    let mut next = queue.next().await;
-    while let Some(first) = next.take() {
-        let mut frame = BytesMut::with_capacity(first.len().saturating_add(1 + LENGTH_BYTES));
+    let mut left_over = None;
+    loop {
+        let waiting = left_over.take();
+        let Some(first) = (if waiting.is_some() {
+            waiting
+        } else {
+            outgoing.next().await
+        }) else {
+            return;
+        };
+        let mut frame = BytesMut::with_capacity(frame_bytes_max(first.len()));
         frame.put_u8(FRAME_VERSION);
         push(&mut frame, &first);
-        let mut closed = false;
-        loop {
-            match queue.try_recv() {
-                Ok(message) if frame.len() + LENGTH_BYTES + message.len() <= limit => {
-                    push(&mut frame, &message);
-                }
-                Ok(message) => {
-                    next = Some(message);
-                    break;
-                }
-                Err(error) => {
-                    closed = error.is_closed();
-                    break;
-                }
+        while let Some(message) = outgoing.try_next() {
+            let size = frame
+                .len()
+                .saturating_add(LENGTH_BYTES)
+                .saturating_add(message.len());
+            if size > limit {
+                left_over = Some(message);
+                break;
             }
+            push(&mut frame, &message);
         }
-        // Unsent to peers that are away; the application sends again what matters.
+        // Peers that are away do not get it; the application sends again what matters.
         let _ = sender.send(Recipients::Some(recipients.clone()), frame.freeze(), false);
-        if closed {
-            return;
-        }
         clock.sleep(FRAME_INTERVAL).await;
-        if next.is_none() {
-            next = queue.next().await;
-        }
     }
 }
 
-/// Takes frames from peers apart and puts their messages into `queue`; what does not fit is dropped and counted.
+/// Takes frames from peers apart and queues their messages; what does not fit is dropped and
+/// counted.
 pub(crate) async fn receive(
     mut receiver: impl PeerReceiver<PublicKey = ed25519::PublicKey>,
-    queue: SyncSender<Incoming>,
+    incoming: IncomingSender,
     counters: Arc<Counters>,
 ) {
     while let Ok((from, frame)) = receiver.recv().await {
@@ -116,7 +246,7 @@ pub(crate) async fn receive(
             continue;
         };
         for message in messages {
-            if queue.try_send((from, message)).is_err() {
+            if !incoming.try_send(from, message) {
                 counters.dropped_messages.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -124,8 +254,9 @@ pub(crate) async fn receive(
 }
 
 /// Hands messages to the application until the engine is gone.
-pub(crate) fn deliver(queue: &Receiver<Incoming>, application: &dyn Application) {
-    while let Ok((from, message)) = queue.recv() {
+pub(crate) fn deliver(incoming: &IncomingQueue, application: &dyn Application) {
+    while let Ok((from, message)) = incoming.queue.recv() {
+        incoming.budget.give_back(message.len());
         application.message(from, message);
     }
 }
@@ -168,5 +299,25 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn queues_are_bounded_in_bytes_and_messages() {
+        let (mut sender, mut queue) = outgoing(3);
+        let half = Bytes::from(vec![0; WAITING_BYTES_MAX / 2]);
+        assert!(sender.try_send(half.clone()));
+        assert!(sender.try_send(half.clone()));
+        assert!(!sender.try_send(Bytes::from_static(b"x")));
+        assert!(queue.try_next().is_some());
+        assert!(sender.try_send(Bytes::from_static(b"x")));
+        assert!(!sender.try_send(half));
+        while queue.try_next().is_some() {}
+        assert_eq!(queue.budget.waiting.load(Ordering::Relaxed), 0);
+        let (sender, queue) = incoming(2);
+        let sent = (0..4)
+            .filter(|_| sender.try_send([0; 32], Bytes::from_static(b"x")))
+            .count();
+        assert_eq!(sent, 2);
+        assert_eq!(queue.budget.waiting.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,4 +1,5 @@
-//! Starting and stopping ordering: the checks that the engine would otherwise panic on, its threads, and its end.
+//! Starting and stopping ordering: the checks that the engine would otherwise panic on, its
+//! threads, and its end.
 //!
 //! ```text
 //! sealbook-ordering   the engine's runtime
@@ -22,7 +23,7 @@ use commonware_p2p::Address;
 use commonware_runtime::Runner as _;
 use commonware_runtime::tokio::{Config as RuntimeConfig, Runner};
 use commonware_utils::ordered::{Map, Set};
-use futures::channel::{mpsc as queue, oneshot};
+use futures::channel::oneshot;
 use sealbook_ledger::MAX_BLOCK_BYTES;
 use sealbook_primitives::signature::SigningKey;
 use sealbook_store::LedgerStore;
@@ -31,9 +32,9 @@ use crate::application::Application;
 use crate::archive;
 use crate::committee::{Committees, engine_key, engine_signer};
 use crate::config::{MAX_APPLICATION_MESSAGE_BYTES, OrderingConfig, OrderingError, Peer, Timing};
-use crate::driver::{self, Deliveries, Driver};
+use crate::driver::{self, Deliveries, Delivery, Driver};
 use crate::engine::{self, Parts};
-use crate::gossip;
+use crate::gossip::{self, IncomingQueue, OutgoingSender};
 use crate::link::TlsLinks;
 use crate::status::{Counters, OrderingStatus, Seat};
 use crate::vote_log;
@@ -47,9 +48,9 @@ const BLOCKING_THREADS: usize = 16;
 pub struct Handle {
     seat: Seat,
     counters: Arc<Counters>,
-    outgoing: Mutex<queue::Sender<Bytes>>,
+    outgoing: Mutex<OutgoingSender>,
     message_bytes_max: usize,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -63,13 +64,14 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// Sends a message to all other validators, best effort. False if it is too large or the queue is full.
+    /// Sends a message to all other validators, best effort. False if it is too large or the queue
+    /// is full.
     pub fn gossip(&self, bytes: Bytes) -> bool {
         if bytes.len() > self.message_bytes_max {
             return false;
         }
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = outgoing.try_send(bytes).is_ok();
+        let sent = outgoing.try_send(bytes);
         if !sent {
             self.counters
                 .dropped_messages
@@ -90,11 +92,22 @@ impl Handle {
         self.counters.failure()
     }
 
+    /// Tells the engine to stop and does not wait. From now on the application may leave blocks
+    /// unacknowledged; they are delivered again after the next start.
+    pub fn begin_stop(&self) {
+        self.counters.stopping.store(true, Ordering::Release);
+        drop(
+            self.stop
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
     /// Stops the engine and waits until nothing of it runs any more. Waits for a call of
     /// [`Application::finalized`] that is under way.
     pub fn stop(mut self) {
-        self.counters.stopping.store(true, Ordering::Release);
-        drop(self.stop.take());
+        self.begin_stop();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::warn!("a thread of ordering panicked");
@@ -105,15 +118,15 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.counters.stopping.store(true, Ordering::Release);
+        self.begin_stop();
     }
 }
 
 /// Starts ordering in threads of its own and returns when it takes part.
 ///
 /// # Errors
-/// A setting that cannot be, an identity that does not fit, an address or directory that cannot be used, or a lost vote
-/// log.
+/// A setting that cannot be, an identity that does not fit, an address or directory that cannot be
+/// used, or a lost vote log.
 pub fn start(
     config: OrderingConfig,
     store: Arc<LedgerStore>,
@@ -121,76 +134,22 @@ pub fn start(
 ) -> Result<Handle, OrderingError> {
     check(&config, &store)?;
     let counters = Arc::new(Counters::default());
-    let namespace = config.network.to_string().into_bytes();
-    let vote_key = SigningKey::from_secret(&config.identity.seed).verifying_key();
-    let me = engine_key(vote_key.as_bytes())?;
-    let signer = engine_signer(&config.identity.seed)?;
-    let sessions = counters.sessions.clone();
-    let links = TlsLinks::new(config.identity, &config.network_name, &namespace, sessions)?;
-    let members = members(&config.validators)?;
-    let committees = Committees::new(
-        &namespace,
-        members,
-        (!config.observe_only).then_some(signer),
-    );
-    vote_log::prepare(&config.storage_directory)?;
-    let seat = if committees.votes() {
+    let (storage, limits) = (config.storage_directory.clone(), config.limits);
+    vote_log::prepare(&storage)?;
+    let (parts, ends) = assemble(config, &store, &application, &counters)?;
+    let seat = if parts.committees.votes() {
         Seat::Validator
     } else {
         Seat::Observer
     };
-    if seat == Seat::Validator {
-        let key = vote_key.as_bytes();
-        vote_log::claim(&config.storage_directory, &store, &config.network, key)?;
-    }
-    // The engine would panic; this asks first.
-    let probe = TcpListener::bind(config.listen).map_err(|error| OrderingError::Listen {
-        address: config.listen,
-        reason: error.to_string(),
-    })?;
-    drop(probe);
 
-    let spawned = |error: std::io::Error| OrderingError::Engine(error.to_string());
-    let limits = config.limits;
-    let (outgoing_sender, outgoing) = queue::channel(limits.messages_waiting_max);
-    let (incoming, incoming_queue) = mpsc::sync_channel(limits.messages_waiting_max);
-    // One more than may be unacknowledged: block 0 is delivered too.
-    let (deliveries, delivery_queue) =
-        mpsc::sync_channel(limits.unacknowledged_blocks_max.saturating_add(1));
-    let (blocks, certificates, archive_thread) =
-        archive::open(store.clone(), committees.clone()).map_err(spawned)?;
-    let parts = Parts {
-        namespace,
-        genesis: config.genesis_block,
-        listen: config.listen,
-        links,
-        me,
-        committees,
-        validators: addresses(&config.validators)?,
-        observers: addresses(&config.observers)?,
-        timing: config.timing,
-        limits,
-        archives: (blocks, certificates),
-        driver: Driver {
-            application: application.clone(),
-            block_bytes_max: limits.block_bytes_max,
-            poll_interval: Duration::from_millis(config.timing.poll_interval_ms),
-        },
-        deliveries: Deliveries {
-            queue: deliveries,
-            counters: counters.clone(),
-        },
-        outgoing,
-        incoming,
-    };
-
-    let mut threads = vec![archive_thread];
+    let mut threads = vec![ends.archive];
     let (delivered, observed) = (application.clone(), counters.clone());
     threads.push(thread("sealbook-deliver", move || {
-        driver::deliver(&delivery_queue, &store, delivered.as_ref(), &observed);
+        driver::deliver(&ends.deliveries, &store, delivered.as_ref(), &observed);
     })?);
     threads.push(thread("sealbook-messages", move || {
-        gossip::deliver(&incoming_queue, application.as_ref());
+        gossip::deliver(&ends.incoming, application.as_ref());
     })?);
     let (stop, stopped) = oneshot::channel();
     let (ready_sender, ready) = mpsc::sync_channel(1);
@@ -198,13 +157,14 @@ pub fn start(
         .with_worker_threads(limits.worker_threads)
         .with_max_blocking_threads(BLOCKING_THREADS)
         .with_tcp_nodelay(Some(true))
-        .with_storage_directory(vote_log::engine_directory(&config.storage_directory));
+        .with_storage_directory(vote_log::engine_directory(&storage));
     let reporting = counters.clone();
     threads.push(thread("sealbook-ordering", move || {
         let engine = || {
             Runner::new(runtime).start(|context| engine::run(context, parts, ready_sender, stopped))
         };
-        // The engine panics on damaged files and failed syncs. The node must hear of it, not vanish.
+        // The engine panics on damaged files and failed syncs. The node must hear of it, not
+        // vanish.
         match catch_unwind(AssertUnwindSafe(engine)) {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => reporting.fail(reason),
@@ -215,12 +175,90 @@ pub fn start(
     let handle = Handle {
         seat,
         counters,
-        outgoing: Mutex::new(outgoing_sender),
+        outgoing: Mutex::new(ends.outgoing),
         message_bytes_max: limits.message_bytes_max,
-        stop: Some(stop),
+        stop: Mutex::new(Some(stop)),
         threads,
     };
     wait_until_ready(&ready, handle)
+}
+
+/// The ends of the engine's queues that do not belong to the engine.
+struct Ends {
+    deliveries: mpsc::Receiver<Delivery>,
+    incoming: IncomingQueue,
+    outgoing: OutgoingSender,
+    archive: JoinHandle<()>,
+}
+
+/// Makes what the engine runs on.
+fn assemble(
+    config: OrderingConfig,
+    store: &Arc<LedgerStore>,
+    application: &Arc<dyn Application>,
+    counters: &Arc<Counters>,
+) -> Result<(Parts, Ends), OrderingError> {
+    let namespace = config.network.to_string().into_bytes();
+    let vote_key = SigningKey::from_secret(&config.identity.seed).verifying_key();
+    let signer = (!config.observe_only).then(|| engine_signer(&config.identity.seed));
+    let committees = Committees::new(
+        &namespace,
+        members(&config.validators)?,
+        signer.transpose()?,
+    );
+    let sessions = counters.sessions.clone();
+    let links = TlsLinks::new(config.identity, &config.network_name, &namespace, sessions)?;
+    // The engine would panic; this asks first.
+    let address = config.listen;
+    let taken = |error: std::io::Error| OrderingError::Listen {
+        address,
+        reason: error.to_string(),
+    };
+    drop(TcpListener::bind(address).map_err(taken)?);
+    if committees.votes() {
+        let key = vote_key.as_bytes();
+        vote_log::claim(&config.storage_directory, store, &config.network, key)?;
+    }
+
+    let limits = config.limits;
+    let (outgoing_sender, outgoing) = gossip::outgoing(limits.messages_waiting_max);
+    let (incoming, incoming_queue) = gossip::incoming(limits.messages_waiting_max);
+    // The engine keeps to this number by itself.
+    let (deliveries, delivery_queue) = mpsc::sync_channel(limits.unacknowledged_blocks_max);
+    let (blocks, certificates, archive) = archive::open(store.clone(), committees.clone())
+        .map_err(|error| OrderingError::Engine(error.to_string()))?;
+    let driver = Driver {
+        application: application.clone(),
+        block_bytes_max: limits.block_bytes_max,
+        poll_interval: Duration::from_millis(config.timing.poll_interval_ms),
+    };
+    let parts = Parts {
+        namespace,
+        genesis: config.genesis_block,
+        listen: config.listen,
+        links,
+        me: engine_key(vote_key.as_bytes())?,
+        committees,
+        validators: addresses(&config.validators)?,
+        observers: addresses(&config.observers)?,
+        timing: config.timing,
+        limits,
+        archives: (blocks, certificates),
+        driver,
+        deliveries: Deliveries {
+            queue: deliveries,
+            counters: counters.clone(),
+        },
+        outgoing,
+        incoming,
+    };
+    let ends = Ends {
+        deliveries: delivery_queue,
+        incoming: incoming_queue,
+        outgoing: outgoing_sender,
+        archive,
+    };
+    Ok((parts, ends))
 }
 
 fn wait_until_ready(ready: &mpsc::Receiver<()>, handle: Handle) -> Result<Handle, OrderingError> {

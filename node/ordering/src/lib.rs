@@ -1,25 +1,27 @@
-//! Agreement on the order of blocks: commonware's Simplex BFT behind a concrete interface. The only crate that
-//! instantiates the engine, because every instantiation costs minutes of compile time.
+//! Agreement on the order of blocks: commonware's Simplex BFT behind a concrete interface. The only
+//! crate that instantiates the engine, because every instantiation costs minutes of compile time.
 //!
 //! ```text
-//!                propose, verify                      votes, certificates, blocks
-//! Application <------------------- Simplex + marshal <---------------------------> peers, over mutual TLS 1.3
-//!      ^            finalized            |
-//!      +---------------------------------+---> LedgerStore (finalized blocks and certificates)
-//!                                        +---> the engine's own storage (votes, caches)
+//!               propose, verify                  votes, certificates, blocks
+//! Application <----------------- Simplex + marshal <--------------------------> peers (TLS)
+//!      ^           finalized            |
+//!      +--------------------------------+---> LedgerStore: finalized blocks and certificates
+//!                                       +---> the engine's own storage: votes, caches
 //! ```
 //!
 //! - The digest that is voted on is the block's header hash; see [`sealbook_ledger`].
-//! - Finalized blocks reach [`Application::finalized`] in order and at least once; the application makes them durable
-//!   and then acknowledges. They are durable in the [`LedgerStore`](sealbook_store::LedgerStore) before it hears of
-//!   them.
-//! - Links between nodes are mutual TLS 1.3; the key of a node's certificate is its vote key, and a link to a key that
-//!   is not a known peer is refused. The application protocol of the link is the network's identity.
+//! - Finalized blocks reach [`Application::finalized`] in order and at least once; the application
+//!   makes them durable and then acknowledges. They are durable in the
+//!   [`LedgerStore`](sealbook_store::LedgerStore) before it hears of them.
+//! - Links between nodes are mutual TLS 1.3; the key of a node's certificate is its vote key, and a
+//!   link to a key that is not a known peer is refused. The application protocol of the link is the
+//!   network's identity.
 //! - Observers run the same code without votes.
 //!
-//! After a crash, of one node or of all: the engine replays its votes (it never votes twice differently), fetches what
-//! it missed and hands the application again what was not acknowledged. A node that lost its vote log does not vote
-//! again: [`start`] refuses, see [`OrderingError::VoteLogLost`].
+//! After a crash, of one node or of all: the engine replays its votes (it never votes twice
+//! differently), fetches what it missed and hands the application again what was not acknowledged.
+//! A node that lost its vote log does not vote again: [`start`] refuses, see
+//! [`OrderingError::VoteLogLost`].
 
 #![forbid(unsafe_code)]
 

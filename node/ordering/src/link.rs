@@ -1,9 +1,9 @@
 //! Node links: mutual TLS 1.3 in the place of the engine's own handshake.
 //!
 //! The chain rules (our certificate authority, role node, our network, dates) are those of
-//! [`sealbook_identity::tls`]. On top of them: the certificate's key is the peer's vote key, the dialled peer must have
-//! the key that was meant, a peer that dials us must be a known one, and both ends must speak the protocol named by the
-//! network's identity.
+//! [`sealbook_identity::tls`]. On top of them: the certificate's key is the peer's vote key, the
+//! dialled peer must have the key that was meant, a peer that dials us must be a known one, and
+//! both ends must speak the protocol named by the network's identity.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! plaintext stream = { length u32 big-endian | message }*
 //! ```
 //!
-//! Records are read one by one, at most [`RECORD_BYTES_MAX`] each, and messages are at most as long as the engine
-//! allows: nothing that a peer sends makes this node allocate more.
+//! Records are read one by one, at most [`RECORD_BYTES_MAX`] each, and messages are at most as long
+//! as the engine allows: nothing that a peer sends makes this node allocate more.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Write as _};
@@ -51,7 +51,7 @@ pub(crate) enum LinkError {
 }
 
 /// How many sessions each peer has; for the status only.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sessions {
     open: Arc<Mutex<BTreeMap<[u8; 32], usize>>>,
 }

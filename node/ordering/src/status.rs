@@ -39,7 +39,7 @@ pub struct OrderingStatus {
 }
 
 /// The counters behind the status, and how the engine ended.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) view: AtomicU64,
     pub(crate) finalized_height: AtomicU64,

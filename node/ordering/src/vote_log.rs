@@ -1,10 +1,10 @@
-//! Whether this node still has its vote log. A validator that lost it could vote for two blocks in one view, so it must
-//! not vote in this committee epoch again.
+//! Whether this node still has its vote log. A validator that lost it could vote for two blocks in
+//! one view, so it must not vote in this committee epoch again.
 //!
 //! ```text
 //! <storage directory>/vote-log   "sealbook vote log 1 <network hex> <vote key hex>\n"
 //! <storage directory>/engine/    commonware's storage: votes, caches
-//! store, metadata "vote log"     the same line: written after the file, so that it is never there alone
+//! store, metadata "vote log"     the same line, written after the file
 //! ```
 //!
 //! After a crash between the two writes the file is there alone, which is a fresh vote log.
@@ -40,7 +40,8 @@ pub(crate) fn prepare(storage: &Path) -> Result<(), OrderingError> {
     fs::create_dir_all(&directory).map_err(|error| failed(&directory, &error))
 }
 
-/// Checks that the vote log is where this node left it, and marks it if this is the node's first start.
+/// Checks that the vote log is where this node left it, and marks it if this is the node's first
+/// start.
 pub(crate) fn claim(
     storage: &Path,
     store: &LedgerStore,

@@ -8,10 +8,18 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use common::{Member, Network, Node, assert_one_chain, authority, free_addresses, wait_for};
 use common::{network, wait_for_height};
-use sealbook_ordering::{MAX_APPLICATION_MESSAGE_BYTES, OrderingError, Seat};
+use sealbook_ledger::{Block, FinalityCertificate, Header};
+use sealbook_ordering::{
+    Acknowledgement, Application, MAX_APPLICATION_MESSAGE_BYTES, OrderingError, Proposal, Seat,
+    Verdict, start,
+};
+use sealbook_store::{Batch, Entry, LedgerStore, MemoryStore, Store, StoreError, Table};
 
 /// The stored ledger holds the chain from block 0, and certificates that finalize it.
 fn assert_ledger(network_of: &Network, node: &Node) {
@@ -63,11 +71,11 @@ fn nodes_agree_catch_up_and_refuse_strangers() {
     let everyone: Vec<&Node> = nodes.iter().chain([&observer]).collect();
     wait_for_height(&everyone, 20);
     assert_one_chain(&everyone);
-    assert!(
+    wait_for("links", 10, || {
         nodes
             .iter()
             .all(|node| node.handle.status().connected_peers == 4)
-    );
+    });
 
     // Gossip reaches the other validators whole and says whose it is.
     let large = Bytes::from(vec![5; MAX_APPLICATION_MESSAGE_BYTES]);
@@ -163,4 +171,73 @@ fn what_cannot_be_is_refused_at_the_start() {
     let node = members.try_start(config, &member.directory).unwrap();
     assert_eq!(node.handle.status().seat, Seat::Observer);
     node.stop();
+}
+
+/// A store that refuses to write on command.
+#[derive(Default)]
+struct FailingStore {
+    inner: MemoryStore,
+    fails: AtomicBool,
+}
+
+impl Store for FailingStore {
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(StoreError::Write("no space".to_owned()));
+        }
+        self.inner.commit(batch)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.inner.scan(table, from, limit)
+    }
+}
+
+#[test]
+fn a_failed_write_or_a_lost_acknowledgement_stops_the_engine_and_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let members = Network::new(directory.path(), 1, 0);
+    let member = &members.validators[0];
+
+    let engine = Arc::new(FailingStore::default());
+    let store = Arc::new(LedgerStore::open(engine.clone()).unwrap());
+    let application = members.application(Box::new(|_| ()));
+    let handle = start(members.config(member), store.clone(), application).unwrap();
+    wait_for("blocks", 10, || store.latest_height() > Some(5));
+    engine.fails.store(true, Ordering::Relaxed);
+    wait_for("the failure", 10, || handle.failed().is_some());
+    assert!(handle.failed().unwrap().contains("sync"));
+    let height = store.latest_height();
+    handle.stop();
+
+    // The disk is mended; the node goes on. Then its application forgets to acknowledge.
+    engine.fails.store(false, Ordering::Relaxed);
+    let application = Arc::new(Forgetful);
+    let handle = start(members.config(member), store.clone(), application).unwrap();
+    wait_for("the end", 10, || handle.failed().is_some());
+    assert!(handle.failed().unwrap().contains("did not acknowledge"));
+    assert!(store.latest_height() >= height);
+    handle.stop();
+}
+
+struct Forgetful;
+
+impl Application for Forgetful {
+    fn propose(&self, _: &Header) -> Proposal {
+        Proposal::NotYet
+    }
+
+    fn verify(&self, _: &Header, _: &Block) -> Verdict {
+        Verdict::Wait
+    }
+
+    fn finalized(&self, _: Arc<Block>, _: Option<FinalityCertificate>, done: Acknowledgement) {
+        drop(done);
+    }
+
+    fn message(&self, _: [u8; 32], _: Bytes) {}
 }

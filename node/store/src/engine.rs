@@ -5,7 +5,8 @@ pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
 /// The longest key that an engine accepts, in bytes.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// The tables of the store. The number is the first byte of a key on disk and never changes its meaning.
+/// The tables of the store. The number is the first byte of a key on disk and never changes its
+/// meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
@@ -215,7 +216,8 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// A storage engine.
 pub trait Store: Send + Sync + 'static {
-    /// Applies all changes of a batch, or none, and returns when they would survive a loss of power.
+    /// Applies all changes of a batch, or none, and returns when they would survive a loss of
+    /// power.
     ///
     /// # Errors
     /// Over a limit (the store stays usable), or a failed write (it does not).
@@ -227,8 +229,8 @@ pub trait Store: Send + Sync + 'static {
     /// A failed read, or a damaged entry.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// At most `limit` entries of a table in the order of their keys, beginning with the first key not below
-    /// `from_key`.
+    /// At most `limit` entries of a table in the order of their keys, beginning with the first key
+    /// not below `from_key`.
     ///
     /// # Errors
     /// A failed read, or a damaged entry.

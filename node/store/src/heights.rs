@@ -137,7 +137,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_plain_set(heights in prop::collection::vec(0_u64..60, 0..60), probe in 0_u64..64) {
+        fn agrees_with_a_plain_set(
+            heights in prop::collection::vec(0_u64..60, 0..60),
+            probe in 0_u64..64,
+        ) {
             let mut set = HeightSet::new();
             let plain: BTreeSet<u64> = heights.iter().copied().collect();
             for height in &heights {
@@ -147,7 +150,8 @@ mod tests {
             prop_assert_eq!(set.last(), plain.last().copied());
             prop_assert_eq!(set.first_at_or_after(probe), plain.range(probe..).next().copied());
             let last = plain.last().copied().unwrap_or(0);
-            let missing: Vec<u64> = (probe..last).filter(|height| !plain.contains(height)).take(7).collect();
+            let absent = |height: &u64| !plain.contains(height);
+            let missing: Vec<u64> = (probe..last).filter(absent).take(7).collect();
             prop_assert_eq!(set.missing(probe, 7), missing);
             let mut end = None;
             if plain.contains(&probe) {
@@ -155,10 +159,11 @@ mod tests {
             }
             prop_assert_eq!(set.next_gap(probe).0, end);
             prop_assert_eq!(set.contiguous_from(probe), end);
-            let begins = |height: &u64| plain.contains(height) && (*height == 0 || !plain.contains(&(height - 1)));
+            let begins = |height: &u64| !absent(height) && absent(&(height - 1));
             let next = (probe + 1..64).find(begins);
             prop_assert_eq!(set.next_gap(probe).1, next);
-            let covered: BTreeSet<u64> = set.ranges_from(0).flat_map(|(from, to)| from..=to).collect();
+            let covered = set.ranges_from(0).flat_map(|(from, to)| from..=to);
+            let covered: BTreeSet<u64> = covered.collect();
             prop_assert_eq!(covered, plain);
         }
     }

@@ -9,8 +9,9 @@
 //! Metadata      name                -> bytes
 //! ```
 //!
-//! INVARIANT: a block, the heights' index and its bitmap change in one commit. The first block and the first
-//! certificate of a height stay; both are final, and a second certificate says nothing new.
+//! INVARIANT: a block, the heights' index and its bitmap change in one commit. The first block and
+//! the first certificate of a height stay; both are final, and a second certificate says nothing
+//! new.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -92,8 +93,8 @@ impl LedgerStore {
         &self.store
     }
 
-    /// Stores finalized blocks and certificates (with the height of the block that each is for) in one commit. What
-    /// is already there stays.
+    /// Stores finalized blocks and certificates (with the height of the block that each is for) in
+    /// one commit. What is already there stays.
     ///
     /// # Errors
     /// A failed write, or another block at a height that is taken.
@@ -212,8 +213,8 @@ impl LedgerStore {
         Ok(())
     }
 
-    /// The block at a height; attachments whose bytes are not here come as their hashes. `None` if no block of this
-    /// height was stored.
+    /// The block at a height; attachments whose bytes are not here come as their hashes. `None` if
+    /// no block of this height was stored.
     ///
     /// # Errors
     /// A failed read; a block that is damaged, or that was stored and is gone.
@@ -330,8 +331,8 @@ impl LedgerStore {
         Ok(digest)
     }
 
-    /// Erases the bytes of attachments; the blocks keep their hashes. The engine's log may hold the sealed bytes until
-    /// it reuses the space.
+    /// Erases the bytes of attachments; the blocks keep their hashes. The engine's log may hold the
+    /// sealed bytes until it reuses the space.
     ///
     /// # Errors
     /// A failed write.

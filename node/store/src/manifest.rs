@@ -1,13 +1,14 @@
-//! The seal that a node puts on its folder when it stops in order: a hash of every file, so that a copy in which any
-//! byte was changed, cut off or added is recognised before anything in it is believed.
+//! The seal that a node puts on its folder when it stops in order: a hash of every file, so that a
+//! copy in which any byte was changed, cut off or added is recognised before anything in it is
+//! believed.
 //!
 //! ```text
 //! MANIFEST = "sealbook manifest v1" newline, then per file "<hash> <length> <path>" sorted by path,
 //!            last "<hash of all lines before> end"
 //! ```
 //!
-//! A running node has no manifest: it is removed at start and written at the end. A copy without one is checked by
-//! what blocks, certificates and checksums say of themselves.
+//! A running node has no manifest: it is removed at start and written at the end. A copy without
+//! one is checked by what blocks, certificates and checksums say of themselves.
 
 use std::fs;
 use std::io::{self, Read};

@@ -7,18 +7,19 @@
 //!               value = piece
 //! ```
 //!
-//! The checksum (BLAKE3, 16 bytes) covers table, key and the whole value, so that a damaged, truncated or misplaced
-//! entry is found when it is read. Numbers are big-endian.
+//! The checksum (BLAKE3, 16 bytes) covers table, key and the whole value, so that a damaged,
+//! truncated or misplaced entry is found when it is read. Numbers are big-endian.
 //!
 //! What sled 0.34 does not do, and this file does:
-//! - sled issues no fsync for its log on Linux (only `sync_file_range`, which flushes no drive cache and no metadata):
-//!   after every `flush()` the file `<directory>/db` is synced here.
-//! - A page (at most 16 entries and a little) that is larger than a quarter of a segment goes into a file of its own
-//!   under `blobs/`, which sled never syncs. Values are cut into pieces so small that no page grows that large; should
-//!   there be such a file all the same, it is synced too.
+//! - sled issues no fsync for its log on Linux (only `sync_file_range`, which flushes no drive
+//!   cache and no metadata): after every `flush()` the file `<directory>/db` is synced here.
+//! - A page (at most 16 entries and a little) that is larger than a quarter of a segment goes into
+//!   a file of its own under `blobs/`, which sled never syncs. Values are cut into pieces so small
+//!   that no page grows that large; should there be such a file all the same, it is synced too.
 //!
 //! After a crash: sled drops a torn tail of its log, and an interrupted batch with it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,7 +116,8 @@ impl SledStore {
         self.log.sync_data().map_err(|error| error.to_string())
     }
 
-    /// Syncs pages that sled wrote to files of their own. There should be none; see the head of this file.
+    /// Syncs pages that sled wrote to files of their own. There should be none; see the head of
+    /// this file.
     fn sync_large_pages(&self) -> std::io::Result<()> {
         let pages = self.directory.join("blobs");
         let mut found = false;
@@ -155,12 +157,17 @@ impl SledStore {
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), String> {
-        let mut physical = sled::Batch::default();
+        // The last word on a key counts, and only it: pieces of an earlier value in the same batch
+        // would be left behind.
+        let mut changes: BTreeMap<(Table, &[u8]), Option<&[u8]>> = BTreeMap::new();
         for operation in batch.operations() {
-            let (table, key, value) = match operation {
-                Operation::Put { table, key, value } => (*table, key, Some(value)),
-                Operation::Delete { table, key } => (*table, key, None),
+            match operation {
+                Operation::Put { table, key, value } => changes.insert((*table, key), Some(value)),
+                Operation::Delete { table, key } => changes.insert((*table, key), None),
             };
+        }
+        let mut physical = sled::Batch::default();
+        for ((table, key), value) in changes {
             let before = self.continuations(table, key)?;
             let pieces = value.map_or(0, |value| put(&mut physical, table, key, value));
             if value.is_none() {
@@ -416,8 +423,30 @@ mod tests {
         batch.put(Table::Blocks, *b"k", vec![7; 200_000]);
         store.commit(batch).unwrap();
         let mut batch = Batch::new();
+        batch.put(Table::Blocks, *b"other", vec![7; 200_000]);
+        batch.put(Table::Blocks, *b"other", *b"small");
         batch.delete(Table::Blocks, *b"k");
         store.commit(batch).unwrap();
-        assert_eq!(store.database.len(), 0);
+        assert_eq!(store.database.len(), 1);
+    }
+
+    #[test]
+    fn what_is_on_disk_keeps_its_form() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SledStore::open(directory.path()).unwrap();
+        let mut batch = Batch::new();
+        for table in Table::ALL {
+            let value: Vec<u8> = (0..60_000_u32).map(|index| (index % 251) as u8).collect();
+            batch.put(table, *b"key", value);
+        }
+        store.commit(batch).unwrap();
+        let mut hasher = sealbook_primitives::hash::Hasher::new("sealbook 2026 test pin v1");
+        for entry in store.database.iter() {
+            let (key, value) = entry.unwrap();
+            hasher.update(&key);
+            hasher.update(&value);
+        }
+        let pinned = "896e106a010dd0d061b158a3072600470bb8717772a6ae8860e17a32ea0710e2";
+        assert_eq!(hasher.finish().to_string(), pinned);
     }
 }

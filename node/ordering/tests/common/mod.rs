@@ -1,4 +1,5 @@
-//! A network of toy nodes in one process: real engine, real TLS, real disk; blocks that hold a counter.
+//! A network of toy nodes in one process: real engine, real TLS, real disk; blocks that hold a
+//! counter.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, missing_docs)]
 
@@ -167,6 +168,15 @@ impl Network {
         self.try_start_with(config, directory, Box::new(|_| ()))
     }
 
+    pub fn application(&self, before_acknowledging: Witness) -> Arc<Counter> {
+        Arc::new(Counter {
+            committee: self.committee(),
+            before_acknowledging,
+            chain: Mutex::new(Vec::new()),
+            messages: Mutex::new(Vec::new()),
+        })
+    }
+
     pub fn try_start_with(
         &self,
         config: OrderingConfig,
@@ -176,12 +186,7 @@ impl Network {
         std::fs::create_dir_all(directory).unwrap();
         let engine = SledStore::open(&directory.join("ledger")).unwrap();
         let store = Arc::new(LedgerStore::open(Arc::new(engine)).unwrap());
-        let application = Arc::new(Counter {
-            committee: self.committee(),
-            before_acknowledging,
-            chain: Mutex::new(Vec::new()),
-            messages: Mutex::new(Vec::new()),
-        });
+        let application = self.application(before_acknowledging);
         let handle = start(config, store.clone(), application.clone())?;
         Ok(Node {
             handle,
@@ -258,7 +263,8 @@ impl Application for Counter {
         }
         let mut chain = self.chain.lock().unwrap();
         let (height, digest) = (block.height(), block.digest());
-        // A restart begins where the last one acknowledged; from there on, in order and without gaps.
+        // A restart begins where the last one acknowledged; from there on, in order and without
+        // gaps.
         if let Some(last) = chain.last() {
             assert!(height <= last.height + 1, "{height} after {}", last.height);
         }
@@ -300,7 +306,9 @@ impl Node {
     }
 
     pub fn stop(self) {
+        let begin = Instant::now();
         self.handle.stop();
+        eprintln!("stopped in {} ms", begin.elapsed().as_millis());
         // Everything that holds the store open is gone.
         drop(self.application);
         assert_eq!(Arc::strong_count(&self.store), 1);
