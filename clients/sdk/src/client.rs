@@ -105,6 +105,13 @@ impl Identity {
     }
 }
 
+/// An envelope that is ready to be submitted, any number of times, with the key that replies come under.
+pub struct Sealed {
+    transaction: Vec<u8>,
+    attachments: Vec<Vec<u8>>,
+    reply_key: Secret32,
+}
+
 /// The result of a submission.
 #[derive(Debug, Clone)]
 pub struct Submitted {
@@ -225,14 +232,14 @@ impl Client {
         Prepared::open_account(self.network.id, &self.network.opening_key, account, holder)
     }
 
-    /// Seals orders into one envelope: its bytes, the attachments' and the key that replies come under.
+    /// Seals orders into one envelope.
     ///
     /// # Errors
     /// Sealing failed.
     pub fn seal(
         &self,
         orders: &[Prepared],
-    ) -> Result<(Vec<u8>, Vec<Vec<u8>>, Secret32), ClientError> {
+    ) -> Result<Sealed, ClientError> {
         let reply_key = Secret32::random();
         let submission = Submission {
             version: PAYLOAD_VERSION,
@@ -244,7 +251,7 @@ impl Client {
         let envelope = self.sign_and_seal(header, Purpose::Transaction, TRANSACTION_SIGNATURE, body)?;
         let attachments =
             orders.iter().flat_map(|prepared| prepared.attachments.iter().cloned()).collect();
-        Ok((envelope.encode(), attachments, reply_key))
+        Ok(Sealed { transaction: envelope.encode(), attachments, reply_key })
     }
 
     fn sign_and_seal(
@@ -268,8 +275,8 @@ impl Client {
     /// # Errors
     /// No node answered in time, or a node refused the envelope.
     pub fn submit(&mut self, orders: &[Prepared], stage: Stage) -> Result<Submitted, ClientError> {
-        let (transaction, attachments, reply_key) = self.seal(orders)?;
-        self.submit_sealed(&transaction, &attachments, &reply_key, stage)
+        let sealed = self.seal(orders)?;
+        self.submit_sealed(&sealed, stage)
     }
 
     /// Submits an envelope that was sealed before and waits for `stage`.
@@ -278,22 +285,21 @@ impl Client {
     /// As [`Client::submit`].
     pub fn submit_sealed(
         &mut self,
-        transaction: &[u8],
-        attachments: &[Vec<u8>],
-        reply_key: &Secret32,
+        sealed: &Sealed,
         stage: Stage,
     ) -> Result<Submitted, ClientError> {
+        let Sealed { transaction, attachments, reply_key } = sealed;
         let envelope = Envelope::decode(transaction, transaction.len())
             .map_err(|error| ClientError::Sealing(error.to_string()))?;
         let digest = envelope.digest();
-        let sealed = self.persist(|client| {
+        let reply = self.persist(|client| {
             client.try_submit(transaction, attachments)?;
             client.try_await(digest, Stage::Outcome)
         })?;
-        let reply: Reply = open(reply_key, b"outcome", digest, &sealed)?;
+        let reply: Reply = open(reply_key, b"outcome", digest, &reply)?;
         self.height_known = self.height_known.max(reply.height);
         if stage == Stage::Final {
-            let sealed = self.persist(|client| match client.try_await(digest, Stage::Final) {
+            let notice = self.persist(|client| match client.try_await(digest, Stage::Final) {
                 Err(reason) => {
                     // A node that started again has forgotten the envelope; another may never have seen it.
                     let _ = client.try_submit(transaction, attachments);
@@ -301,7 +307,7 @@ impl Client {
                 }
                 done => done,
             })?;
-            let notice: FinalNotice = open(reply_key, b"final", digest, &sealed)?;
+            let notice: FinalNotice = open(reply_key, b"final", digest, &notice)?;
             if notice.height != reply.height {
                 return Err(ClientError::FalseAnswer);
             }

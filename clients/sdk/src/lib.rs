@@ -14,7 +14,7 @@ mod client;
 mod connection;
 mod order;
 
-pub use client::{Client, Identity, Network, NodeAddress, Submitted};
+pub use client::{Client, Identity, Network, NodeAddress, Sealed, Submitted};
 pub use connection::ConnectionError;
 pub use order::{Prepared, generated_reference};
 pub use sealbook_protocol::client::{CertifiedBlock, NodeStatus, Stage};

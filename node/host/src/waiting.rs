@@ -226,3 +226,82 @@ impl Waiting {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sealbook_sealing::{EnvelopeHeader, Suite};
+
+    use super::*;
+
+    const NETWORK: Digest = Digest([7; 32]);
+
+    /// A transaction as it looks from outside; nobody here could open it anyway.
+    fn carried(number: u8, expires_ms: u64, attachments: Vec<Vec<u8>>) -> Carried {
+        let envelope = Envelope {
+            header: EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, NETWORK, 0, expires_ms),
+            encapsulated: vec![number; 32],
+            ciphertext: vec![number; 512 + 16],
+        };
+        Carried { version: 1, transaction: envelope.encode(), attachments }
+    }
+
+    fn digest(carried: &Carried) -> Digest {
+        check_envelope(&carried.transaction, &NETWORK).unwrap().digest()
+    }
+
+    #[test]
+    fn transactions_leave_in_the_order_of_their_coming_with_their_attachments() {
+        let mut waiting = Waiting::new(NETWORK, 1_000);
+        let all: Vec<Carried> =
+            [3, 1, 2].map(|number| carried(number, 500, vec![vec![number; 10]])).into();
+        for one in &all {
+            waiting.add(one.clone(), true, 100).unwrap();
+        }
+        let (transactions, attachments) = waiting.pick(100, usize::MAX, &BTreeSet::new());
+        let expected: Vec<&[u8]> = all.iter().map(|one| one.transaction.as_slice()).collect();
+        assert_eq!(transactions, expected);
+        let lengths: Vec<usize> =
+            attachments.iter().map(|one| one.bytes().map_or(0, Bytes::len)).collect();
+        assert_eq!(lengths, [10, 10, 10]);
+        // What an ancestor carries already, what does not fit and what has expired stays out.
+        let taken = BTreeSet::from([digest(&all[0])]);
+        assert_eq!(waiting.pick(100, usize::MAX, &taken).0, expected[1..]);
+        assert_eq!(waiting.pick(100, all[0].transaction.len() + 10, &BTreeSet::new()).0.len(), 1);
+        assert!(waiting.pick(501, usize::MAX, &BTreeSet::new()).0.is_empty());
+        waiting.remove(&digest(&all[1]));
+        assert_eq!(waiting.len(), 2);
+        waiting.expire(500);
+        assert!(waiting.is_empty());
+        assert_eq!(waiting.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
+        let mut waiting = Waiting::new(NETWORK, 1_000);
+        let good = carried(1, 500, vec![]);
+        assert_eq!(waiting.add(good.clone(), true, 500), Err(Refusal::Expiry("past")));
+        let late = carried(1, 5_000, vec![]);
+        assert_eq!(waiting.add(late, true, 100), Err(Refusal::Expiry("too far ahead")));
+        let large = carried(1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES + 1]]);
+        assert!(matches!(waiting.add(large, true, 100), Err(Refusal::Malformed(_))));
+        let many = carried(1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES]; 64]);
+        assert!(matches!(waiting.add(many, true, 100), Err(Refusal::Malformed(_))));
+        let mut other = Waiting::new(Digest([8; 32]), 1_000);
+        assert!(matches!(other.add(good.clone(), true, 100), Err(Refusal::Malformed(_))));
+        let junk = Carried { version: 1, transaction: vec![1; 600], attachments: vec![] };
+        assert!(matches!(waiting.add(junk, true, 100), Err(Refusal::Malformed(_))));
+        waiting.add(good.clone(), true, 100).unwrap();
+        assert_eq!(waiting.add(good, true, 100), Err(Refusal::Known));
+    }
+
+    #[test]
+    fn only_own_submissions_are_passed_on_again_and_not_at_once() {
+        let mut waiting = Waiting::new(NETWORK, 1_000);
+        waiting.add(carried(1, 900, vec![]), true, 100).unwrap();
+        waiting.add(carried(2, 900, vec![]), false, 100).unwrap();
+        assert!(waiting.overdue(100, 100, 10).is_empty());
+        assert_eq!(waiting.overdue(600, 700, 10), [carried(1, 900, vec![])]);
+        assert!(waiting.overdue(650, 750, 10).is_empty());
+    }
+}

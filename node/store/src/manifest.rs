@@ -94,3 +94,40 @@ fn digest(path: &Path) -> io::Result<(Digest, u64)> {
         length = length.saturating_add(chunk.len() as u64);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_to_a_sealed_folder_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("ledger")).unwrap();
+        fs::write(path("ledger/one"), vec![1; 200_000]).unwrap();
+        fs::write(path("two"), b"").unwrap();
+        write(folder.path()).unwrap();
+        let sealed = fs::read_to_string(path(MANIFEST)).unwrap();
+        let same = || render(folder.path()).unwrap() == sealed;
+        assert!(same());
+        for offset in [0, 65_535, 65_536, 199_999] {
+            let mut bytes = vec![1; 200_000];
+            bytes[offset] = 2;
+            fs::write(path("ledger/one"), &bytes).unwrap();
+            assert!(!same(), "byte {offset}");
+        }
+        fs::write(path("ledger/one"), vec![1; 199_999]).unwrap();
+        assert!(!same());
+        fs::write(path("ledger/one"), vec![1; 200_000]).unwrap();
+        assert!(same());
+        fs::write(path("three"), b"").unwrap();
+        assert!(!same());
+        fs::remove_file(path("three")).unwrap();
+        fs::rename(path("two"), path("2")).unwrap();
+        assert!(!same());
+        remove(folder.path()).unwrap();
+        remove(folder.path()).unwrap();
+        assert!(!path(MANIFEST).exists());
+    }
+}
