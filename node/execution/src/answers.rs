@@ -10,41 +10,53 @@ use sealbook_protocol::payload::{
 };
 use sealbook_sealing::{Envelope, Purpose};
 use sealbook_securities::{AccountIndex, BusinessDate, Code, Isin, MemberId, Outcome, RecordTime};
+use zeroize::Zeroizing;
 
 use crate::engine::{ANSWER_CONTEXT, Engine, seal};
 use crate::permissions::Permissions;
 
 /// The largest sealed query, in bytes.
 const QUERY_BYTES_MAX: usize = 16 * 1024;
-/// The most queries remembered against replay; more are refused until some expire.
-const ASKED_MAX: usize = 200_000;
+/// The longest content of an answer; one that is longer could not be sent to the caller.
+const ANSWER_BYTES_MAX: usize = 14 * 1024 * 1024;
 
 impl Engine {
     /// Answers a sealed query, or gives nothing where there is nobody to answer to: it does not open, is not signed
-    /// by a member, has expired, or was answered before.
+    /// by a member, has expired, or was answered before. An engine that has stopped answers nothing, since its state
+    /// may not be the network's.
     pub fn answer(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let envelope = Envelope::decode(bytes, QUERY_BYTES_MAX).ok()?;
-        let expires_ms = envelope.header.expires_ms;
-        let horizon_ms = self.head.time_ms.saturating_add(self.genesis.parameters.expiry_horizon_ms);
-        if expires_ms < self.head.time_ms || expires_ms > horizon_ms || self.asked.len() >= ASKED_MAX {
+        if self.is_stopped() {
             return None;
         }
-        let signed = self.open_signed(&envelope, Purpose::Query)?;
+        let envelope = Envelope::decode(bytes, QUERY_BYTES_MAX).ok()?;
+        let expires_ms = envelope.header.expires_ms;
+        let horizon_ms = self
+            .head
+            .time_ms
+            .saturating_add(self.genesis.parameters.expiry_horizon_ms);
+        if expires_ms < self.head.time_ms || expires_ms > horizon_ms {
+            return None;
+        }
+        let mut signed = self.open_signed(&envelope, Purpose::Query)?;
         let query = Query::try_from_slice(&signed.body).ok()?;
         if query.version != PAYLOAD_VERSION {
             return None;
         }
-        let body = match self.state.member_by_certificate(&signed.certificate.0) {
+        let reply_key = Secret32::new(query.reply_key);
+        let body = match self.current_member(&signed.certificate, self.head.time_ms) {
             Some((caller, member)) => {
                 let key = VerifyingKey(member.key);
                 self.check_signature(&envelope, Purpose::Query, &signed, &key)?;
-                if !self.asked.insert((expires_ms, envelope.digest())) {
+                if !self.asked.note(caller, expires_ms, envelope.digest()) {
                     return None;
                 }
                 self.answer_member(caller, &query)
             }
+            // The caller may know of its own admission from a node that is ahead of this one.
+            None if query.height_min > self.head.height => AnswerBody::Behind,
             None => refused(&Outcome::refused(Code::NotAMember)),
         };
+        drop(Zeroizing::new(std::mem::take(&mut signed.body)));
         let answer = Answer {
             version: PAYLOAD_VERSION,
             height: self.head.height,
@@ -52,8 +64,7 @@ impl Engine {
             state_root: self.state_root,
             body,
         };
-        let key = Secret32::new(query.reply_key);
-        Some(seal(envelope.digest(), &key, ANSWER_CONTEXT, &answer).sealed)
+        Some(seal(envelope.digest(), &reply_key, ANSWER_CONTEXT, &answer).sealed)
     }
 
     fn answer_member(&self, caller: MemberId, query: &Query) -> AnswerBody {
@@ -74,7 +85,10 @@ impl Engine {
                 let (Ok(isin), Some(as_of)) = (Isin::new(isin), record_time(*as_of)) else {
                     return refused(&Outcome::refused(Code::Malformed));
                 };
-                view(self.state.registry(caller, &permissions, &isin, as_of, &names))
+                view(
+                    self.state
+                        .registry(caller, &permissions, &isin, as_of, &names),
+                )
             }
             Question::Holdings => view(self.state.holdings(caller, &permissions, &names)),
             Question::Trades => view(self.state.trades(caller, &permissions)),
@@ -94,7 +108,10 @@ fn refused(outcome: &Outcome) -> AnswerBody {
 
 fn view<T: borsh::BorshSerialize>(result: Result<T, Outcome>) -> AnswerBody {
     match result {
-        Ok(view) => AnswerBody::View(borsh::to_vec(&view).unwrap_or_default()),
+        Ok(view) => match borsh::to_vec(&view) {
+            Ok(bytes) if bytes.len() <= ANSWER_BYTES_MAX => AnswerBody::View(bytes),
+            _ => refused(&Outcome::refused(Code::Limit)),
+        },
         Err(outcome) => refused(&outcome),
     }
 }
@@ -104,8 +121,6 @@ fn record_time(as_of: AsOf) -> Option<RecordTime> {
         AsOf::Now => RecordTime::Now,
         AsOf::Height(height) => RecordTime::Height(height),
         AsOf::Time(time_ms) => RecordTime::Time(time_ms),
-        AsOf::Date { year, month, day } => {
-            RecordTime::Date(BusinessDate::new(year, month, day)?)
-        }
+        AsOf::Date { year, month, day } => RecordTime::Date(BusinessDate::new(year, month, day)?),
     })
 }

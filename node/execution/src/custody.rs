@@ -47,7 +47,10 @@ impl ModuleKey {
     pub fn generate() -> (zeroize::Zeroizing<Vec<u8>>, Vec<u8>) {
         let secret = Secret32::random();
         let public = encode_public(&OpeningKey::from_secret(&secret).public_key());
-        let mut file = KeyFile { version: FILE_VERSION, secret: *secret.expose() };
+        let mut file = KeyFile {
+            version: FILE_VERSION,
+            secret: *secret.expose(),
+        };
         let bytes = zeroize::Zeroizing::new(borsh::to_vec(&file).unwrap_or_default());
         file.secret.zeroize();
         (bytes, public)
@@ -61,7 +64,11 @@ impl ModuleKey {
         let mut file = KeyFile::try_from_slice(bytes).map_err(|_| KeyError::Malformed)?;
         let key = OpeningKey::from_secret(&Secret32::new(file.secret));
         file.secret.zeroize();
-        if file.version == FILE_VERSION { Ok(Self { key }) } else { Err(KeyError::Malformed) }
+        if file.version == FILE_VERSION {
+            Ok(Self { key })
+        } else {
+            Err(KeyError::Malformed)
+        }
     }
 
     /// The key itself, for an auditor, whose key file has the same form.
@@ -84,8 +91,9 @@ impl ModuleKey {
         if !genesis.validators.iter().any(|seat| seat.module_key == own) {
             return Err(KeyError::NotOfGenesis);
         }
-        let opened = sealbook_opening::unwrap(&self.key, ROOT_LABEL, network.as_bytes(), &file.wrapped)
-            .map_err(|_| KeyError::DoesNotOpen)?;
+        let opened =
+            sealbook_opening::unwrap(&self.key, ROOT_LABEL, network.as_bytes(), &file.wrapped)
+                .map_err(|_| KeyError::DoesNotOpen)?;
         let mut root = <[u8; 32]>::try_from(opened.expose()).map_err(|_| KeyError::Malformed)?;
         let keys = EpochKeys::from_root(&Secret32::new(root), 0);
         root.zeroize();
@@ -93,6 +101,9 @@ impl ModuleKey {
         Ok(keys)
     }
 }
+
+/// The wrapped root for each validator seat and the audit bundle for each audit recipient, in genesis' order.
+pub type WrappedKeys = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 /// The founding of a network's first key epoch.
 pub struct Founding {
@@ -103,7 +114,9 @@ impl Founding {
     /// Makes the root.
     #[must_use]
     pub fn begin() -> Self {
-        Self { root: Secret32::random() }
+        Self {
+            root: Secret32::random(),
+        }
     }
 
     /// The public opening key that genesis must name.
@@ -116,17 +129,26 @@ impl Founding {
     ///
     /// # Errors
     /// Genesis does not name this founding's key, or names a key that is none.
-    pub fn bind(&self, genesis: &Genesis) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), KeyError> {
+    pub fn bind(&self, genesis: &Genesis) -> Result<WrappedKeys, KeyError> {
         EpochKeys::from_root(&self.root, 0).check(genesis, 0)?;
         let network = genesis.network();
         let wrap = |recipient: &[u8], label, content: &[u8]| {
-            sealbook_sealing::wrap(&decode_public(recipient)?, label, network.as_bytes(), content)
-                .map_err(|_| KeyError::Malformed)
+            sealbook_sealing::wrap(
+                &decode_public(recipient)?,
+                label,
+                network.as_bytes(),
+                content,
+            )
+            .map_err(|_| KeyError::Malformed)
         };
         let mut roots = Vec::new();
         for seat in &genesis.validators {
             let wrapped = wrap(&seat.module_key, ROOT_LABEL, self.root.expose())?;
-            let file = RootFile { version: FILE_VERSION, network, wrapped };
+            let file = RootFile {
+                version: FILE_VERSION,
+                network,
+                wrapped,
+            };
             roots.push(borsh::to_vec(&file).unwrap_or_default());
         }
         let bundle = AuditBundle::encode(&self.root, network, 0);

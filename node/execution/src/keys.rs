@@ -69,12 +69,14 @@ impl EpochKeys {
         let network = genesis.network();
         let opened = sealbook_opening::unwrap(auditor, AUDIT_LABEL, network.as_bytes(), wrapped)
             .map_err(|_| KeyError::DoesNotOpen)?;
-        let mut bundle = AuditBundle::try_from_slice(opened.expose()).map_err(|_| KeyError::Malformed)?;
+        let mut bundle =
+            AuditBundle::try_from_slice(opened.expose()).map_err(|_| KeyError::Malformed)?;
         let keys = Self {
             opening: OpeningKey::from_secret(&Secret32::new(bundle.opening)),
             leaf: Secret32::new(bundle.leaf),
         };
-        let network_matches = bundle.network == network && bundle.version == BUNDLE_VERSION;
+        let network_matches =
+            (bundle.version, bundle.network, bundle.key_epoch) == (BUNDLE_VERSION, network, 0);
         bundle.opening.zeroize();
         bundle.leaf.zeroize();
         if !network_matches {
@@ -84,17 +86,21 @@ impl EpochKeys {
         Ok(keys)
     }
 
-    /// Checks that genesis names the public half of these keys.
+    /// Checks that genesis names the public half of these keys, and no other for this key epoch: clients would seal
+    /// to the other one.
     ///
     /// # Errors
     /// [`KeyError::NotOfGenesis`] if it does not.
     pub fn check(&self, genesis: &Genesis, key_epoch: u32) -> Result<(), KeyError> {
         let own = encode_public(&self.opening.public_key());
-        let named = genesis
+        let mut named = genesis
             .opening_epochs
             .iter()
-            .any(|epoch| epoch.key_epoch == key_epoch && epoch.public_key == own);
-        if named { Ok(()) } else { Err(KeyError::NotOfGenesis) }
+            .filter(|epoch| epoch.key_epoch == key_epoch);
+        match (named.next(), named.next()) {
+            (Some(epoch), None) if epoch.public_key == own => Ok(()),
+            _ => Err(KeyError::NotOfGenesis),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod keys;
 pub mod lockdown;
 
 mod answers;
+mod asked;
 mod permissions;
 mod state_tree;
 mod transactions;

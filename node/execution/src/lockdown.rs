@@ -39,6 +39,17 @@ pub enum LockdownError {
     },
 }
 
+/// Closes every descriptor but the three standard ones. To be called before anything is opened.
+///
+/// # Errors
+/// The system refuses. The caller must end the process.
+pub fn close_inherited() -> Result<(), LockdownError> {
+    let step = "inherited descriptors closed";
+    close_from(3)
+        .map(drop)
+        .map_err(|error| LockdownError::Step { step, error })
+}
+
 /// Shuts the process in, keeping descriptors 0 to `keep_to`, and reports the steps that hold.
 ///
 /// # Errors
@@ -57,7 +68,10 @@ pub fn shut_in(keep_to: u32) -> Result<Vec<String>, LockdownError> {
         Err(error) => Err(LockdownError::Step { step, error }),
     };
     held("not dumpable", prctl(libc::PR_SET_DUMPABLE, 0))?;
-    held("killed with its parent", prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong))?;
+    held(
+        "killed with its parent",
+        prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong),
+    )?;
     held("not traced", not_traced())?;
     held("descriptors closed", close_from(keep_to.saturating_add(1)))?;
     held("no core files", limit(libc::RLIMIT_CORE, 0))?;
@@ -66,7 +80,10 @@ pub fn shut_in(keep_to: u32) -> Result<Vec<String>, LockdownError> {
     held("no new privileges", prctl(libc::PR_SET_NO_NEW_PRIVS, 1))?;
     held("landlock denies all", landlock_all())?;
     // After Landlock, which needs a descriptor for its rules while it sets them.
-    held("no new descriptors", limit(libc::RLIMIT_NOFILE, u64::from(keep_to) + 1))?;
+    held(
+        "no new descriptors",
+        limit(libc::RLIMIT_NOFILE, u64::from(keep_to) + 1),
+    )?;
     held("seccomp allow-list", seccomp())?;
     Ok(report)
 }
@@ -78,25 +95,42 @@ fn last_error() -> String {
 fn prctl(option: libc::c_int, value: libc::c_ulong) -> Result<String, String> {
     // SAFETY: these options take integers only.
     let result = unsafe { libc::prctl(option, value, 0, 0, 0) };
-    if result == 0 { Ok(String::new()) } else { Err(last_error()) }
+    if result == 0 {
+        Ok(String::new())
+    } else {
+        Err(last_error())
+    }
 }
 
 fn limit(resource: libc::__rlimit_resource_t, value: u64) -> Result<String, String> {
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    let limit = libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
     // SAFETY: the struct lives through the call.
     let result = unsafe { libc::setrlimit(resource, &raw const limit) };
-    if result == 0 { Ok(String::new()) } else { Err(last_error()) }
+    if result == 0 {
+        Ok(String::new())
+    } else {
+        Err(last_error())
+    }
 }
 
 fn close_from(first: u32) -> Result<String, String> {
     // SAFETY: closes descriptors that nothing in this process holds an owner of.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-    if result == 0 { Ok(String::new()) } else { Err(last_error()) }
+    if result == 0 {
+        Ok(String::new())
+    } else {
+        Err(last_error())
+    }
 }
 
 fn not_traced() -> Result<String, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"));
     match tracer.map(str::trim) {
         Some("0") => Ok(String::new()),
         Some(_) => Err("another process traces this one".to_owned()),
@@ -132,13 +166,9 @@ fn seccomp_program() -> Result<BpfProgram, seccompiler::BackendError> {
     let free = [
         libc::SYS_read,
         libc::SYS_write,
-        libc::SYS_readv,
-        libc::SYS_writev,
+        // The socket's own words for the two above. No `recvmsg` and `sendmsg`: they can pass descriptors.
         libc::SYS_recvfrom,
         libc::SYS_sendto,
-        libc::SYS_recvmsg,
-        libc::SYS_sendmsg,
-        libc::SYS_poll,
         libc::SYS_close,
         libc::SYS_munmap,
         libc::SYS_mremap,
@@ -165,14 +195,25 @@ fn seccomp_program() -> Result<BpfProgram, seccompiler::BackendError> {
     // Memory: anonymous only (descriptor -1) and never executable.
     let anonymous = SeccompRule::new(vec![not_executable()?, equal(4, u64::from(u32::MAX))?])?;
     rules.insert(libc::SYS_mmap, vec![anonymous]);
-    rules.insert(libc::SYS_mprotect, vec![SeccompRule::new(vec![not_executable()?])?]);
+    rules.insert(
+        libc::SYS_mprotect,
+        vec![SeccompRule::new(vec![not_executable()?])?],
+    );
     // The standard library asks whether a descriptor is open before it closes it.
     let is_open = SeccompRule::new(vec![equal(1, libc::F_GETFD as u64)?])?;
     rules.insert(libc::SYS_fcntl, vec![is_open]);
     let advice = [libc::MADV_DONTNEED, libc::MADV_FREE];
-    let advice: Result<Vec<_>, _> =
-        advice.into_iter().map(|advice| SeccompRule::new(vec![equal(2, advice as u64)?])).collect();
+    let advice: Result<Vec<_>, _> = advice
+        .into_iter()
+        .map(|advice| SeccompRule::new(vec![equal(2, advice as u64)?]))
+        .collect();
     rules.insert(libc::SYS_madvise, advice?);
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)?.try_into()
+    SeccompFilter::new(
+        rules,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        arch,
+    )?
+    .try_into()
 }

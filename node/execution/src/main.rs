@@ -35,10 +35,16 @@ fn main() -> ExitCode {
         ["run", key, root] => socket().and_then(|stream| run(stream, key, root)),
         _ => None,
     };
-    if done.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if done.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn socket() -> Option<UnixStream> {
+    // Whatever else was inherited goes first, so that the descriptors opened from here on are 3, 4 and 5.
+    lockdown::close_inherited().ok()?;
     let descriptor: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
     Some(UnixStream::from(descriptor))
 }
@@ -53,8 +59,12 @@ fn hear(stream: &mut UnixStream) -> Option<ToModule> {
 
 fn keygen(path: &str) -> Option<()> {
     let (secret, public) = ModuleKey::generate();
-    let mut file =
-        File::options().write(true).create_new(true).mode(0o600).open(path).ok()?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .ok()?;
     file.write_all(&secret).ok()?;
     file.sync_all().ok()?;
     let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -64,21 +74,37 @@ fn keygen(path: &str) -> Option<()> {
 fn found(mut stream: UnixStream) -> Option<()> {
     let report = lockdown::shut_in(3).ok()?;
     say(&mut stream, &FromModule::Ready { lockdown: report })?;
-    let ToModule::Found = hear(&mut stream)? else { return None };
+    let ToModule::Found = hear(&mut stream)? else {
+        return None;
+    };
     let founding = Founding::begin();
-    say(&mut stream, &FromModule::Founded { opening_key: founding.opening_key() })?;
-    let ToModule::Bind { genesis } = hear(&mut stream)? else { return None };
+    say(
+        &mut stream,
+        &FromModule::Founded {
+            opening_key: founding.opening_key(),
+        },
+    )?;
+    let ToModule::Bind { genesis } = hear(&mut stream)? else {
+        return None;
+    };
     let genesis = Genesis::decode(&genesis).ok()?;
     let message = match founding.bind(&genesis) {
-        Ok((wrapped_roots, audit_bundles)) => FromModule::Bound { wrapped_roots, audit_bundles },
-        Err(error) => FromModule::Refused { reason: error.to_string() },
+        Ok((wrapped_roots, audit_bundles)) => FromModule::Bound {
+            wrapped_roots,
+            audit_bundles,
+        },
+        Err(error) => FromModule::Refused {
+            reason: error.to_string(),
+        },
     };
     say(&mut stream, &message)
 }
 
 fn read_all(mut file: File) -> Option<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES));
-    Read::take(&mut file, MAX_FILE_BYTES as u64).read_to_end(&mut content).ok()?;
+    Read::take(&mut file, MAX_FILE_BYTES as u64)
+        .read_to_end(&mut content)
+        .ok()?;
     Some(content)
 }
 
@@ -92,17 +118,27 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     let (key, root) = (read_all(key)?, read_all(root)?);
     say(&mut stream, &FromModule::Ready { lockdown: report })?;
     let mut engine = loop {
-        let ToModule::Start { genesis } = hear(&mut stream)? else { return None };
+        let ToModule::Start { genesis } = hear(&mut stream)? else {
+            return None;
+        };
         match start(&genesis, &key, &root) {
             Ok(engine) => break engine,
             Err(reason) => say(&mut stream, &FromModule::Refused { reason })?,
         }
     };
     drop((key, root));
-    say(&mut stream, &FromModule::Started { network: engine.head().network })?;
+    say(
+        &mut stream,
+        &FromModule::Started {
+            network: engine.head().network,
+        },
+    )?;
     loop {
         match hear(&mut stream)? {
-            ToModule::Finalized { blocks, certificate } => {
+            ToModule::Finalized {
+                blocks,
+                certificate,
+            } => {
                 execute(&mut engine, &mut stream, &blocks, &certificate)?;
             }
             ToModule::Query { ticket, envelope } => {
@@ -123,7 +159,9 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
 fn start(genesis: &[u8], key: &[u8], root: &[u8]) -> Result<Engine, String> {
     let genesis = Genesis::decode(genesis).map_err(|error| error.to_string())?;
     let module = ModuleKey::read(key).map_err(|error| error.to_string())?;
-    let keys = module.open_root(&genesis, root).map_err(|error| error.to_string())?;
+    let keys = module
+        .open_root(&genesis, root)
+        .map_err(|error| error.to_string())?;
     Engine::new(genesis, keys).map_err(|error| error.to_string())
 }
 
@@ -133,25 +171,38 @@ fn execute(
     blocks: &[Vec<u8>],
     certificate: &[u8],
 ) -> Option<()> {
-    match engine.execute(blocks, certificate) {
-        Ok(all) => {
-            for executed in all {
-                say(
-                    stream,
-                    &FromModule::Executed {
-                        height: executed.height,
-                        state_root: executed.state_root,
-                        replies: executed.replies,
-                        finals: executed.finals,
-                        unopened: executed.unopened,
-                    },
-                )?;
-            }
-            Some(())
-        }
-        Err(EngineError::Diverged { height, computed, committed }) => {
-            say(stream, &FromModule::Diverged { height, computed, committed })
-        }
-        Err(error) => say(stream, &FromModule::Refused { reason: error.to_string() }),
+    let mut said = Some(());
+    let result = engine.execute_each(blocks, certificate, |executed| {
+        let message = FromModule::Executed {
+            height: executed.height,
+            state_root: executed.state_root,
+            replies: executed.replies,
+            finals: executed.finals,
+            unopened: executed.unopened,
+        };
+        // A host that no longer listens ends the process after this run of blocks.
+        said = said.and_then(|()| say(stream, &message));
+    });
+    said?;
+    match result {
+        Ok(()) => Some(()),
+        Err(EngineError::Diverged {
+            height,
+            computed,
+            committed,
+        }) => say(
+            stream,
+            &FromModule::Diverged {
+                height,
+                computed,
+                committed,
+            },
+        ),
+        Err(error) => say(
+            stream,
+            &FromModule::Refused {
+                reason: error.to_string(),
+            },
+        ),
     }
 }

@@ -19,8 +19,12 @@ impl Authority for Permissions<'_> {
             Relation::Own => PolicyRelation::Own,
             Relation::Other => PolicyRelation::Other,
         };
-        let request =
-            Request { member: self.member, role: self.role, action: action.as_str(), relation };
+        let request = Request {
+            member: self.member,
+            role: self.role,
+            action: action.as_str(),
+            relation,
+        };
         self.policies.decide(&request).allowed
     }
 }

@@ -25,7 +25,12 @@ pub struct StateTree {
 impl StateTree {
     /// Trees without leaves.
     pub fn new() -> Self {
-        Self { tables: TableId::ALL.iter().map(|table| (*table, DenseTree::new())).collect() }
+        Self {
+            tables: TableId::ALL
+                .iter()
+                .map(|table| (*table, DenseTree::new()))
+                .collect(),
+        }
     }
 
     /// Brings the leaves of all rows that were touched since the last call up to date and returns the root.
@@ -33,8 +38,14 @@ impl StateTree {
         for (table, index) in state.drain_touched() {
             let number = [table as u8];
             let row = state.row_bytes(table, index);
-            let leaf = keyed_hash(leaf_key, LEAF_DOMAIN, &[&number, &index.to_le_bytes(), &row]);
-            let Some(tree) = self.tables.get_mut(&table) else { continue };
+            let leaf = keyed_hash(
+                leaf_key,
+                LEAF_DOMAIN,
+                &[&number, &index.to_le_bytes(), &row],
+            );
+            let Some(tree) = self.tables.get_mut(&table) else {
+                continue;
+            };
             // Rows come in ascending order, so a new row is always the next one.
             let index = u64::from(index);
             if index < tree.len() {

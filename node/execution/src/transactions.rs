@@ -1,112 +1,164 @@
 //! One transaction: opened, its signature verified, its orders judged and applied one after the other.
 
+use std::collections::BTreeMap;
+
 use borsh::BorshDeserialize;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
-use sealbook_ledger::{Attachment, Block, MAX_TRANSACTION_BYTES};
+use sealbook_ledger::{Attachment, Block, MAX_ATTACHMENT_BYTES, MAX_TRANSACTION_BYTES};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
-    Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed, Submission,
-    TRANSACTION_SIGNATURE, signed_bytes,
+    Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed,
+    Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
 use sealbook_sealing::{Envelope, Purpose, binding};
 use sealbook_securities::{
-    Action, Authority as _, ClientReference, Code, Instruction, LongName, MemberId, NewMember, Order, Outcome, Relation,
-    Status,
+    Action, Authority as _, ClientReference, Code, Instruction, LongName, MemberId, NewMember,
+    Order, Outcome, Relation, Status,
 };
+use zeroize::Zeroizing;
 
 use crate::engine::{Engine, Executed, OUTCOME_CONTEXT, seal};
 use crate::permissions::Permissions;
 
 const CONTENT_DOMAIN: &str = "sealbook 2026 order content v1";
+const ADMISSION_DOMAIN: &str = "sealbook 2026 admission content v1";
+
+/// What orders may know of the block that they are in.
+pub struct BlockContext<'a> {
+    height: u64,
+    time_ms: u64,
+    attachments: BTreeMap<Digest, &'a Attachment>,
+}
+
+impl<'a> BlockContext<'a> {
+    /// Hashes every attachment once, however many orders ask for one.
+    pub fn of(block: &'a Block) -> Self {
+        let attachments = block
+            .attachments
+            .iter()
+            .map(|found| (found.digest(), found))
+            .collect();
+        Self {
+            height: block.header.height,
+            time_ms: block.header.time_ms,
+            attachments,
+        }
+    }
+}
 
 /// What came out of an envelope: who signed it and what is asked, or only where to send a refusal.
 struct Opened {
     caller: Option<MemberId>,
-    submission: Submission,
+    reply_key: Secret32,
+    orders: Vec<OrderBytes>,
 }
 
 impl Engine {
-    /// Executes one transaction. One that does not open, or is not signed by who it says, leaves no trace but a count.
+    /// Executes one transaction. One that does not open, is not signed by who it says, or comes outside the time in
+    /// which it is answered, leaves no trace but a count.
     pub(crate) fn execute_transaction(
         &mut self,
-        block: &Block,
+        block: &BlockContext<'_>,
         bytes: &[u8],
         executed: &mut Executed,
         waiting: &mut Vec<(Digest, Secret32)>,
     ) {
-        let Some((envelope, opened)) = self.open_transaction(bytes) else {
+        let Ok(envelope) = Envelope::decode(bytes, MAX_TRANSACTION_BYTES) else {
             executed.unopened = executed.unopened.saturating_add(1);
             return;
         };
-        let transaction = envelope.digest();
-        let expires_ms = envelope.header.expires_ms;
-        let time_ms = block.header.time_ms;
-        let horizon_ms = time_ms.saturating_add(self.genesis.parameters.expiry_horizon_ms);
-        let outcomes = if expires_ms < time_ms {
-            vec![Outcome::refused(Code::Expired)]
-        } else if expires_ms > horizon_ms {
-            vec![Outcome::refused(Code::Malformed)]
-        } else if !self.remember(expires_ms, transaction) {
+        let (transaction, expires_ms) = (envelope.digest(), envelope.header.expires_ms);
+        if self.is_remembered(expires_ms, transaction) {
             // A copy: the first one was answered, and the answer stands.
             return;
-        } else if let Some(caller) = opened.caller {
-            let orders = &opened.submission.orders;
-            orders.iter().map(|order| self.execute_order(block, caller, order)).collect()
+        }
+        let (earliest, latest) = self.answerable(block.time_ms);
+        // Too early is not answered either: the same envelope may take effect once its time has come, and who was
+        // told of a refusal would believe that it never can.
+        let answerable = (earliest..=latest).contains(&expires_ms);
+        let opened = if answerable {
+            self.open_transaction(&envelope, block.time_ms)
+        } else {
+            None
+        };
+        let Some(Opened {
+            caller,
+            reply_key,
+            orders,
+        }) = opened
+        else {
+            executed.unopened = executed.unopened.saturating_add(1);
+            return;
+        };
+        self.remember(expires_ms, transaction);
+        let outcomes = if expires_ms < block.time_ms {
+            vec![Outcome::refused(Code::Expired)]
+        } else if let Some(caller) = caller {
+            if orders.is_empty() || orders.len() > MAX_ORDERS {
+                vec![Outcome::refused(Code::Malformed)]
+            } else {
+                orders
+                    .iter()
+                    .map(|order| self.execute_order(block, caller, order))
+                    .collect()
+            }
         } else {
             vec![Outcome::refused(Code::NotAMember)]
         };
-        for outcome in &outcomes {
-            let slot = match outcome.status {
-                Status::Settled => 0,
-                Status::Pending => 1,
-                Status::Rejected => 2,
-                Status::Denied => 3,
-            };
-            if let Some(count) = executed.outcomes.get_mut(slot) {
-                *count = count.saturating_add(1);
-            }
-        }
-        let key = Secret32::new(opened.submission.reply_key);
+        count(&outcomes, &mut executed.outcomes);
         let reply = Reply {
             version: PAYLOAD_VERSION,
-            height: block.header.height,
-            time_ms,
-            outcomes: outcomes.iter().map(|o| borsh::to_vec(o).unwrap_or_default()).collect(),
+            height: block.height,
+            time_ms: block.time_ms,
+            outcomes: outcomes
+                .iter()
+                .map(|o| borsh::to_vec(o).unwrap_or_default())
+                .collect(),
         };
-        executed.replies.push(seal(transaction, &key, OUTCOME_CONTEXT, &reply));
-        waiting.push((transaction, key));
+        executed
+            .replies
+            .push(seal(transaction, &reply_key, OUTCOME_CONTEXT, &reply));
+        waiting.push((transaction, reply_key));
     }
 
-    fn open_transaction(&self, bytes: &[u8]) -> Option<(Envelope, Opened)> {
-        let envelope = Envelope::decode(bytes, MAX_TRANSACTION_BYTES).ok()?;
-        let signed = self.open_signed(&envelope, Purpose::Transaction)?;
+    fn open_transaction(&self, envelope: &Envelope, time_ms: u64) -> Option<Opened> {
+        let mut signed = self.open_signed(envelope, Purpose::Transaction)?;
         let submission = Submission::try_from_slice(&signed.body).ok()?;
-        let orders = submission.orders.len();
-        if submission.version != PAYLOAD_VERSION || orders == 0 || orders > MAX_ORDERS {
+        let reply_key = Secret32::new(submission.reply_key);
+        if submission.version != PAYLOAD_VERSION {
             return None;
         }
-        let caller = self.state.member_by_certificate(&signed.certificate.0);
-        let caller = match caller {
+        let caller = match self.current_member(&signed.certificate, time_ms) {
             Some((id, member)) => {
                 let key = VerifyingKey(member.key);
-                self.check_signature(&envelope, Purpose::Transaction, &signed, &key)?;
+                self.check_signature(envelope, Purpose::Transaction, &signed, &key)?;
                 Some(id)
             }
             None => None,
         };
-        Some((envelope, Opened { caller, submission }))
+        drop(Zeroizing::new(std::mem::take(&mut signed.body)));
+        Some(Opened {
+            caller,
+            reply_key,
+            orders: submission.orders,
+        })
     }
 
     /// Opens an envelope of this network and key epoch.
     pub(crate) fn open_signed(&self, envelope: &Envelope, purpose: Purpose) -> Option<Signed> {
-        if envelope.header.network != self.network || envelope.header.key_epoch != 0 {
+        if !self.is_current(envelope) {
             return None;
         }
         let plaintext = self.keys.opening.open(envelope, purpose).ok()?;
         let signed = Signed::try_from_slice(plaintext.expose()).ok()?;
         (signed.version == PAYLOAD_VERSION).then_some(signed)
+    }
+
+    /// Whether an envelope is of this network and of a key epoch that is open.
+    fn is_current(&self, envelope: &Envelope) -> bool {
+        envelope.header.network == self.network && envelope.header.key_epoch == 0
     }
 
     /// Verifies a payload's signature with the signer's key.
@@ -121,15 +173,23 @@ impl Engine {
             Purpose::Query => sealbook_protocol::payload::QUERY_SIGNATURE,
             Purpose::Transaction | Purpose::Attachment => TRANSACTION_SIGNATURE,
         };
-        let message =
-            signed_bytes(&binding(&envelope.header, purpose), &signed.certificate, &signed.body);
+        let message = signed_bytes(
+            &binding(&envelope.header, purpose),
+            &signed.certificate,
+            &signed.body,
+        );
         key.verify(domain, &message, &signed.signature).ok()
     }
 
-    fn execute_order(&mut self, block: &Block, caller: MemberId, order: &OrderBytes) -> Outcome {
+    fn execute_order(
+        &mut self,
+        block: &BlockContext<'_>,
+        caller: MemberId,
+        order: &OrderBytes,
+    ) -> Outcome {
         match order {
             OrderBytes::Admit { reference, chain } => {
-                self.execute_admit(block.header.time_ms, caller, reference, chain)
+                self.execute_admit(block.time_ms, caller, reference, chain)
             }
             OrderBytes::Securities(bytes) => {
                 let Ok(order) = Order::try_from_slice(bytes) else {
@@ -140,7 +200,12 @@ impl Engine {
         }
     }
 
-    fn execute_securities(&mut self, block: &Block, caller: MemberId, order: &Order) -> Outcome {
+    fn execute_securities(
+        &mut self,
+        block: &BlockContext<'_>,
+        caller: MemberId,
+        order: &Order,
+    ) -> Outcome {
         let content = content_digest(&order.instruction);
         let named = match &order.instruction {
             Instruction::OpenAccount { account, holder } => Some((account, holder)),
@@ -148,18 +213,27 @@ impl Engine {
         };
         // Whether an attachment travelled with the block is known for ever from the block's hashes, even after the
         // attachment was erased, so the outcome may depend on it; on the attachment's content it may not.
-        let attached = named.and_then(|(_, holder)| {
-            block.attachments.iter().find(|found| found.digest().0 == holder.attachment)
-        });
-        if named.is_some() && attached.is_none() {
-            return Outcome::refused(Code::Malformed);
-        }
-        let Self { state, policies, .. } = self;
+        let attached = named
+            .and_then(|(_, holder)| block.attachments.get(&Digest(holder.attachment)).copied());
+        let Self {
+            state, policies, ..
+        } = self;
         let Some(member) = state.member(caller).cloned() else {
             return Outcome::refused(Code::NotAMember);
         };
-        let permissions =
-            Permissions { policies, member: member.name.as_str(), role: member.role.as_str() };
+        let permissions = Permissions {
+            policies,
+            member: member.name.as_str(),
+            role: member.role.as_str(),
+        };
+        // An account that exists needs no name any more: a retry is answered as the first time.
+        if let Some((account, _)) = named
+            && attached.is_none()
+            && state.account_by_id(account).is_none()
+            && permissions.permits(Action::OpenAccount, Relation::Own)
+        {
+            return Outcome::refused(Code::Malformed);
+        }
         let outcome = state.apply(caller, &permissions, order, content.0);
         if let (Status::Settled, Some((account, holder)), Some(attachment)) =
             (outcome.status, named, attached)
@@ -173,13 +247,19 @@ impl Engine {
 
     /// The name in an attachment, if it opens and is the one that was committed to.
     fn open_holder(&self, attachment: &Attachment, commitment: &[u8; 32]) -> Option<String> {
-        let envelope = Envelope::decode(attachment.bytes()?, MAX_TRANSACTION_BYTES).ok()?;
-        if envelope.header.network != self.network {
+        let envelope = Envelope::decode(attachment.bytes()?, MAX_ATTACHMENT_BYTES).ok()?;
+        if !self.is_current(&envelope) {
             return None;
         }
-        let plaintext = self.keys.opening.open(&envelope, Purpose::Attachment).ok()?;
+        let plaintext = self
+            .keys
+            .opening
+            .open(&envelope, Purpose::Attachment)
+            .ok()?;
         let holder = HolderAttachment::try_from_slice(plaintext.expose()).ok()?;
-        let valid = LongName::new(&holder.holder).is_ok() && holder.commitment().0 == *commitment;
+        let valid = holder.version == PAYLOAD_VERSION
+            && LongName::new(&holder.holder).is_ok()
+            && holder.commitment().0 == *commitment;
         valid.then_some(holder.holder)
     }
 
@@ -193,33 +273,54 @@ impl Engine {
         let Ok(reference) = ClientReference::new(reference) else {
             return Outcome::refused(Code::Malformed);
         };
-        let certificates: Vec<CertificateDer<'static>> = chain.iter().cloned().map(Into::into).collect();
-        let principal = verify_chain(
-            &self.roots_of_trust,
-            &certificates,
-            &self.genesis.network_name,
-            time_ms,
-            Usage::Member,
-        );
-        let parts: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        let content = hash(CONTENT_DOMAIN, &parts);
-        let Self { state, policies, .. } = self;
+        let Self {
+            state,
+            policies,
+            genesis,
+            roots_of_trust,
+            ..
+        } = self;
         let Some(member) = state.member(caller).cloned() else {
             return Outcome::refused(Code::NotAMember);
         };
-        let permissions =
-            Permissions { policies, member: member.name.as_str(), role: member.role.as_str() };
+        let permissions = Permissions {
+            policies,
+            member: member.name.as_str(),
+            role: member.role.as_str(),
+        };
         if !permissions.permits(Action::AdmitMember, Relation::Own) {
             return Outcome::refused(Code::NotPermitted);
         }
         // A chain that does not verify, or names that no member can have, are malformed input of whoever submits them.
-        match principal.ok().and_then(|principal| new_member(&principal)) {
-            Some(newcomer) => {
-                let order = Some((&reference, content.0));
-                state.admit(Some(caller), &permissions, newcomer, order)
-            }
-            None => Outcome::refused(Code::Malformed),
+        let certificates: Vec<CertificateDer<'_>> = chain
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()))
+            .collect();
+        let principal = verify_chain(
+            roots_of_trust,
+            &certificates,
+            &genesis.network_name,
+            time_ms,
+            Usage::Member,
+        );
+        let Ok(principal) = principal else {
+            return Outcome::refused(Code::Malformed);
+        };
+        let Some(newcomer) = new_member(&principal) else {
+            return Outcome::refused(Code::Malformed);
+        };
+        let parts: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let content = hash(ADMISSION_DOMAIN, &parts);
+        let outcome = state.admit(
+            Some(caller),
+            &permissions,
+            newcomer,
+            Some((&reference, content.0)),
+        );
+        if outcome.is_accepted() {
+            self.note_certificate(&principal);
         }
+        outcome
     }
 }
 
@@ -238,6 +339,24 @@ pub fn new_member(principal: &Principal) -> Option<NewMember> {
     .ok()
 }
 
+/// Adds outcomes to the counts of settled, pending, rejected and denied ones.
+fn count(outcomes: &[Outcome], counts: &mut [u64; 4]) {
+    for outcome in outcomes {
+        let slot = match outcome.status {
+            Status::Settled => 0,
+            Status::Pending => 1,
+            Status::Rejected => 2,
+            Status::Denied => 3,
+        };
+        if let Some(count) = counts.get_mut(slot) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
 fn content_digest(instruction: &Instruction) -> Digest {
-    hash(CONTENT_DOMAIN, &[&borsh::to_vec(instruction).unwrap_or_default()])
+    hash(
+        CONTENT_DOMAIN,
+        &[&borsh::to_vec(instruction).unwrap_or_default()],
+    )
 }

@@ -125,7 +125,8 @@ impl Header {
         if self.roots.len() > MAX_ROOTS {
             return Err(BlockError::Limit("state roots"));
         }
-        if parent.executed_height.checked_add(self.roots.len() as u64) != Some(self.executed_height) {
+        if parent.executed_height.checked_add(self.roots.len() as u64) != Some(self.executed_height)
+        {
             return broken("state roots do not continue the parent's");
         }
         if self.executed_height >= self.height {
@@ -210,7 +211,11 @@ impl Block {
             executed_height: 0,
             roots: Vec::new(),
         };
-        Self { header, transactions: Vec::new(), attachments: Vec::new() }
+        Self {
+            header,
+            transactions: Vec::new(),
+            attachments: Vec::new(),
+        }
     }
 
     /// The block after `parent` with this content.
@@ -233,7 +238,11 @@ impl Block {
             executed_height: parent.executed_height.saturating_add(roots.len() as u64),
             roots,
         };
-        Self { header, transactions, attachments }
+        Self {
+            header,
+            transactions,
+            attachments,
+        }
     }
 
     /// The digest that is voted on.
@@ -257,12 +266,17 @@ impl Block {
             return Err(BlockError::Version(self.header.version));
         }
         if self.transactions.len() > MAX_TRANSACTIONS
-            || self.transactions.iter().any(|bytes| bytes.len() > MAX_TRANSACTION_BYTES)
+            || self
+                .transactions
+                .iter()
+                .any(|bytes| bytes.len() > MAX_TRANSACTION_BYTES)
         {
             return Err(BlockError::Limit("transactions"));
         }
         let too_large = |attachment: &Attachment| {
-            attachment.bytes().is_some_and(|bytes| bytes.len() > MAX_ATTACHMENT_BYTES)
+            attachment
+                .bytes()
+                .is_some_and(|bytes| bytes.len() > MAX_ATTACHMENT_BYTES)
         };
         if self.attachments.len() > MAX_ATTACHMENTS || self.attachments.iter().any(too_large) {
             return Err(BlockError::Limit("attachments"));
@@ -285,7 +299,11 @@ impl Block {
         let wire = WireBlock {
             version: BLOCK_VERSION,
             header: self.header.clone(),
-            transactions: self.transactions.iter().map(|bytes| bytes.to_vec()).collect(),
+            transactions: self
+                .transactions
+                .iter()
+                .map(|bytes| bytes.to_vec())
+                .collect(),
             attachments: self.attachments.iter().map(WireAttachment::from).collect(),
         };
         borsh::to_vec(&wire).unwrap_or_default()
@@ -310,7 +328,10 @@ impl Block {
     /// Too large, not canonical, of another version, or inconsistent.
     pub fn decode(bytes: &[u8], limit: usize) -> Result<Self, BlockError> {
         if bytes.len() > limit {
-            return Err(BlockError::TooLarge { size: bytes.len(), limit });
+            return Err(BlockError::TooLarge {
+                size: bytes.len(),
+                limit,
+            });
         }
         let wire = WireBlock::try_from_slice(bytes).map_err(|_| BlockError::Malformed)?;
         if wire.version != BLOCK_VERSION {
@@ -345,8 +366,10 @@ impl From<WireAttachment> for Attachment {
 }
 
 fn transactions_root(transactions: &[Bytes]) -> Digest {
-    let leaves: Vec<Digest> =
-        transactions.iter().map(|bytes| hash(TRANSACTION_DOMAIN, &[bytes])).collect();
+    let leaves: Vec<Digest> = transactions
+        .iter()
+        .map(|bytes| hash(TRANSACTION_DOMAIN, &[bytes]))
+        .collect();
     log::root(&leaves)
 }
 
@@ -354,3 +377,7 @@ fn attachments_root(attachments: &[Attachment]) -> Digest {
     let leaves: Vec<Digest> = attachments.iter().map(Attachment::digest).collect();
     log::root(&leaves)
 }
+
+#[cfg(test)]
+#[path = "block_tests.rs"]
+mod tests;

@@ -53,7 +53,7 @@ pub enum CertificateError {
     #[error("certificate has a signature that does not verify")]
     Signature,
     /// A committee that cannot be one.
-    #[error("committee is empty, too large, or has a member twice")]
+    #[error("committee is empty, too large, has a member twice or one with a weak key")]
     Committee,
 }
 
@@ -68,11 +68,15 @@ impl Committee {
     /// A committee of these vote keys, which are sorted here.
     ///
     /// # Errors
-    /// [`CertificateError::Committee`] if it is empty, has more than 256 members or one member twice.
+    /// [`CertificateError::Committee`] if it is empty, has more than 256 members, one member twice, or a key for
+    /// which anybody could make votes.
     pub fn new(epoch: u64, mut members: Vec<VerifyingKey>) -> Result<Self, CertificateError> {
         members.sort_unstable();
-        let distinct = members.windows(2).all(|pair| matches!(pair, [left, right] if left < right));
-        if members.is_empty() || members.len() > MAX_COMMITTEE || !distinct {
+        let distinct = members
+            .windows(2)
+            .all(|pair| matches!(pair, [left, right] if left < right));
+        let weak = || members.iter().any(|key| key.refuse_weak().is_err());
+        if members.is_empty() || members.len() > MAX_COMMITTEE || !distinct || weak() {
             return Err(CertificateError::Committee);
         }
         Ok(Self { epoch, members })
@@ -127,7 +131,15 @@ impl FinalityCertificate {
         signatures: Vec<Signature>,
     ) -> Self {
         let version = CERTIFICATE_VERSION;
-        Self { version, epoch, view, parent_view, block, signers, signatures }
+        Self {
+            version,
+            epoch,
+            view,
+            parent_view,
+            block,
+            signers,
+            signatures,
+        }
     }
 
     /// The canonical encoding.
@@ -160,9 +172,15 @@ impl FinalityCertificate {
             return Err(CertificateError::Version(self.version));
         }
         if self.epoch != committee.epoch {
-            return Err(CertificateError::Epoch { expected: committee.epoch, found: self.epoch });
+            return Err(CertificateError::Epoch {
+                expected: committee.epoch,
+                found: self.epoch,
+            });
         }
-        let ascending = self.signers.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+        let ascending = self
+            .signers
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a < b));
         if !ascending || self.signers.len() != self.signatures.len() {
             return Err(CertificateError::Signers);
         }
@@ -170,10 +188,20 @@ impl FinalityCertificate {
             let (needed, found) = (committee.quorum(), self.signers.len());
             return Err(CertificateError::Quorum { needed, found });
         }
-        let message = finalize_message(namespace, self.epoch, self.view, self.parent_view, &self.block);
+        let message = finalize_message(
+            namespace,
+            self.epoch,
+            self.view,
+            self.parent_view,
+            &self.block,
+        );
         for (signer, signature) in self.signers.iter().zip(&self.signatures) {
-            let key = committee.members.get(usize::from(*signer)).ok_or(CertificateError::Signers)?;
-            key.verify_plain(&message, signature).map_err(|_| CertificateError::Signature)?;
+            let key = committee
+                .members
+                .get(usize::from(*signer))
+                .ok_or(CertificateError::Signers)?;
+            key.verify_plain(&message, signature)
+                .map_err(|_| CertificateError::Signature)?;
         }
         Ok(())
     }
@@ -212,4 +240,201 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::testing::{certify, committee_of, pin, vote_keys};
+
+    const NAMESPACE: &[u8] = b"a network";
+    const BLOCK: Digest = Digest([7; 32]);
+
+    fn refused(
+        size: usize,
+        error: CertificateError,
+        alter: impl Fn(&mut FinalityCertificate, &mut Committee),
+    ) {
+        let keys = vote_keys(size);
+        let mut committee = committee_of(&keys);
+        let mut certificate = certify(&keys, NAMESPACE, (0, 3, 2), BLOCK, committee.quorum());
+        certificate.verify(&committee, NAMESPACE).unwrap();
+        alter(&mut certificate, &mut committee);
+        assert_eq!(certificate.verify(&committee, NAMESPACE), Err(error));
+    }
+
+    #[test]
+    fn encodings_are_pinned() {
+        let certificate = certify(&vote_keys(4), NAMESPACE, (0, 300, 299), BLOCK, 3);
+        assert_eq!(
+            pin(&certificate.encode()),
+            "39fea2c6454d056d930baee048db0b36bf17cf2dc54fa5ab1a02881cf6b99563"
+        );
+        let message = finalize_message(NAMESPACE, 0, 300, 299, &BLOCK);
+        // Lengths and numbers are LEB128: 300 is ac 02, 299 is ab 02.
+        let head = [&[18][..], b"a network_FINALIZE", &[0, 0xac, 2, 0xab, 2]].concat();
+        assert_eq!(message, [&head[..], &[7; 32]].concat());
+        let long = finalize_message(&[b'x'; 200], u64::MAX, 127, 128, &BLOCK);
+        assert_eq!(long[..2], [0xd1, 1]);
+        assert_eq!(
+            long[211..224],
+            [255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 127, 128, 1]
+        );
+    }
+
+    #[test]
+    fn a_quorum_is_more_than_two_thirds() {
+        for (size, quorum) in [
+            (1, 1),
+            (2, 2),
+            (3, 3),
+            (4, 3),
+            (6, 5),
+            (7, 5),
+            (10, 7),
+            (13, 9),
+        ] {
+            let keys = vote_keys(size);
+            let committee = committee_of(&keys);
+            assert_eq!(committee.quorum(), quorum);
+            for votes in 0..=size {
+                let certificate = certify(&keys, NAMESPACE, (0, 3, 2), BLOCK, votes);
+                let expected = if votes < quorum {
+                    Err(CertificateError::Quorum {
+                        needed: quorum,
+                        found: votes,
+                    })
+                } else {
+                    Ok(())
+                };
+                assert_eq!(
+                    certificate.verify(&committee, NAMESPACE),
+                    expected,
+                    "{votes} of {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn committees_are_sorted_distinct_and_of_sound_keys() {
+        let keys: Vec<VerifyingKey> = committee_of(&vote_keys(4)).members().to_vec();
+        let reversed: Vec<_> = keys.iter().rev().copied().collect();
+        assert_eq!(
+            Committee::new(0, reversed).unwrap(),
+            Committee::new(0, keys.clone()).unwrap()
+        );
+        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
+        let refused =
+            |members| assert_eq!(Committee::new(0, members), Err(CertificateError::Committee));
+        refused(Vec::new());
+        refused([keys.clone(), vec![keys[2]]].concat());
+        // The identity point: a signature for every message exists.
+        let mut weak = [0; 32];
+        weak[0] = 1;
+        refused([keys, vec![VerifyingKey(weak)]].concat());
+        refused(
+            committee_of(&vote_keys(256))
+                .members()
+                .iter()
+                .copied()
+                .chain([VerifyingKey([3; 32])])
+                .collect(),
+        );
+    }
+
+    #[test]
+    fn signers_are_members_once_and_in_order() {
+        for size in [4, 7, 10] {
+            refused(size, CertificateError::Signers, |one, _| {
+                one.signers.swap(0, 1)
+            });
+            refused(size, CertificateError::Signers, |one, _| {
+                one.signers[1] = one.signers[0]
+            });
+            refused(size, CertificateError::Signers, |one, committee| {
+                *one.signers.last_mut().unwrap() = committee.members().len() as u16;
+            });
+            refused(size, CertificateError::Signers, |one, _| {
+                one.signatures.truncate(1)
+            });
+            refused(size, CertificateError::Signers, |one, _| {
+                one.signatures.push(one.signatures[0])
+            });
+            // One vote counted twice to fill a quorum.
+            refused(size, CertificateError::Signers, |one, _| {
+                let last = one.signers.len() - 1;
+                one.signers[last] = one.signers[last - 1];
+                one.signatures[last] = one.signatures[last - 1];
+            });
+        }
+    }
+
+    #[test]
+    fn votes_are_for_one_block_view_epoch_and_network() {
+        refused(4, CertificateError::Signature, |one, _| one.view += 1);
+        refused(4, CertificateError::Signature, |one, _| {
+            one.parent_view += 1
+        });
+        refused(4, CertificateError::Signature, |one, _| one.block.0[0] ^= 1);
+        refused(4, CertificateError::Signature, |one, _| {
+            one.signatures.swap(0, 1)
+        });
+        refused(4, CertificateError::Version(2), |one, _| one.version = 2);
+        refused(
+            4,
+            CertificateError::Epoch {
+                expected: 0,
+                found: 1,
+            },
+            |one, _| one.epoch = 1,
+        );
+        refused(
+            4,
+            CertificateError::Epoch {
+                expected: 1,
+                found: 0,
+            },
+            |_, committee| {
+                *committee = Committee::new(1, committee.members().to_vec()).unwrap();
+            },
+        );
+        refused(4, CertificateError::Signature, |_, committee| {
+            let others = vote_keys(5);
+            *committee = committee_of(&others[1..]);
+        });
+        for byte in 0..64 {
+            refused(4, CertificateError::Signature, |one, _| {
+                one.signatures[2].0[byte] ^= 1
+            });
+        }
+        let keys = vote_keys(4);
+        let certificate = certify(&keys, NAMESPACE, (0, 3, 2), BLOCK, 4);
+        let verdict = certificate.verify(&committee_of(&keys), b"another network");
+        assert_eq!(verdict, Err(CertificateError::Signature));
+        // A namespace that ends where another's suffix begins is still another namespace.
+        let verdict = certificate.verify(&committee_of(&keys), b"a network_FINALIZE");
+        assert_eq!(verdict, Err(CertificateError::Signature));
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_again_and_nothing_else_is() {
+        let certificate = certify(&vote_keys(7), NAMESPACE, (0, 3, 2), BLOCK, 5);
+        let bytes = certificate.encode();
+        assert_eq!(FinalityCertificate::decode(&bytes).unwrap(), certificate);
+        for length in 0..bytes.len() {
+            assert!(FinalityCertificate::decode(&bytes[..length]).is_err());
+        }
+        assert!(FinalityCertificate::decode(&[&bytes[..], &[0]].concat()).is_err());
+        assert!(FinalityCertificate::decode(&vec![0; MAX_CERTIFICATE_BYTES + 1]).is_err());
+        let committee = committee_of(&vote_keys(7));
+        for index in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[index] ^= 1;
+            let verdict = FinalityCertificate::decode(&altered)
+                .and_then(|certificate| certificate.verify(&committee, NAMESPACE));
+            assert!(verdict.is_err(), "byte {index}");
+        }
+    }
 }

@@ -45,7 +45,10 @@ pub fn verify_finalized(
 ) -> Result<(), ChainError> {
     let mut previous = parent;
     for block in blocks {
-        let at = |error| ChainError::Block { height: block.header.height, error };
+        let at = |error| ChainError::Block {
+            height: block.header.height,
+            error,
+        };
         block.header.check_follows(previous).map_err(at)?;
         block.check_body().map_err(at)?;
         previous = &block.header;
@@ -58,4 +61,100 @@ pub fn verify_finalized(
     certificate
         .verify(committee, namespace)
         .map_err(|error| ChainError::Certificate { height, error })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use bytes::Bytes;
+    use sealbook_primitives::hash::Digest;
+
+    use super::*;
+    use crate::testing::{certify, committee_of, vote_keys};
+
+    const NAMESPACE: &[u8] = b"a network";
+
+    fn chain(length: u64) -> (Header, Vec<Block>) {
+        let genesis = Block::genesis(Digest([1; 32]), 1_000).header;
+        let mut blocks: Vec<Block> = Vec::new();
+        for height in 1..=length {
+            let parent = blocks.last().map_or(&genesis, |block| &block.header);
+            let transaction = Bytes::from(height.to_le_bytes().to_vec());
+            blocks.push(Block::after(
+                parent,
+                1_000,
+                vec![transaction],
+                Vec::new(),
+                Vec::new(),
+            ));
+        }
+        (genesis, blocks)
+    }
+
+    #[test]
+    fn one_certificate_proves_a_run_of_blocks() {
+        let (genesis, blocks) = chain(5);
+        let keys = vote_keys(4);
+        let committee = committee_of(&keys);
+        for last in 0..5 {
+            let digest = blocks[last].digest();
+            let certificate = certify(&keys, NAMESPACE, (0, 9, 8), digest, 3);
+            let verify = |parent: &Header, blocks: &[Block]| {
+                verify_finalized(parent, blocks, &certificate, &committee, NAMESPACE)
+            };
+            assert_eq!(verify(&genesis, &blocks[..=last]), Ok(()));
+            if last > 0 {
+                assert_eq!(verify(&blocks[0].header, &blocks[1..=last]), Ok(()));
+                let height = last as u64;
+                assert_eq!(
+                    verify(&genesis, &blocks[..last]),
+                    Err(ChainError::OtherBlock { height })
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn runs_that_do_not_hang_together_are_refused() {
+        let (genesis, blocks) = chain(4);
+        let keys = vote_keys(4);
+        let committee = committee_of(&keys);
+        let certificate = certify(&keys, NAMESPACE, (0, 9, 8), blocks[3].digest(), 4);
+        let verify = |parent: &Header, blocks: &[Block]| {
+            verify_finalized(parent, blocks, &certificate, &committee, NAMESPACE)
+        };
+        let at = |result: Result<(), ChainError>| match result {
+            Err(ChainError::Block { height, .. }) => height,
+            other => panic_on(&other),
+        };
+        assert_eq!(verify(&genesis, &[]), Err(ChainError::Empty));
+        assert_eq!(at(verify(&genesis, &blocks[1..])), 2);
+        assert_eq!(at(verify(&blocks[0].header, &blocks)), 1);
+        let skipped = [blocks[0].clone(), blocks[2].clone(), blocks[3].clone()];
+        assert_eq!(at(verify(&genesis, &skipped)), 3);
+        let mut reordered = blocks.clone();
+        reordered.swap(1, 2);
+        assert_eq!(at(verify(&genesis, &reordered)), 3);
+        let mut altered = blocks.clone();
+        altered[1].transactions[0] = Bytes::from_static(b"another");
+        assert_eq!(at(verify(&genesis, &altered)), 2);
+        // A block that was rebuilt around another content breaks the link of the next one.
+        let mut rebuilt = blocks.clone();
+        rebuilt[1] = Block::after(&blocks[0].header, 1_001, Vec::new(), Vec::new(), Vec::new());
+        assert_eq!(at(verify(&genesis, &rebuilt)), 3);
+        let few = certify(&keys, NAMESPACE, (0, 9, 8), blocks[3].digest(), 2);
+        let error = CertificateError::Quorum {
+            needed: 3,
+            found: 2,
+        };
+        assert_eq!(
+            verify_finalized(&genesis, &blocks, &few, &committee, NAMESPACE),
+            Err(ChainError::Certificate { height: 4, error })
+        );
+    }
+
+    #[allow(clippy::panic)]
+    fn panic_on(result: &Result<(), ChainError>) -> u64 {
+        panic!("{result:?}")
+    }
 }

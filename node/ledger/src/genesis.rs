@@ -29,6 +29,10 @@ pub enum GenesisError {
     /// Something that must be there is not.
     #[error("genesis document has no {0}")]
     Missing(&'static str),
+    /// The key epochs are not ascending. Two keys for one epoch would let modules check one of them while clients
+    /// seal to the other.
+    #[error("genesis document names key epochs twice or out of order")]
+    KeyEpochs,
 }
 
 /// One founding validator: the key it votes with and the public key of its execution module.
@@ -127,7 +131,8 @@ impl Genesis {
     /// Reads a genesis document.
     ///
     /// # Errors
-    /// Too large, not canonical, of another version, or without a part that must be there.
+    /// Too large, not canonical, of another version, without a part that must be there, or with key epochs out of
+    /// order.
     pub fn decode(bytes: &[u8]) -> Result<Self, GenesisError> {
         if bytes.len() > MAX_GENESIS_BYTES {
             return Err(GenesisError::Malformed);
@@ -142,10 +147,14 @@ impl Genesis {
             (genesis.certificate_roots.is_empty(), "certificate roots"),
             (genesis.admins.is_empty(), "admins"),
         ];
-        match required.into_iter().find(|(absent, _)| *absent) {
-            Some((_, part)) => Err(GenesisError::Missing(part)),
-            None => Ok(genesis),
+        if let Some((_, part)) = required.into_iter().find(|(absent, _)| *absent) {
+            return Err(GenesisError::Missing(part));
         }
+        let ascending = |pair: &[OpeningEpoch]| matches!(pair, [left, right] if left.key_epoch < right.key_epoch);
+        if !genesis.opening_epochs.windows(2).all(ascending) {
+            return Err(GenesisError::KeyEpochs);
+        }
+        Ok(genesis)
     }
 
     /// The network's identity: the hash of the encoded document.
@@ -165,12 +174,142 @@ impl Genesis {
     /// # Errors
     /// [`CertificateError::Committee`] if the seats do not make one.
     pub fn committee(&self) -> Result<Committee, CertificateError> {
-        Committee::new(0, self.validators.iter().map(|seat| seat.vote_key).collect())
+        Committee::new(
+            0,
+            self.validators.iter().map(|seat| seat.vote_key).collect(),
+        )
     }
 
     /// The namespace of votes and the ALPN of links: the network's identity in hex.
     #[must_use]
     pub fn namespace(&self) -> Vec<u8> {
         self.network().to_string().into_bytes()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::testing::{pin, vote_keys};
+
+    fn sample() -> Genesis {
+        let seat = |(index, key): (usize, &ed25519_zebra::SigningKey)| ValidatorSeat {
+            name: format!("node-{index}"),
+            vote_key: VerifyingKey(ed25519_zebra::VerificationKey::from(key).into()),
+            module_key: vec![index as u8; 37],
+        };
+        Genesis {
+            version: Genesis::VERSION,
+            network_name: "sample".to_owned(),
+            created_ms: 1_344_470_400_000,
+            certificate_roots: vec![vec![1; 300]],
+            validators: vote_keys(4).iter().enumerate().map(seat).collect(),
+            opening_epochs: vec![OpeningEpoch {
+                key_epoch: 0,
+                public_key: vec![2; 37],
+            }],
+            audit_recipients: vec![vec![3; 37]],
+            admins: vec![vec![vec![4; 200], vec![5; 200]]],
+            policy_schema: "schema".to_owned(),
+            policies: vec![PolicyText {
+                name: "a.cedar".to_owned(),
+                text: "text".to_owned(),
+            }],
+            parameters: Parameters::default(),
+        }
+    }
+
+    #[test]
+    fn the_encoding_and_the_identity_are_pinned() {
+        let genesis = sample();
+        assert_eq!(
+            pin(&genesis.encode()),
+            "7dab270d1505ef4c0292b603f913b8d200c659520e3674e1351b3380d7d7b29f"
+        );
+        assert_eq!(
+            genesis.network().to_string(),
+            "90526d46de3d16b832432587114c10d15ac60881f4e2365405cb9dc24537969d"
+        );
+        assert_eq!(
+            genesis.block().digest().to_string(),
+            "bfe496cfa6614d0f9ce1decbc276cbf6d994fd3daf16ad02d4c27a892c9dfedf"
+        );
+        assert_eq!(
+            genesis.namespace(),
+            genesis.network().to_string().into_bytes()
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_again_and_nothing_else_is() {
+        let bytes = sample().encode();
+        assert_eq!(Genesis::decode(&bytes).unwrap(), sample());
+        for length in 0..bytes.len() {
+            assert_eq!(
+                Genesis::decode(&bytes[..length]),
+                Err(GenesisError::Malformed)
+            );
+        }
+        let longer = [bytes, vec![0]].concat();
+        assert_eq!(Genesis::decode(&longer), Err(GenesisError::Malformed));
+        let huge = vec![0; MAX_GENESIS_BYTES + 1];
+        assert_eq!(Genesis::decode(&huge), Err(GenesisError::Malformed));
+    }
+
+    #[test]
+    fn every_flipped_byte_is_another_network_or_no_genesis() {
+        let (bytes, network) = (sample().encode(), sample().network());
+        for index in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[index] ^= 1;
+            if let Ok(genesis) = Genesis::decode(&altered) {
+                assert_ne!(genesis.network(), network, "byte {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_be_there_is_asked_for() {
+        let refused = |alter: &dyn Fn(&mut Genesis), error| {
+            let mut genesis = sample();
+            alter(&mut genesis);
+            assert_eq!(Genesis::decode(&genesis.encode()), Err(error));
+        };
+        refused(&|one| one.version = 2, GenesisError::Version(2));
+        refused(
+            &|one| one.validators.clear(),
+            GenesisError::Missing("validators"),
+        );
+        refused(
+            &|one| one.opening_epochs.clear(),
+            GenesisError::Missing("opening key"),
+        );
+        refused(
+            &|one| one.certificate_roots.clear(),
+            GenesisError::Missing("certificate roots"),
+        );
+        refused(&|one| one.admins.clear(), GenesisError::Missing("admins"));
+        let double = |one: &mut Genesis| {
+            let epoch = one.opening_epochs[0].clone();
+            one.opening_epochs.push(OpeningEpoch {
+                public_key: vec![9; 37],
+                ..epoch
+            });
+        };
+        refused(&double, GenesisError::KeyEpochs);
+    }
+
+    #[test]
+    fn seats_make_the_committee() {
+        let genesis = sample();
+        let committee = genesis.committee().unwrap();
+        assert_eq!((committee.epoch(), committee.members().len()), (0, 4));
+        let mut twice = genesis.clone();
+        twice.validators[1].vote_key = twice.validators[0].vote_key;
+        assert_eq!(twice.committee(), Err(CertificateError::Committee));
+        let mut weak = genesis;
+        weak.validators[1].vote_key = VerifyingKey([0; 32]);
+        assert_eq!(weak.committee(), Err(CertificateError::Committee));
     }
 }

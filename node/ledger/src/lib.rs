@@ -21,6 +21,8 @@ mod block;
 mod certificate;
 mod chain;
 mod genesis;
+#[cfg(test)]
+mod testing;
 
 pub use block::{
     Attachment, BLOCK_VERSION, Block, BlockError, Header, MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS,

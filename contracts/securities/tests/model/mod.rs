@@ -248,49 +248,57 @@ impl Model {
             Instruction::ConfirmTrade { trade, account } => {
                 self.confirm(caller, trade.as_str(), account.as_str())
             }
-            Instruction::Dividend {
-                isin,
-                amount_per_unit,
-                currency,
-                record,
-            } => {
-                let (_, decimals, treasury) = self.issue(&isin.to_string(), "unknown-issue")?;
-                let then = self.as_of(*record).ok_or("unknown-record-time")?.1.clone();
-                let scale = u32::from(amount_per_unit.scale()) + u32::from(decimals);
-                let minor = u32::from(currency.minor_units());
-                let mut payments = Vec::new();
-                for ((account, asset), quantity) in &then.held {
-                    if asset == isin.as_str() && *account != treasury {
-                        let exact = quantity * i128::from(amount_per_unit.digits());
-                        let amount = exact * 10i128.pow(minor) / 10i128.pow(scale);
-                        payments.push((account.clone(), amount));
-                    }
-                }
-                let total: i128 = payments.iter().map(|(_, amount)| amount).sum();
-                self.available(&treasury, currency.as_str(), total, "MONY")?;
-                for (account, amount) in payments {
-                    self.shift(&treasury, &account, currency.as_str(), amount);
-                }
-                Ok("settled")
-            }
-            Instruction::Split { isin, new, old, .. } => {
-                self.issue(&isin.to_string(), "unknown-issue")?;
-                let mut next = self.now.clone();
-                let mut total = 0;
-                for ((_, asset), quantity) in &mut next.held {
-                    if asset == isin.as_str() {
-                        *quantity = *quantity * i128::from(*new) / i128::from(*old);
-                        total += *quantity;
-                    }
-                }
-                if total > LIMIT {
-                    return Err("limit");
-                }
-                next.totals.insert(isin.to_string(), total);
-                self.now = next;
-                Ok("settled")
+            Instruction::Dividend { .. } => self.dividend(order),
+            Instruction::Split { isin, new, old, .. } => self.split(isin.as_str(), *new, *old),
+        }
+    }
+
+    fn dividend(&mut self, order: &Instruction) -> Answer {
+        let Instruction::Dividend {
+            isin,
+            amount_per_unit,
+            currency,
+            record,
+        } = order
+        else {
+            return Err("malformed");
+        };
+        let (_, decimals, treasury) = self.issue(&isin.to_string(), "unknown-issue")?;
+        let then = self.as_of(*record).ok_or("unknown-record-time")?.1.clone();
+        let scale = u32::from(amount_per_unit.scale()) + u32::from(decimals);
+        let minor = u32::from(currency.minor_units());
+        let mut payments = Vec::new();
+        for ((account, asset), quantity) in &then.held {
+            if asset == isin.as_str() && *account != treasury {
+                let exact = quantity * i128::from(amount_per_unit.digits());
+                let amount = exact * 10i128.pow(minor) / 10i128.pow(scale);
+                payments.push((account.clone(), amount));
             }
         }
+        let total: i128 = payments.iter().map(|(_, amount)| amount).sum();
+        self.available(&treasury, currency.as_str(), total, "MONY")?;
+        for (account, amount) in payments {
+            self.shift(&treasury, &account, currency.as_str(), amount);
+        }
+        Ok("settled")
+    }
+
+    fn split(&mut self, isin: &str, new: u32, old: u32) -> Answer {
+        self.issue(isin, "unknown-issue")?;
+        let mut next = self.now.clone();
+        let mut total = 0;
+        for ((_, asset), quantity) in &mut next.held {
+            if asset == isin {
+                *quantity = *quantity * i128::from(new) / i128::from(old);
+                total += *quantity;
+            }
+        }
+        if total > LIMIT {
+            return Err("limit");
+        }
+        next.totals.insert(isin.to_string(), total);
+        self.now = next;
+        Ok("settled")
     }
 
     fn record(&mut self, caller: &str, reference: &str, order: &Instruction) -> Answer {

@@ -1,0 +1,447 @@
+//! A network for tests, made the way a real one is: certificates from an authority's directory, four validator seats,
+//! a founding, and blocks with certificates signed by the seats' vote keys.
+//!
+//! `Network` holds what never changes, `Chain` makes blocks, `Play` drives one engine through whole stories.
+
+// Every test binary compiles this file and uses its own part of it.
+#![allow(dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+pub mod module;
+pub mod play;
+pub mod words;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ed25519_zebra::{SigningKey as VoteKey, VerificationKey};
+use sealbook_authority::{Authority, certificate_request};
+use sealbook_execution::custody::{Founding, ModuleKey};
+use sealbook_execution::{Engine, EpochKeys};
+use sealbook_identity::{Role, pem, verify_chain};
+use sealbook_ledger::{
+    Attachment, Block, FinalityCertificate, Genesis, Header, OpeningEpoch, Parameters, PolicyText,
+    ValidatorSeat, finalize_message,
+};
+use sealbook_opening::open_reply;
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::secret::{Secret32, SecretBytes};
+use sealbook_primitives::signature::{Signature, SigningKey, VerifyingKey};
+use sealbook_protocol::payload::{
+    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question,
+    Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
+};
+use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Suite, binding, seal};
+use tempfile::TempDir;
+
+/// When the network of the tests was made.
+pub const CREATED_MS: u64 = 1_344_470_400_000;
+const YEAR_MS: u64 = 365 * 86_400_000;
+/// How long a test's envelope is valid after the last block.
+pub const LIFE_MS: u64 = 60_000;
+/// The members that every test network has certificates for; the first is its founding admin.
+pub const MEMBERS: [(&str, Role, &str); 9] = [
+    ("admin", Role::Admin, "Example Exchange"),
+    ("bank", Role::CashAgent, "Example Bank"),
+    ("alpha", Role::Firm, "Alpha Securities"),
+    ("beta", Role::Firm, "Beta Brokers"),
+    ("apple", Role::Issuer, "Apple Inc."),
+    ("orange", Role::Issuer, "Orange Inc."),
+    ("regulator", Role::Regulator, "Example Authority"),
+    ("oracle", Role::Oracle, "Example Rates"),
+    ("stranger", Role::Firm, "Stranger Securities"),
+];
+
+/// Somebody with a certificate.
+pub struct Member {
+    pub key: SigningKey,
+    pub chain: Vec<Vec<u8>>,
+    pub fingerprint: Digest,
+}
+
+/// What a test may set apart from the usual when it founds a network.
+pub struct Founded {
+    pub policies: Vec<PolicyText>,
+    pub parameters: Parameters,
+    pub certificate_life_ms: u64,
+}
+
+impl Default for Founded {
+    fn default() -> Self {
+        let policies = sealbook_policies::DEFAULT_FILES
+            .iter()
+            .map(|(name, text)| PolicyText {
+                name: (*name).to_owned(),
+                text: (*text).to_owned(),
+            })
+            .collect();
+        Self {
+            policies,
+            parameters: Parameters::default(),
+            certificate_life_ms: YEAR_MS,
+        }
+    }
+}
+
+/// A founded network with everybody's keys.
+pub struct Network {
+    pub genesis: Genesis,
+    pub id: Digest,
+    pub members: BTreeMap<&'static str, Member>,
+    pub votes: Vec<VoteKey>,
+    pub module_keys: Vec<Vec<u8>>,
+    pub wrapped_roots: Vec<Vec<u8>>,
+    pub auditor: Vec<u8>,
+    pub audit_bundle: Vec<u8>,
+    pub opening_key: OpeningPublicKey,
+    directory: TempDir,
+}
+
+/// Four fixed vote keys, ascending by their public halves as a committee sorts them.
+pub fn vote_keys(seed: &str) -> Vec<VoteKey> {
+    let mut keys: Vec<VoteKey> = (0..4_u8)
+        .map(|index| VoteKey::from(hash("sealbook test vote key", &[seed.as_bytes(), &[index]]).0))
+        .collect();
+    keys.sort_unstable_by_key(|key| <[u8; 32]>::from(VerificationKey::from(key)));
+    keys
+}
+
+impl Network {
+    pub fn new() -> Self {
+        Self::founded(Founded::default())
+    }
+
+    pub fn founded(with: Founded) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("authority");
+        let authority = Authority::create(&path, "example", CREATED_MS).unwrap();
+        let end_ms = CREATED_MS + with.certificate_life_ms;
+        let members: BTreeMap<_, _> = MEMBERS
+            .iter()
+            .map(|(name, role, organisation)| {
+                (
+                    *name,
+                    certified(&authority, name, *role, organisation, end_ms),
+                )
+            })
+            .collect();
+        let votes = vote_keys("example");
+        let (module_keys, module_publics): (Vec<_>, Vec<_>) = (0..4)
+            .map(|_| ModuleKey::generate())
+            .map(|(file, key)| (file.to_vec(), key))
+            .unzip();
+        let (auditor, audit_recipient) = ModuleKey::generate();
+        let founding = Founding::begin();
+        let seat = |(index, (vote, module_key)): (usize, (&VoteKey, &Vec<u8>))| ValidatorSeat {
+            name: format!("node-{index}"),
+            vote_key: VerifyingKey(VerificationKey::from(vote).into()),
+            module_key: module_key.clone(),
+        };
+        let public_key = founding.opening_key();
+        let opening_key = sealbook_execution::keys::decode_public(&public_key).unwrap();
+        let genesis = Genesis {
+            version: Genesis::VERSION,
+            network_name: "example".to_owned(),
+            created_ms: CREATED_MS,
+            certificate_roots: vec![authority.root().to_vec()],
+            validators: votes
+                .iter()
+                .zip(&module_publics)
+                .enumerate()
+                .map(seat)
+                .collect(),
+            opening_epochs: vec![OpeningEpoch {
+                key_epoch: 0,
+                public_key,
+            }],
+            audit_recipients: vec![audit_recipient],
+            admins: vec![members["admin"].chain.clone()],
+            policy_schema: sealbook_policies::DEFAULT_SCHEMA.to_owned(),
+            policies: with.policies,
+            parameters: with.parameters,
+        };
+        let (wrapped_roots, bundles) = founding.bind(&genesis).unwrap();
+        Self {
+            id: genesis.network(),
+            genesis,
+            members,
+            votes,
+            module_keys,
+            wrapped_roots,
+            auditor: auditor.to_vec(),
+            audit_bundle: bundles[0].clone(),
+            opening_key,
+            directory,
+        }
+    }
+
+    /// Certifies one more member, with a key of its own.
+    pub fn certify(&self, name: &str, role: Role, organisation: &str, end_ms: u64) -> Member {
+        let authority = Authority::open(&self.directory.path().join("authority")).unwrap();
+        certified(&authority, name, role, organisation, end_ms)
+    }
+
+    /// The keys as the module of a seat gets them.
+    pub fn keys(&self, seat: usize) -> EpochKeys {
+        let module = ModuleKey::read(&self.module_keys[seat]).unwrap();
+        module
+            .open_root(&self.genesis, &self.wrapped_roots[seat])
+            .unwrap()
+    }
+
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.genesis.clone(), self.keys(0)).unwrap()
+    }
+
+    /// The header that an honest client puts on an envelope.
+    pub fn header(&self, expires_ms: u64) -> EnvelopeHeader {
+        EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, self.id, 0, expires_ms)
+    }
+
+    /// Seals orders as a client does.
+    pub fn seal(&self, name: &str, expires_ms: u64, orders: Vec<OrderBytes>) -> Sealed {
+        self.seal_as(&self.members[name], self.header(expires_ms), orders)
+    }
+
+    /// Seals orders of anybody under any header.
+    pub fn seal_as(&self, by: &Member, header: EnvelopeHeader, orders: Vec<OrderBytes>) -> Sealed {
+        let reply_key = Secret32::random();
+        let submission = Submission {
+            version: PAYLOAD_VERSION,
+            reply_key: *reply_key.expose(),
+            orders,
+        };
+        let body = borsh::to_vec(&submission).unwrap();
+        let purpose = Purpose::Transaction;
+        let signed = sign(by, &header, purpose, TRANSACTION_SIGNATURE, body);
+        self.seal_signed(header, purpose, &signed, reply_key)
+    }
+
+    /// Seals a question as a client does.
+    pub fn seal_query(
+        &self,
+        name: &str,
+        expires_ms: u64,
+        height_min: u64,
+        question: &Question,
+    ) -> Sealed {
+        let reply_key = Secret32::random();
+        let question = question.clone();
+        let query = Query {
+            version: PAYLOAD_VERSION,
+            reply_key: *reply_key.expose(),
+            height_min,
+            question,
+        };
+        let body = borsh::to_vec(&query).unwrap();
+        let (header, purpose) = (self.header(expires_ms), Purpose::Query);
+        let signed = sign(&self.members[name], &header, purpose, QUERY_SIGNATURE, body);
+        self.seal_signed(header, purpose, &signed, reply_key)
+    }
+
+    /// Seals a payload that may be anything.
+    pub fn seal_signed(
+        &self,
+        header: EnvelopeHeader,
+        purpose: Purpose,
+        signed: &Signed,
+        reply_key: Secret32,
+    ) -> Sealed {
+        self.seal_bytes(header, purpose, &borsh::to_vec(signed).unwrap(), reply_key)
+    }
+
+    pub fn seal_bytes(
+        &self,
+        header: EnvelopeHeader,
+        purpose: Purpose,
+        plaintext: &[u8],
+        reply_key: Secret32,
+    ) -> Sealed {
+        let envelope = seal(&self.opening_key, header, purpose, plaintext).unwrap();
+        Sealed {
+            digest: envelope.digest(),
+            bytes: envelope.encode(),
+            reply_key,
+        }
+    }
+
+    /// A sealed name with its hash and commitment.
+    pub fn seal_name(&self, holder: &str) -> SealedName {
+        let blinding = *Secret32::random().expose();
+        let content = HolderAttachment {
+            version: PAYLOAD_VERSION,
+            blinding,
+            holder: holder.to_owned(),
+        };
+        let commitment = content.commitment().0;
+        let sealed = seal(
+            &self.opening_key,
+            self.header(0),
+            Purpose::Attachment,
+            &borsh::to_vec(&content).unwrap(),
+        );
+        let bytes = Envelope::encode(&sealed.unwrap());
+        SealedName {
+            attachment: Attachment::digest_of(&bytes).0,
+            commitment,
+            bytes,
+        }
+    }
+
+    /// A certificate for a block by the first `votes` of these keys.
+    pub fn certificate_by(&self, keys: &[VoteKey], block: &Block, votes: usize) -> Vec<u8> {
+        let (view, parent) = (block.height(), block.height().saturating_sub(1));
+        let namespace = self.genesis.namespace();
+        let message = finalize_message(&namespace, 0, view, parent, &block.digest());
+        let signatures = keys[..votes]
+            .iter()
+            .map(|key| Signature(key.sign(&message).to_bytes()))
+            .collect();
+        let signers = (0..votes).map(|index| index as u16).collect();
+        let place = (0, view, parent);
+        FinalityCertificate::new(place, block.digest(), signers, signatures).encode()
+    }
+
+    /// A certificate of a bare quorum.
+    pub fn certificate(&self, block: &Block) -> Vec<u8> {
+        self.certificate_by(&self.votes, block, 3)
+    }
+}
+
+fn certified(
+    authority: &Authority,
+    name: &str,
+    role: Role,
+    organisation: &str,
+    end_ms: u64,
+) -> Member {
+    let key = SigningKey::generate();
+    let request = certificate_request(
+        name,
+        organisation,
+        role,
+        None,
+        authority.network(),
+        &key.seed(),
+    );
+    let chain = authority
+        .approve(&request.unwrap(), (CREATED_MS, end_ms))
+        .unwrap();
+    let chain = pem::chain_from_pem(&chain).unwrap();
+    let roots = [authority.root().clone()];
+    let usage = sealbook_identity::Usage::Member;
+    let principal = verify_chain(&roots, &chain, authority.network(), CREATED_MS, usage).unwrap();
+    let chain = chain.iter().map(|der| der.to_vec()).collect();
+    Member {
+        key,
+        chain,
+        fingerprint: principal.fingerprint,
+    }
+}
+
+/// Signs a body for an envelope with this header.
+pub fn sign(
+    by: &Member,
+    header: &EnvelopeHeader,
+    purpose: Purpose,
+    domain: &'static str,
+    body: Vec<u8>,
+) -> Signed {
+    let message = signed_bytes(&binding(header, purpose), &by.fingerprint, &body);
+    let signature = by.key.sign(domain, &message);
+    Signed {
+        version: PAYLOAD_VERSION,
+        certificate: by.fingerprint,
+        signature,
+        body,
+    }
+}
+
+/// An envelope and the key that its reply comes under.
+pub struct Sealed {
+    pub digest: Digest,
+    pub bytes: Vec<u8>,
+    pub reply_key: Secret32,
+}
+
+impl Sealed {
+    /// Opens a reply to this envelope.
+    pub fn open(&self, context: &[u8], sealed: &[u8]) -> SecretBytes {
+        let context = [context, self.digest.as_bytes()].concat();
+        open_reply(&self.reply_key, &context, sealed).unwrap()
+    }
+}
+
+/// A holder's name as it travels.
+pub struct SealedName {
+    pub bytes: Vec<u8>,
+    pub attachment: [u8; 32],
+    pub commitment: [u8; 32],
+}
+
+/// The proposers' side of the ledger: makes blocks that commit to the roots of two blocks before.
+#[derive(Clone)]
+pub struct Chain {
+    pub head: Header,
+    /// Roots by height from 1, as the network computed them.
+    pub roots: Vec<Digest>,
+}
+
+impl Chain {
+    pub fn new(network: &Network) -> Self {
+        Self {
+            head: network.genesis.block().header,
+            roots: Vec::new(),
+        }
+    }
+
+    /// The next block, one second later.
+    pub fn next(&mut self, transactions: &[&[u8]], attachments: &[&[u8]]) -> Block {
+        self.next_at(self.head.time_ms + 1_000, transactions, attachments)
+    }
+
+    pub fn next_at(
+        &mut self,
+        time_ms: u64,
+        transactions: &[&[u8]],
+        attachments: &[&[u8]],
+    ) -> Block {
+        // The header of block h + 2 commits to the root after h.
+        let first = self.head.executed_height as usize;
+        let until = (self.head.height as usize)
+            .saturating_sub(1)
+            .min(self.roots.len());
+        let roots = self.roots[first.min(until)..until].to_vec();
+        self.next_with(time_ms, transactions, attachments, roots)
+    }
+
+    /// The next block by a proposer that has not executed anything new.
+    pub fn next_without_roots(&mut self, transactions: &[&[u8]]) -> Block {
+        self.next_with(self.head.time_ms + 1_000, transactions, &[], Vec::new())
+    }
+
+    fn next_with(
+        &mut self,
+        time_ms: u64,
+        transactions: &[&[u8]],
+        attachments: &[&[u8]],
+        roots: Vec<Digest>,
+    ) -> Block {
+        let transactions = transactions
+            .iter()
+            .map(|bytes| Bytes::copy_from_slice(bytes))
+            .collect();
+        let attachments = attachments
+            .iter()
+            .map(|bytes| Attachment::Present(Bytes::copy_from_slice(bytes)))
+            .collect();
+        let block = Block::after(&self.head, time_ms, transactions, attachments, roots);
+        self.head = block.header.clone();
+        block
+    }
+}

@@ -1,0 +1,158 @@
+//! The real process, started as a host starts it.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use sealbook_execution::Executed;
+use sealbook_execution::engine::ANSWER_CONTEXT;
+use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
+use sealbook_protocol::module::{FromModule, ToModule};
+use sealbook_protocol::payload::Answer;
+use tempfile::TempDir;
+
+use super::{Network, Sealed};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sealbook-execution");
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running module with the host's end of its socket.
+pub struct Module {
+    pub process: Child,
+    pub socket: UnixStream,
+    pub lockdown: Vec<String>,
+    pub files: TempDir,
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn command(arguments: &[&str]) -> (Command, UnixStream) {
+    let (socket, theirs) = UnixStream::pair().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .env_clear()
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    (command, socket)
+}
+
+impl Module {
+    /// Starts the module of a seat and hears that it has shut itself in.
+    pub fn start(network: &Network) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let (key, root) = (
+            files.path().join("module.key"),
+            files.path().join("module.root"),
+        );
+        fs::write(&key, &network.module_keys[0]).unwrap();
+        fs::write(&root, &network.wrapped_roots[0]).unwrap();
+        let (mut command, socket) =
+            command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
+        let process = command.spawn().unwrap();
+        // The host's copy of the module's end has to go, or the module's death would not show on the socket.
+        drop(command);
+        let mut module = Self {
+            process,
+            socket,
+            lockdown: Vec::new(),
+            files,
+        };
+        let FromModule::Ready { lockdown } = module.hear() else {
+            panic!("not ready")
+        };
+        module.lockdown = lockdown;
+        module
+    }
+
+    /// Starts the module and the network in it.
+    pub fn running(network: &Network) -> Self {
+        let mut module = Self::start(network);
+        module.say(&ToModule::Start {
+            genesis: network.genesis.encode(),
+        });
+        let FromModule::Started { network: id } = module.hear() else {
+            panic!("not started")
+        };
+        assert_eq!(id, network.id);
+        module
+    }
+
+    pub fn say(&mut self, message: &ToModule) {
+        frame::write(&mut self.socket, message, MODULE_FRAME_MAX).unwrap();
+    }
+
+    pub fn hear(&mut self) -> FromModule {
+        frame::read(&mut self.socket, MODULE_FRAME_MAX).unwrap()
+    }
+
+    pub fn refusal(&mut self) -> String {
+        match self.hear() {
+            FromModule::Refused { reason } => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn hear_executed(&mut self) -> Executed {
+        match self.hear() {
+            FromModule::Executed {
+                height,
+                state_root,
+                replies,
+                finals,
+                unopened,
+            } => Executed {
+                height,
+                state_root,
+                replies,
+                finals,
+                unopened,
+                outcomes: [0; 4],
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn query(&mut self, query: &Sealed) -> Option<Answer> {
+        self.say(&ToModule::Query {
+            ticket: 7,
+            envelope: query.bytes.clone(),
+        });
+        match self.hear() {
+            FromModule::Answer { ticket: 7, sealed } => {
+                let opened = query.open(ANSWER_CONTEXT, &sealed);
+                Some(borsh::from_slice(opened.expose()).unwrap())
+            }
+            FromModule::QueryRefused { ticket: 7 } => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn proc(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.process.id())
+    }
+
+    pub fn ended(&mut self) -> ExitStatus {
+        ended(&mut self.process)
+    }
+}
+
+pub fn ended(process: &mut Child) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status;
+        }
+        assert!(started.elapsed() < PATIENCE, "the process does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

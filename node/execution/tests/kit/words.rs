@@ -1,0 +1,137 @@
+//! Instructions and questions in few words.
+
+use sealbook_protocol::payload::{AsOf, OrderBytes, Question};
+use sealbook_securities::{
+    AccountId, Asset, ClientReference, HolderReference, Instruction, IssueKind, LongName,
+    MemberName, Order, RecordTime, Side,
+};
+
+pub const APPLE: &str = "US0378331005";
+/// An ISIN with a correct check digit of which there is no issue.
+pub const UNKNOWN: &str = "US38259P5089";
+
+pub fn order(reference: &str, instruction: Instruction) -> OrderBytes {
+    let reference = ClientReference::new(reference).unwrap();
+    OrderBytes::Securities(
+        borsh::to_vec(&Order {
+            reference,
+            instruction,
+        })
+        .unwrap(),
+    )
+}
+
+pub fn account(id: &str) -> AccountId {
+    AccountId::new(id).unwrap()
+}
+
+pub fn open_day(date: &str) -> Instruction {
+    Instruction::OpenDay {
+        date: date.parse().unwrap(),
+    }
+}
+
+pub fn register() -> Instruction {
+    Instruction::RegisterIssue {
+        isin: APPLE.parse().unwrap(),
+        issuer: MemberName::new("apple").unwrap(),
+        name: LongName::new("Apple Inc.").unwrap(),
+        kind: IssueKind::Equity,
+        decimals: 0,
+        currency: "USD".parse().unwrap(),
+        treasury: account("APPLE-T"),
+    }
+}
+
+pub fn issue_units(quantity: &str) -> Instruction {
+    Instruction::IssueUnits {
+        isin: APPLE.parse().unwrap(),
+        quantity: quantity.parse().unwrap(),
+    }
+}
+
+pub fn open_account(id: &str, attachment: [u8; 32], commitment: [u8; 32]) -> Instruction {
+    let holder = HolderReference {
+        attachment,
+        commitment,
+    };
+    Instruction::OpenAccount {
+        account: account(id),
+        holder,
+    }
+}
+
+pub fn allocate(to: &str, quantity: &str) -> Instruction {
+    let quantity = quantity.parse().unwrap();
+    Instruction::Allocate {
+        isin: APPLE.parse().unwrap(),
+        account: account(to),
+        quantity,
+    }
+}
+
+pub fn mint(to: &str, amount: &str) -> Instruction {
+    let (currency, amount) = ("USD".parse().unwrap(), amount.parse().unwrap());
+    Instruction::MintCash {
+        currency,
+        account: account(to),
+        amount,
+    }
+}
+
+pub fn transfer(from: &str, to: &str, quantity: &str) -> Instruction {
+    let quantity = quantity.parse().unwrap();
+    let asset = Asset::Security {
+        isin: APPLE.parse().unwrap(),
+        quantity,
+    };
+    Instruction::Transfer {
+        asset,
+        from: account(from),
+        to: account(to),
+    }
+}
+
+pub fn sell(from: &str, counterparty: &str, quantity: &str, amount: &str) -> Instruction {
+    Instruction::RecordTrade {
+        side: Side::Sell,
+        account: account(from),
+        counterparty: MemberName::new(counterparty).unwrap(),
+        isin: APPLE.parse().unwrap(),
+        quantity: quantity.parse().unwrap(),
+        currency: "USD".parse().unwrap(),
+        amount: amount.parse().unwrap(),
+    }
+}
+
+pub fn confirm(trade: &str, into: &str) -> Instruction {
+    Instruction::ConfirmTrade {
+        trade: ClientReference::new(trade).unwrap(),
+        account: account(into),
+    }
+}
+
+pub fn dividend(amount_per_unit: &str, record: RecordTime) -> Instruction {
+    Instruction::Dividend {
+        isin: APPLE.parse().unwrap(),
+        amount_per_unit: amount_per_unit.parse().unwrap(),
+        currency: "USD".parse().unwrap(),
+        record,
+    }
+}
+
+pub fn split(new: u32, old: u32) -> Instruction {
+    Instruction::Split {
+        isin: APPLE.parse().unwrap(),
+        new,
+        old,
+        record: RecordTime::Now,
+    }
+}
+
+pub fn ask_registry(as_of: AsOf) -> Question {
+    Question::Registry {
+        isin: APPLE.to_owned(),
+        as_of,
+    }
+}

@@ -1,0 +1,280 @@
+//! How the real process is shut in: what others can see of it, what it keeps open, and when it ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod kit;
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kit::Network;
+use kit::module::{Module, PATIENCE, PROGRAM};
+use sealbook_protocol::frame::{self, FrameError, MODULE_FRAME_MAX};
+use sealbook_protocol::module::{FromModule, ToModule};
+
+/// An ordinary user that owns nothing here.
+const NOBODY: u32 = 65_534;
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[test]
+fn the_process_is_shut_in() {
+    let network = Network::new();
+    let module = Module::running(&network);
+    for step in [
+        "not dumpable",
+        "killed with its parent",
+        "not traced",
+        "descriptors closed",
+        "no core files",
+        "no new files",
+        "no new processes",
+        "no new descriptors",
+        "no new privileges",
+        "landlock denies all",
+        "seccomp allow-list",
+    ] {
+        assert!(
+            module.lockdown.iter().any(|line| line.starts_with(step)),
+            "{:?}",
+            module.lockdown
+        );
+    }
+    // The files of a process that is not dumpable belong to root, whoever runs it.
+    let status = fs::read_to_string(module.proc("status")).unwrap();
+    let line = |name: &str| {
+        let found = status.lines().find_map(|line| line.strip_prefix(name));
+        found.map(|value| value.trim().to_owned())
+    };
+    assert_eq!(line("NoNewPrivs:").as_deref(), Some("1"));
+    assert_eq!(line("Seccomp:").as_deref(), Some("2"));
+    assert_eq!(line("Threads:").as_deref(), Some("1"));
+    assert_eq!(line("TracerPid:").as_deref(), Some("0"));
+    let limits = fs::read_to_string(module.proc("limits")).unwrap();
+    for (name, value) in [
+        ("Max core file size", "0"),
+        ("Max file size", "0"),
+        ("Max processes", "0"),
+    ] {
+        let limit = limits
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        assert_eq!(
+            limit.split_whitespace().collect::<Vec<_>>()[..2],
+            [value, value],
+            "{name}"
+        );
+    }
+    if is_root() {
+        let mut open: Vec<u32> = fs::read_dir(module.proc("fd"))
+            .unwrap()
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_str()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
+            })
+            .collect();
+        open.sort_unstable();
+        assert_eq!(open, [0, 1, 2, 3]);
+        for descriptor in [1, 2] {
+            let target = fs::read_link(module.proc(&format!("fd/{descriptor}"))).unwrap();
+            assert_eq!(target.to_str(), Some("/dev/null"));
+        }
+        assert!(fs::read(module.proc("environ")).unwrap().is_empty());
+        let maps = fs::read_to_string(module.proc("maps")).unwrap();
+        let both = maps.lines().find(|line| {
+            let rights = line.split(' ').nth(1).unwrap_or_default();
+            rights.contains('w') && rights.contains('x')
+        });
+        assert_eq!(both, None, "memory both writable and executable");
+    }
+}
+
+#[test]
+fn its_own_user_cannot_read_its_memory() {
+    if !is_root() {
+        // Without root there is one user only: this one.
+        let network = Network::new();
+        let module = Module::running(&network);
+        assert_eq!(fs::metadata(module.proc("mem")).unwrap().uid(), 0);
+        assert!(fs::File::open(module.proc("mem")).is_err());
+        return;
+    }
+    // The module runs as an ordinary user, and another process of that user looks.
+    let network = Network::new();
+    let files = tempfile::tempdir().unwrap();
+    fs::set_permissions(files.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = files.path().join("module");
+    fs::copy(PROGRAM, &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = |name: &str, content: &[u8]| {
+        let path = files.path().join(name);
+        fs::write(&path, content).unwrap();
+        std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        path
+    };
+    let (key, root) = (
+        path("key", &network.module_keys[0]),
+        path("root", &network.wrapped_roots[0]),
+    );
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut process = Command::new(&program)
+        .args(["run".as_ref(), key.as_os_str(), root.as_os_str()])
+        .env_clear()
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(ready, FromModule::Ready { .. }));
+    let proc = format!("/proc/{}", process.id());
+    assert_eq!(
+        fs::metadata(format!("{proc}/mem")).unwrap().uid(),
+        0,
+        "dumpable"
+    );
+    for (name, as_root) in [
+        ("mem", true),
+        ("maps", true),
+        ("environ", true),
+        ("fd/3", false),
+    ] {
+        let file = format!("{proc}/{name}");
+        let look = |user: u32| {
+            let mut command = Command::new("head");
+            command.args(["-c", "1", &file]).uid(user).gid(user);
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+        };
+        assert!(!look(NOBODY), "{name} is readable by its own user");
+        // The check itself works: root may read at least what is not a socket or at address 0.
+        if as_root && name != "mem" {
+            assert!(look(0), "{name}");
+        }
+    }
+    // The same user's process that is not shut in is readable, so that the test above says something.
+    let mut open = Command::new("sleep")
+        .arg("20")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .spawn()
+        .unwrap();
+    let file = format!("/proc/{}/maps", open.id());
+    let readable = Command::new("cat")
+        .arg(&file)
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .stdout(Stdio::null())
+        .status();
+    assert!(readable.unwrap().success());
+    let _ = (open.kill(), open.wait(), process.kill(), process.wait());
+}
+
+#[test]
+fn it_ends_with_its_host() {
+    let network = Network::new();
+    // The host closes the socket.
+    let mut module = Module::running(&network);
+    module.socket.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(module.ended().code(), Some(1));
+    // The host is killed while somebody else still holds the socket: the kernel ends the module.
+    let files = tempfile::tempdir().unwrap();
+    let (key, root) = (files.path().join("key"), files.path().join("root"));
+    fs::write(&key, &network.module_keys[0]).unwrap();
+    fs::write(&root, &network.wrapped_roots[0]).unwrap();
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut host = Command::new("sh")
+        .args([
+            "-c",
+            "exec 5<&0; \"$0\" run \"$1\" \"$2\" <&5 & echo $!; exec sleep 60",
+        ])
+        .args([PROGRAM.as_ref(), key.as_os_str(), root.as_os_str()])
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pid = String::new();
+    let mut output = std::io::BufReader::new(host.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut pid).unwrap();
+    let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(ready, FromModule::Ready { .. }));
+    let status = format!("/proc/{}/status", pid.trim());
+    let alive = || fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ"));
+    assert!(alive());
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let started = Instant::now();
+    while alive() {
+        assert!(started.elapsed() < PATIENCE, "the module outlives its host");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The socket was ours all the time: nothing came but the end.
+    let end: Result<FromModule, FrameError> = frame::read(&mut socket, MODULE_FRAME_MAX);
+    assert!(matches!(end, Err(FrameError::Io(_))));
+}
+
+#[test]
+fn descriptors_that_a_host_leaves_open_are_closed() {
+    // The shell passes on descriptors 3 to 9, as a careless host would.
+    let network = Network::new();
+    let files = tempfile::tempdir().unwrap();
+    let (key, root) = (files.path().join("key"), files.path().join("root"));
+    fs::write(&key, &network.module_keys[0]).unwrap();
+    fs::write(&root, &network.wrapped_roots[0]).unwrap();
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let open =
+        "3</dev/zero 4</dev/zero 5</dev/zero 6</dev/zero 7</dev/zero 8</dev/zero 9</dev/zero";
+    let mut process = Command::new("sh")
+        .args(["-c", &format!("exec \"$0\" run \"$1\" \"$2\" {open}")])
+        .args([PROGRAM.as_ref(), key.as_os_str(), root.as_os_str()])
+        .env_clear()
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(ready, FromModule::Ready { .. }));
+    if is_root() {
+        let mut open: Vec<String> = fs::read_dir(format!("/proc/{}/fd", process.id()))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned())
+            .collect();
+        open.sort_unstable();
+        assert_eq!(open, ["0", "1", "2", "3"]);
+    }
+    let start = ToModule::Start {
+        genesis: network.genesis.encode(),
+    };
+    frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
+    let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(started, FromModule::Started { .. }));
+    let _ = (process.kill(), process.wait());
+}
