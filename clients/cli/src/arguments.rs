@@ -377,6 +377,12 @@ pub enum AuditCommand {
         #[arg(long, value_name = "AUDIT-KEY")]
         key: PathBuf,
     },
+    /// Copy the running network's ledger: ciphertext, sealed against changes.
+    Copy {
+        /// A new folder.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Totals of the running network.
     Totals,
 }

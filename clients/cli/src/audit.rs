@@ -16,14 +16,15 @@ use std::sync::Arc;
 use comfy_table::Table;
 use sealbook_execution::custody::ModuleKey;
 use sealbook_execution::{Engine, EpochKeys};
-use sealbook_ledger::Genesis;
+use sealbook_ledger::{Block, FinalityCertificate, Genesis, MAX_BLOCK_BYTES};
 use sealbook_primitives::hash::Digest;
 use sealbook_store::{LedgerStore, SledStore, manifest};
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Exit, Result, doing};
-use crate::network::read_genesis;
+use crate::network::{NetworkFiles, read_genesis};
 use crate::progress::Progress;
+use crate::session::Session;
 use crate::views;
 
 const BUNDLES_MAX: usize = 64;
@@ -84,6 +85,58 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
     outcome.unwrap_or_else(|_| Err(damaged("the copy's store is damaged and cannot be read")))
 }
 
+/// Takes a copy of the running network's ledger through a client, sealed like that of a node that has stopped.
+///
+/// # Errors
+/// The folder is in use, or no node gives the blocks.
+pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
+    if out.exists() {
+        return Err(CliError::new(format!("`{}` exists already", out.display())).hint("name a new folder"));
+    }
+    fs::create_dir_all(out.join("blocks")).map_err(doing(out.display()))?;
+    let first = files.nodes().first().ok_or_else(|| CliError::new("the network has no nodes"))?;
+    let ledger = files.node(&first.name).join("ledger");
+    for entry in fs::read_dir(&ledger).map_err(doing(ledger.display()))? {
+        let entry = entry.map_err(doing(ledger.display()))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            fs::copy(entry.path(), out.join(entry.file_name())).map_err(doing(out.display()))?;
+        }
+    }
+    let store = SledStore::open(&out.join("blocks")).map_err(CliError::new)?;
+    let store = LedgerStore::open(Arc::new(store)).map_err(CliError::new)?;
+    let mut session = Session::open(files)?;
+    let progress = Progress::spinner("copying blocks");
+    let mut next = 1;
+    loop {
+        let certified = session.client(member)?.blocks(next, 256).map_err(CliError::new)?;
+        if certified.is_empty() {
+            break;
+        }
+        let mut blocks = Vec::new();
+        let mut certificates = Vec::new();
+        for entry in &certified {
+            let block = Block::decode(&entry.block, MAX_BLOCK_BYTES).map_err(CliError::new)?;
+            if block.height() != next {
+                return Err(CliError::new(format!("a node gave another block than block {next}")));
+            }
+            if let Some(bytes) = &entry.certificate {
+                let certificate = FinalityCertificate::decode(bytes).map_err(CliError::new)?;
+                certificates.push((next, certificate));
+            }
+            blocks.push(block);
+            next += 1;
+        }
+        let blocks: Vec<&Block> = blocks.iter().collect();
+        let certificates: Vec<_> = certificates.iter().map(|(height, one)| (*height, one)).collect();
+        store.put_final(&blocks, &certificates).map_err(CliError::new)?;
+        progress.now(&format!("copying blocks, {} so far", next - 1));
+    }
+    drop(store);
+    progress.finish();
+    manifest::write(out).map_err(doing("manifest"))?;
+    Ok(next - 1)
+}
+
 /// Checks the manifest, where the copy has one; says whether it has.
 fn check_seal(node: Option<&Path>, ledger: &Path) -> Result<bool> {
     for folder in node.into_iter().chain([ledger]) {
@@ -104,13 +157,17 @@ fn check_seal(node: Option<&Path>, ledger: &Path) -> Result<bool> {
 
 fn first_difference(stated: &str, found: &str) -> String {
     let path = |line: &str| line.splitn(3, ' ').nth(2).unwrap_or(line).to_owned();
-    for line in found.lines() {
-        if !stated.lines().any(|other| other == line) {
-            return format!("`{}` differs", path(line));
-        }
+    let (stated, found) = (manifest_entries(stated), manifest_entries(found));
+    if let Some(line) = found.iter().find(|line| !stated.contains(line)) {
+        return format!("`{}` differs", path(line));
     }
-    let missing = stated.lines().find(|line| !found.lines().any(|other| other == *line));
+    let missing = stated.iter().find(|line| !found.contains(line));
     missing.map_or_else(|| "the manifest differs".to_owned(), |line| format!("`{}` is missing", path(line)))
+}
+
+/// The lines about files; the last line of a manifest is about these and differs with any of them.
+fn manifest_entries(manifest: &str) -> Vec<&str> {
+    manifest.lines().filter(|line| !line.ends_with(" end")).collect()
 }
 
 fn epoch_keys(ledger: &Path, key: &Path, genesis: &Genesis) -> Result<EpochKeys> {
@@ -234,7 +291,7 @@ impl Report {
     pub fn to_text(&self) -> String {
         let [settled, pending, rejected, denied] = self.outcomes;
         let seal = if self.sealed {
-            "sealed by the node when it stopped; every byte checked"
+            "sealed (by a node that stopped, or by `audit copy`); every byte checked"
         } else {
             "not sealed (taken while the node ran, or after a crash); blocks and certificates checked"
         };
@@ -254,19 +311,27 @@ impl Report {
         );
         let mut issues = Table::new();
         issues.set_header(["issue", "issued", "treasury", "held", "holders"]);
-        for issue in self.totals["issues"].as_array().into_iter().flatten() {
-            issues.add_row(["isin", "issued", "treasury", "held", "holders"].map(|f| cell(&issue[f])));
+        for issue in rows(&self.totals, "issues") {
+            issues.add_row(["isin", "issued", "treasury", "held", "holders"].map(|f| cell(issue.get(f))));
         }
         let mut currencies = Table::new();
         currencies.set_header(["currency", "agent", "minted"]);
-        for currency in self.totals["currencies"].as_array().into_iter().flatten() {
-            currencies.add_row(["currency", "agent", "minted"].map(|f| cell(&currency[f])));
+        for currency in rows(&self.totals, "currencies") {
+            currencies.add_row(["currency", "agent", "minted"].map(|f| cell(currency.get(f))));
         }
         text.push_str(&format!("{issues}\n{currencies}\n"));
         text
     }
 }
 
-fn cell(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn rows<'a>(totals: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    totals.get(list).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
 }

@@ -43,6 +43,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
             }
             Ok(())
         }
+        Command::Audit(AuditCommand::Copy { out }) => {
+            let height = audit::copy(&NetworkFiles::open(&context.folder)?, &context.member, &out)?;
+            let text = format!("copied {height} blocks to {}", out.display());
+            context.say(&json!({"height": height, "folder": out.display().to_string()}), &text);
+            Ok(())
+        }
         Command::Audit(AuditCommand::Totals) => perform(&context, "audit", json!({})),
         Command::Scenario(ScenarioCommand::Run { file, validators }) => {
             let place = match &network {

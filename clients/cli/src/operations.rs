@@ -36,7 +36,8 @@ impl Context {
         NetworkFiles::open(&self.folder)
     }
 
-    fn say(&self, value: &Value, text: &str) {
+    /// One result, as JSON or as text.
+    pub fn say(&self, value: &Value, text: &str) {
         if self.json {
             println!("{value}");
         } else {

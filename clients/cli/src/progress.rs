@@ -52,6 +52,11 @@ impl Progress {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
+    /// Does something that writes to the terminal while the display is away.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bar.suspend(work)
+    }
+
     /// Done.
     pub fn finish(&self) {
         self.bar.finish_and_clear();

@@ -48,7 +48,7 @@ pub fn run(file: &Path, place: &Where<'_>, out: &mut impl Write) -> Result<()> {
     }
 }
 
-fn read_lines(file: &Path) -> Result<Vec<(u64, String)>> {
+fn read_lines(file: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
     let opened = std::fs::File::open(file).map_err(|error| {
         CliError::new(format!("cannot read `{}`: {error}", file.display()))
             .hint("give a file with one JSON object per line; examples/ has some")
@@ -59,15 +59,15 @@ fn read_lines(file: &Path) -> Result<Vec<(u64, String)>> {
         if index >= LINES_MAX {
             return Err(CliError::new(format!("more than {LINES_MAX} lines")));
         }
-        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        let line = line.trim_ascii();
         if !line.is_empty() {
-            lines.push((index as u64 + 1, line));
+            lines.push((index as u64 + 1, line.to_owned()));
         }
     }
     Ok(lines)
 }
 
-fn run_lines(files: &NetworkFiles, lines: &[(u64, String)], out: &mut impl Write) -> Result<()> {
+fn run_lines(files: &NetworkFiles, lines: &[(u64, Vec<u8>)], out: &mut impl Write) -> Result<()> {
     let mut session = Session::open(files)?;
     let progress = Progress::bar("scenario", lines.len() as u64);
     let mut unexpected = Vec::new();
@@ -97,11 +97,11 @@ fn run_lines(files: &NetworkFiles, lines: &[(u64, String)], out: &mut impl Write
     ))
 }
 
-fn run_line(session: &mut Session, text: &str) -> Result<(Done, Option<String>)> {
+fn run_line(session: &mut Session, text: &[u8]) -> Result<(Done, Option<String>)> {
     if text.len() > LINE_BYTES_MAX {
         return Ok((Done::malformed(format!("longer than {LINE_BYTES_MAX} bytes")), None));
     }
-    let mut object = match serde_json::from_str::<Value>(text) {
+    let mut object = match serde_json::from_slice::<Value>(text) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Ok((Done::malformed("not a JSON object".to_owned()), None)),
         Err(error) => return Ok((Done::malformed(format!("not JSON: {error}")), None)),

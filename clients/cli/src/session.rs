@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealbook_authority::Authority;
-use sealbook_sdk::{AnswerBody, AsOf, Client, Network, Prepared, Question, Stage};
+use sealbook_sdk::{AnswerBody, AsOf, Client, Network, Prepared, Question, Stage, Submitted};
 use sealbook_securities::{Code, Outcome, Status};
 use serde_json::{Value, json};
 
@@ -158,6 +158,36 @@ impl Session {
     ) -> Result<(u64, Vec<Outcome>)> {
         let submitted = self.client(member)?.submit(orders, stage).map_err(CliError::new)?;
         Ok((submitted.height, submitted.outcomes))
+    }
+
+    /// Submits one envelope for each of several members at the same time and waits for `stage`; the results are in
+    /// the order of the members' names.
+    ///
+    /// # Errors
+    /// The network cannot be reached, or a member's keys cannot be used.
+    pub fn submit_together(
+        &mut self,
+        envelopes: &BTreeMap<String, Vec<Prepared>>,
+        stage: Stage,
+    ) -> Result<Vec<Submitted>> {
+        for member in envelopes.keys() {
+            self.client(member)?;
+        }
+        std::thread::scope(|scope| {
+            let mut waiting = Vec::new();
+            for (member, client) in &mut self.clients {
+                if let Some(orders) = envelopes.get(member) {
+                    waiting.push(scope.spawn(move || client.submit(orders, stage)));
+                }
+            }
+            waiting
+                .into_iter()
+                .map(|thread| match thread.join() {
+                    Ok(submitted) => submitted.map_err(CliError::new),
+                    Err(_) => Err(CliError::new("a client stopped unexpectedly")),
+                })
+                .collect()
+        })
     }
 
     /// Makes a key and a certificate for a member and has an admin admit it to the ledger.

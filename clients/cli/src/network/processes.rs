@@ -4,13 +4,18 @@
 //! outlives the command, however that ends.
 
 use std::fs::{self, File};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::error::{CliError, Result, doing};
 use crate::network::NetworkFiles;
 
+const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// The path of another program of Sealbook, beside this one.
@@ -58,7 +63,11 @@ impl Running {
         Ok(running)
     }
 
-    fn start_node(&mut self, index: usize) -> Result<()> {
+    /// Starts a node, named by its place in the network's list.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_node(&mut self, index: usize) -> Result<()> {
         let Some(node) = self.files.nodes().get(index) else { return Ok(()) };
         let child = command(&self.files, &node.name)?
             .arg("--until-input-closes")
@@ -78,18 +87,30 @@ impl Running {
         }
         let deadline = Instant::now() + STOP_LIMIT;
         for place in &mut self.nodes {
-            let Some(mut child) = place.take() else { continue };
-            loop {
-                match child.try_wait() {
-                    Ok(Some(_)) | Err(_) => break,
-                    Ok(None) if Instant::now() > deadline => {
-                        let _ = child.kill();
-                        let _ = child.wait();
-                        break;
-                    }
-                    Ok(None) => std::thread::sleep(Duration::from_millis(20)),
-                }
+            if let Some(child) = place.take() {
+                wait_or_kill(child, deadline);
             }
+        }
+    }
+
+    /// Stops a node in order, named by its place in the network's list, and waits for it.
+    pub fn stop_node(&mut self, index: usize) {
+        let Some(mut child) = self.nodes.get_mut(index).and_then(Option::take) else { return };
+        drop(child.stdin.take());
+        wait_or_kill(child, Instant::now() + STOP_LIMIT);
+    }
+}
+
+fn wait_or_kill(mut child: Child, deadline: Instant) {
+    loop {
+        match child.try_wait() {
+            Ok(Some(_)) | Err(_) => return,
+            Ok(None) if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return;
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }
@@ -114,7 +135,8 @@ fn read_pid(files: &NetworkFiles, node: &str) -> Option<u32> {
     is_node(pid, &files.node(node)).then_some(pid)
 }
 
-/// Starts the named nodes in the background, leaving alone those that run; returns the names of those it started.
+/// Starts the named nodes in the background, leaving alone those that run, and waits until they serve clients; returns the
+/// names of those it started.
 ///
 /// # Errors
 /// One does not start.
@@ -127,12 +149,46 @@ pub fn start_background(files: &NetworkFiles, names: &[String]) -> Result<Vec<St
         }
         let child = command(files, name)?
             .stdin(Stdio::null())
+            // Its own group: what is typed at this terminal later does not reach it.
+            .process_group(0)
             .spawn()
             .map_err(doing(format!("cannot start `{name}`")))?;
         fs::write(files.pid_file(name), child.id().to_string()).map_err(doing("pid file"))?;
-        started.push(name.clone());
+        started.push((name.clone(), child));
     }
-    Ok(started)
+    let deadline = Instant::now() + START_LIMIT;
+    for (name, child) in &mut started {
+        wait_until_serving(files, name, child, deadline)?;
+    }
+    Ok(started.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Waits until a node takes connections of clients, or fails with what it said before it ended.
+fn wait_until_serving(
+    files: &NetworkFiles,
+    name: &str,
+    child: &mut Child,
+    deadline: Instant,
+) -> Result<()> {
+    let node = files.nodes().iter().find(|node| node.name == name);
+    let Some(address) = node.map(|node| node.clients) else { return Ok(()) };
+    loop {
+        if TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok() {
+            return Ok(());
+        }
+        if let Ok(Some(_)) = child.try_wait() {
+            let log = fs::read_to_string(files.node(name).join("node.log")).unwrap_or_default();
+            let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            let last = last.trim_start_matches("error: ");
+            return Err(CliError::new(format!("`{name}` does not start: {last}"))
+                .hint("its log is node.log in its folder"));
+        }
+        if Instant::now() > deadline {
+            return Err(CliError::new(format!("`{name}` runs but takes no connections"))
+                .hint("its log is node.log in its folder"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Stops the named nodes in order; returns the names of those that it stopped.
@@ -145,8 +201,9 @@ pub fn stop_background(files: &NetworkFiles, names: &[String]) -> Result<Vec<Str
         .filter_map(|name| Some((name.clone(), read_pid(files, name)?)))
         .collect();
     for (name, pid) in &running {
-        let told = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
-        if !told.is_ok_and(|status| status.success()) {
+        let id = i32::try_from(*pid).ok().and_then(Pid::from_raw);
+        let told = id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok());
+        if !told && is_node(*pid, &files.node(name)) {
             return Err(CliError::new(format!("cannot tell `{name}` (process {pid}) to stop")));
         }
     }
