@@ -13,7 +13,7 @@ use crate::error::{CliError, Exit, Result};
 use crate::network::NetworkFiles;
 use crate::scenario::Where;
 use crate::session::{Done, Session};
-use crate::{audit, demo, operations, scenario};
+use crate::{audit, demo, operations, output, scenario};
 
 /// Runs a command.
 ///
@@ -37,9 +37,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Audit(AuditCommand::Verify { ledger, key }) => {
             let report = audit::verify(&ledger, &key)?;
             if context.json {
-                println!("{}", report.to_json());
+                output::line(report.to_json());
             } else {
-                print!("{}", report.to_text());
+                output::line(report.to_text().trim_end());
             }
             Ok(())
         }
@@ -174,14 +174,14 @@ fn perform(context: &operations::Context, verb: &str, fields: Value) -> Result<(
 
 fn show(done: &Done, json: bool) {
     if json {
-        println!("{}", done.to_json(None));
+        output::line(done.to_json(None));
         return;
     }
     match &done.answer {
-        Some(answer) => println!("{answer:#}"),
+        Some(answer) => output::line(format!("{answer:#}")),
         None => match done.code {
-            Some(code) => println!("{} {code}", done.outcome),
-            None => println!("{} at height {}", done.outcome, done.height),
+            Some(code) => output::line(format!("{} {code}", done.outcome)),
+            None => output::line(format!("{} at height {}", done.outcome, done.height)),
         },
     }
 }

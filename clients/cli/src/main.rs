@@ -13,6 +13,7 @@ mod error;
 mod members;
 mod network;
 mod operations;
+mod output;
 mod progress;
 mod scenario;
 mod session;

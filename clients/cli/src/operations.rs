@@ -17,6 +17,7 @@ use crate::arguments::{CaCommand, MemberCommand, NetworkCommand, TxCommand};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::now_ms;
 use crate::network::{self, Creation, NetworkFiles};
+use crate::output;
 use crate::session::Session;
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -39,9 +40,9 @@ impl Context {
     /// One result, as JSON or as text.
     pub fn say(&self, value: &Value, text: &str) {
         if self.json {
-            println!("{value}");
+            output::line(value);
         } else {
-            println!("{text}");
+            output::line(text);
         }
     }
 }

@@ -1,0 +1,8 @@
+//! Results on standard output. A reader that stops reading (`| head`) ends the output, not the command with a panic.
+
+use std::io::Write as _;
+
+/// Writes one line of a result.
+pub fn line(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
