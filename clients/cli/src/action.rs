@@ -211,15 +211,21 @@ fn value<T: std::str::FromStr>(field: &str, text: &str) -> Parsed<T>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| Malformed(format!("`{field}`: {error}")))
+    text.parse()
+        .map_err(|error: T::Err| Malformed(format!("`{field}`: {error}")))
 }
 
 fn reference(text: &str) -> Parsed<Option<ClientReference>> {
-    ClientReference::from_user(text).map(Some).map_err(|error| Malformed(format!("`id`: {error}")))
+    ClientReference::from_user(text)
+        .map(Some)
+        .map_err(|error| Malformed(format!("`id`: {error}")))
 }
 
 fn order(instruction: Instruction) -> Parsed<Action> {
-    Ok(Action::Order { reference: None, instruction })
+    Ok(Action::Order {
+        reference: None,
+        instruction,
+    })
 }
 
 impl Action {
@@ -232,7 +238,9 @@ impl Action {
             "enrol" => enrol(fields(value)?),
             "open-day" => {
                 let OpenDay { date } = fields(value)?;
-                order(Instruction::OpenDay { date: self::value("date", &date)? })
+                order(Instruction::OpenDay {
+                    date: self::value("date", &date)?,
+                })
             }
             "register-issue" => register_issue(&fields(value)?),
             "issue-units" => {
@@ -244,21 +252,32 @@ impl Action {
             "open-account" => {
                 let line: OpenAccount = fields(value)?;
                 let account = self::value("account", &line.account)?;
-                Ok(Self::OpenAccount { account, holder: self::value("holder", &line.holder)? })
+                Ok(Self::OpenAccount {
+                    account,
+                    holder: self::value("holder", &line.holder)?,
+                })
             }
             "allocate" => {
                 let line: Allocate = fields(value)?;
                 let isin = self::value("isin", &line.isin)?;
                 let account = self::value("account", &line.account)?;
                 let quantity = self::value("quantity", &line.quantity)?;
-                order(Instruction::Allocate { isin, account, quantity })
+                order(Instruction::Allocate {
+                    isin,
+                    account,
+                    quantity,
+                })
             }
             "mint-cash" => {
                 let line: MintCash = fields(value)?;
                 let currency = self::value("currency", &line.currency)?;
                 let account = self::value("account", &line.account)?;
                 let amount = self::value("amount", &line.amount)?;
-                order(Instruction::MintCash { currency, account, amount })
+                order(Instruction::MintCash {
+                    currency,
+                    account,
+                    amount,
+                })
             }
             "transfer" => transfer(&fields(value)?),
             "record-trade" => record_trade(&fields(value)?),
@@ -274,12 +293,17 @@ impl Action {
             "registry" => {
                 let line: Registry = fields(value)?;
                 let isin = self::value("isin", &line.isin)?;
-                Ok(Self::Ask(Ask::Registry { isin, as_of: when(&line.as_of)? }))
+                Ok(Self::Ask(Ask::Registry {
+                    isin,
+                    as_of: when(&line.as_of)?,
+                }))
             }
             "holdings" => fields(value).map(|Nothing {}| Self::Ask(Ask::Holdings)),
             "trades" => fields(value).map(|Nothing {}| Self::Ask(Ask::Trades)),
             "audit" => fields(value).map(|Nothing {}| Self::Ask(Ask::Audit)),
-            unknown => Err(Malformed(format!("`{unknown}` is not something that can be done"))),
+            unknown => Err(Malformed(format!(
+                "`{unknown}` is not something that can be done"
+            ))),
         }
     }
 }
@@ -287,16 +311,24 @@ impl Action {
 fn enrol(line: Enrol) -> Parsed<Action> {
     let role: Role = value("role", &line.role)?;
     if role == Role::Node {
-        return Err(Malformed("`role`: nodes are not enrolled as members".to_owned()));
+        return Err(Malformed(
+            "`role`: nodes are not enrolled as members".to_owned(),
+        ));
     }
     MemberName::new(&line.name).map_err(|error| Malformed(format!("`name`: {error}")))?;
-    LongName::new(&line.organisation).map_err(|error| Malformed(format!("`organisation`: {error}")))?;
+    LongName::new(&line.organisation)
+        .map_err(|error| Malformed(format!("`organisation`: {error}")))?;
     sealbook_identity::check_short_name(&line.name)
         .map_err(|error| Malformed(format!("`name`: {error}")))?;
     sealbook_identity::check_organisation(&line.organisation)
         .map_err(|error| Malformed(format!("`organisation`: {error}")))?;
     let lei = line.lei.map(|lei| value("lei", &lei)).transpose()?;
-    Ok(Action::Enrol { name: line.name, role, organisation: line.organisation, lei })
+    Ok(Action::Enrol {
+        name: line.name,
+        role,
+        organisation: line.organisation,
+        lei,
+    })
 }
 
 fn register_issue(line: &RegisterIssue) -> Parsed<Action> {
@@ -317,9 +349,10 @@ fn register_issue(line: &RegisterIssue) -> Parsed<Action> {
 
 fn transfer(line: &Transfer) -> Parsed<Action> {
     let asset = match (&line.isin, &line.quantity, &line.currency, &line.amount) {
-        (Some(isin), Some(quantity), None, None) => {
-            Asset::Security { isin: value("isin", isin)?, quantity: value("quantity", quantity)? }
-        }
+        (Some(isin), Some(quantity), None, None) => Asset::Security {
+            isin: value("isin", isin)?,
+            quantity: value("quantity", quantity)?,
+        },
         (None, None, Some(currency), Some(amount)) => Asset::Cash {
             currency: value("currency", currency)?,
             amount: value::<Decimal>("amount", amount)?,
@@ -334,7 +367,10 @@ fn transfer(line: &Transfer) -> Parsed<Action> {
         from: value("from", &line.from)?,
         to: value("to", &line.to)?,
     };
-    Ok(Action::Order { reference: reference(&line.id)?, instruction })
+    Ok(Action::Order {
+        reference: reference(&line.id)?,
+        instruction,
+    })
 }
 
 fn record_trade(line: &RecordTrade) -> Parsed<Action> {
@@ -347,7 +383,10 @@ fn record_trade(line: &RecordTrade) -> Parsed<Action> {
         currency: value("currency", &line.currency)?,
         amount: value("amount", &line.amount)?,
     };
-    Ok(Action::Order { reference: reference(&line.id)?, instruction })
+    Ok(Action::Order {
+        reference: reference(&line.id)?,
+        instruction,
+    })
 }
 
 fn dividend(line: &Dividend) -> Parsed<Action> {
@@ -357,14 +396,24 @@ fn dividend(line: &Dividend) -> Parsed<Action> {
         currency: value("currency", &line.currency)?,
         record: record(&line.record)?,
     };
-    Ok(Action::Order { reference: reference(&line.id)?, instruction })
+    Ok(Action::Order {
+        reference: reference(&line.id)?,
+        instruction,
+    })
 }
 
 fn split(line: &Split) -> Parsed<Action> {
     let isin = value("isin", &line.isin)?;
-    let instruction =
-        Instruction::Split { isin, new: line.new, old: line.old, record: record(&line.record)? };
-    Ok(Action::Order { reference: reference(&line.id)?, instruction })
+    let instruction = Instruction::Split {
+        isin,
+        new: line.new,
+        old: line.old,
+        record: record(&line.record)?,
+    };
+    Ok(Action::Order {
+        reference: reference(&line.id)?,
+        instruction,
+    })
 }
 
 fn record(text: &Value) -> Parsed<RecordTime> {
@@ -395,14 +444,19 @@ pub fn when(value: &Value) -> Parsed<When> {
     if value == "now" {
         return Ok(When::Moment(AsOf::Now));
     }
-    let not_a_moment =
-        || Malformed("a moment is \"now\", {\"height\":n}, {\"time\":..}, {\"date\":..} or {\"line\":n}".to_owned());
+    let not_a_moment = || {
+        Malformed(
+            "a moment is \"now\", {\"height\":n}, {\"time\":..}, {\"date\":..} or {\"line\":n}"
+                .to_owned(),
+        )
+    };
     match serde_json::from_value(value.clone()).map_err(|_| not_a_moment())? {
         Named::Height(height) => Ok(When::Moment(AsOf::Height(height))),
         Named::Line(line) => Ok(When::Line(line)),
         Named::Time(text) => {
-            let time: jiff::Timestamp =
-                text.parse().map_err(|error| Malformed(format!("`{text}` is not a time: {error}")))?;
+            let time: jiff::Timestamp = text
+                .parse()
+                .map_err(|error| Malformed(format!("`{text}` is not a time: {error}")))?;
             let time_ms = u64::try_from(time.as_millisecond())
                 .map_err(|_| Malformed(format!("`{text}` is before 1970")))?;
             Ok(When::Moment(AsOf::Time(time_ms)))

@@ -7,14 +7,21 @@ use clap::{Args, Parser, Subcommand};
 /// Sealbook: a privacy-preserving ledger for securities after the trade.
 #[derive(Debug, Parser)]
 #[command(name = "sealbook", version, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done; 1 files, processes or network failed; 2 wrong use; 3 a scenario had an \
-unexpected outcome; 4 rejected; 5 denied; 6 an audit found damage.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 files, processes or network failed; 2 wrong use; 3 a scenario had an \
+unexpected outcome; 4 rejected; 5 denied; 6 an audit found damage."
+)]
 pub struct Arguments {
     /// Folder of the network.
     #[arg(long, global = true, value_name = "DIR")]
     pub network: Option<PathBuf>,
     /// Whose keys to use.
-    #[arg(long = "as", global = true, value_name = "NAME", default_value = "admin")]
+    #[arg(
+        long = "as",
+        global = true,
+        value_name = "NAME",
+        default_value = "admin"
+    )]
     pub member: String,
     /// One JSON object per result instead of text.
     #[arg(long, global = true)]

@@ -62,8 +62,10 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
         (None, ledger.to_path_buf())
     };
     if !ledger.join("genesis").is_file() {
-        return Err(CliError::new(format!("no ledger in `{}`", ledger.display()))
-            .hint("give a copy of a node's folder, or of the `ledger` folder in it"));
+        return Err(
+            CliError::new(format!("no ledger in `{}`", ledger.display()))
+                .hint("give a copy of a node's folder, or of the `ledger` folder in it"),
+        );
     }
     let progress = Progress::spinner("checking the copy's seal");
     let sealed = check_seal(node.as_deref(), &ledger)?;
@@ -80,7 +82,9 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
     // The store's own engine may panic on damage that it does not expect; to a user both are the same finding.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| replay(scratch.path(), genesis, keys, sealed)));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        replay(scratch.path(), genesis, keys, sealed)
+    }));
     panic::set_hook(hook);
     outcome.unwrap_or_else(|_| Err(damaged("the copy's store is damaged and cannot be read")))
 }
@@ -91,10 +95,15 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
 /// The folder is in use, or no node gives the blocks.
 pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
     if out.exists() {
-        return Err(CliError::new(format!("`{}` exists already", out.display())).hint("name a new folder"));
+        return Err(
+            CliError::new(format!("`{}` exists already", out.display())).hint("name a new folder")
+        );
     }
     fs::create_dir_all(out.join("blocks")).map_err(doing(out.display()))?;
-    let first = files.nodes().first().ok_or_else(|| CliError::new("the network has no nodes"))?;
+    let first = files
+        .nodes()
+        .first()
+        .ok_or_else(|| CliError::new("the network has no nodes"))?;
     let ledger = files.node(&first.name).join("ledger");
     for entry in fs::read_dir(&ledger).map_err(doing(ledger.display()))? {
         let entry = entry.map_err(doing(ledger.display()))?;
@@ -108,7 +117,10 @@ pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
     let progress = Progress::spinner("copying blocks");
     let mut next = 1;
     loop {
-        let certified = session.client(member)?.blocks(next, 256).map_err(CliError::new)?;
+        let certified = session
+            .client(member)?
+            .blocks(next, 256)
+            .map_err(CliError::new)?;
         if certified.is_empty() {
             break;
         }
@@ -117,7 +129,9 @@ pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
         for entry in &certified {
             let block = Block::decode(&entry.block, MAX_BLOCK_BYTES).map_err(CliError::new)?;
             if block.height() != next {
-                return Err(CliError::new(format!("a node gave another block than block {next}")));
+                return Err(CliError::new(format!(
+                    "a node gave another block than block {next}"
+                )));
             }
             if let Some(bytes) = &entry.certificate {
                 let certificate = FinalityCertificate::decode(bytes).map_err(CliError::new)?;
@@ -127,8 +141,13 @@ pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
             next += 1;
         }
         let blocks: Vec<&Block> = blocks.iter().collect();
-        let certificates: Vec<_> = certificates.iter().map(|(height, one)| (*height, one)).collect();
-        store.put_final(&blocks, &certificates).map_err(CliError::new)?;
+        let certificates: Vec<_> = certificates
+            .iter()
+            .map(|(height, one)| (*height, one))
+            .collect();
+        store
+            .put_final(&blocks, &certificates)
+            .map_err(CliError::new)?;
         progress.now(&format!("copying blocks, {} so far", next - 1));
     }
     drop(store);
@@ -144,11 +163,14 @@ fn check_seal(node: Option<&Path>, ledger: &Path) -> Result<bool> {
         if !path.is_file() {
             continue;
         }
-        let stated = fs::read_to_string(&path).map_err(|error| damaged(format!("manifest: {error}")))?;
+        let stated =
+            fs::read_to_string(&path).map_err(|error| damaged(format!("manifest: {error}")))?;
         let found = manifest::render(folder).map_err(doing("manifest"))?;
         if stated != found {
             let name = first_difference(&stated, &found);
-            return Err(damaged(format!("the copy is not what the node sealed when it stopped: {name}")));
+            return Err(damaged(format!(
+                "the copy is not what the node sealed when it stopped: {name}"
+            )));
         }
         return Ok(true);
     }
@@ -162,21 +184,30 @@ fn first_difference(stated: &str, found: &str) -> String {
         return format!("`{}` differs", path(line));
     }
     let missing = stated.iter().find(|line| !found.contains(line));
-    missing.map_or_else(|| "the manifest differs".to_owned(), |line| format!("`{}` is missing", path(line)))
+    missing.map_or_else(
+        || "the manifest differs".to_owned(),
+        |line| format!("`{}` is missing", path(line)),
+    )
 }
 
 /// The lines about files; the last line of a manifest is about these and differs with any of them.
 fn manifest_entries(manifest: &str) -> Vec<&str> {
-    manifest.lines().filter(|line| !line.ends_with(" end")).collect()
+    manifest
+        .lines()
+        .filter(|line| !line.ends_with(" end"))
+        .collect()
 }
 
 fn epoch_keys(ledger: &Path, key: &Path, genesis: &Genesis) -> Result<EpochKeys> {
     let shown = key.display();
-    let size = fs::metadata(key).map_err(doing(format!("audit key `{shown}`")))?.len();
+    let size = fs::metadata(key)
+        .map_err(doing(format!("audit key `{shown}`")))?
+        .len();
     if size > KEY_BYTES_MAX {
         return Err(CliError::new(format!("`{shown}` is not an audit key")));
     }
-    let bytes = zeroize::Zeroizing::new(fs::read(key).map_err(doing(format!("audit key `{shown}`")))?);
+    let bytes =
+        zeroize::Zeroizing::new(fs::read(key).map_err(doing(format!("audit key `{shown}`")))?);
     let auditor = ModuleKey::read(&bytes)
         .map_err(|_| CliError::new(format!("`{shown}` is not an audit key")))?
         .into_opening_key();
@@ -192,12 +223,17 @@ fn epoch_keys(ledger: &Path, key: &Path, genesis: &Genesis) -> Result<EpochKeys>
             Err(error) => last = error.to_string(),
         }
     }
-    Err(damaged(format!("the audit bundle does not open: {last}"))
-        .hint("is this the audit key of this network? if so, the copy's genesis or bundle is damaged"))
+    Err(
+        damaged(format!("the audit bundle does not open: {last}")).hint(
+            "is this the audit key of this network? if so, the copy's genesis or bundle is damaged",
+        ),
+    )
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from).map_err(|error| damaged(format!("no store in the copy: {error}")))? {
+    for entry in
+        fs::read_dir(from).map_err(|error| damaged(format!("no store in the copy: {error}")))?
+    {
         let entry = entry.map_err(doing(from.display()))?;
         let target = to.join(entry.file_name());
         if entry.file_type().map_err(doing(from.display()))?.is_dir() {
@@ -238,7 +274,9 @@ fn replay(store: &Path, genesis: Genesis, keys: EpochKeys, sealed: bool) -> Resu
         report.transactions += block.transactions.len() as u64;
         report.roots_compared += block.header.roots.len() as u64;
         run.push(block.encode());
-        let Some(certificate) = store.certificate(height).map_err(damaged)? else { continue };
+        let Some(certificate) = store.certificate(height).map_err(damaged)? else {
+            continue;
+        };
         report.certificates += 1;
         let executed = engine
             .execute(&run, &certificate.encode())
@@ -312,7 +350,9 @@ impl Report {
         let mut issues = Table::new();
         issues.set_header(["issue", "issued", "treasury", "held", "holders"]);
         for issue in rows(&self.totals, "issues") {
-            issues.add_row(["isin", "issued", "treasury", "held", "holders"].map(|f| cell(issue.get(f))));
+            issues.add_row(
+                ["isin", "issued", "treasury", "held", "holders"].map(|f| cell(issue.get(f))),
+            );
         }
         let mut currencies = Table::new();
         currencies.set_header(["currency", "agent", "minted"]);
@@ -325,7 +365,11 @@ impl Report {
 }
 
 fn rows<'a>(totals: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
-    totals.get(list).and_then(Value::as_array).into_iter().flatten()
+    totals
+        .get(list)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn cell(value: Option<&Value>) -> String {

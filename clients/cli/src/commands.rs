@@ -20,13 +20,27 @@ use crate::{audit, demo, operations, output, scenario};
 /// # Errors
 /// What went wrong, with its exit code.
 pub fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { network, member, json, command } = arguments;
+    let Arguments {
+        network,
+        member,
+        json,
+        command,
+    } = arguments;
     let folder = network.clone().unwrap_or_else(|| PathBuf::from("network"));
-    let context = operations::Context { folder, member, json };
+    let context = operations::Context {
+        folder,
+        member,
+        json,
+    };
     match command {
         Command::Network(command) => operations::network(&context, command),
         Command::Ca(command) => operations::ca(&context, command),
-        Command::Member(MemberCommand::Enrol { name, role, organisation, lei }) => {
+        Command::Member(MemberCommand::Enrol {
+            name,
+            role,
+            organisation,
+            lei,
+        }) => {
             let mut fields = json!({"name": name, "role": role, "organisation": organisation});
             put(&mut fields, "lei", lei);
             perform(&context, "enrol", fields)
@@ -46,7 +60,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Audit(AuditCommand::Copy { out }) => {
             let height = audit::copy(&NetworkFiles::open(&context.folder)?, &context.member, &out)?;
             let text = format!("copied {height} blocks to {}", out.display());
-            context.say(&json!({"height": height, "folder": out.display().to_string()}), &text);
+            context.say(
+                &json!({"height": height, "folder": out.display().to_string()}),
+                &text,
+            );
             Ok(())
         }
         Command::Audit(AuditCommand::Totals) => perform(&context, "audit", json!({})),
@@ -83,7 +100,15 @@ fn action_of(command: Command) -> Result<(&'static str, Value)> {
 
 fn issue(command: IssueCommand) -> (&'static str, Value) {
     match command {
-        IssueCommand::Register { isin, issuer, name, kind, decimals, currency, treasury } => (
+        IssueCommand::Register {
+            isin,
+            issuer,
+            name,
+            kind,
+            decimals,
+            currency,
+            treasury,
+        } => (
             "register-issue",
             json!({"isin": isin, "issuer": issuer, "name": name, "kind": kind,
                 "decimals": decimals, "currency": currency, "treasury": treasury}),
@@ -91,43 +116,81 @@ fn issue(command: IssueCommand) -> (&'static str, Value) {
         IssueCommand::Units { isin, quantity } => {
             ("issue-units", json!({"isin": isin, "quantity": quantity}))
         }
-        IssueCommand::Allocate { isin, account, quantity } => {
-            ("allocate", json!({"isin": isin, "account": account, "quantity": quantity}))
-        }
-        IssueCommand::Dividend { isin, id, amount_per_unit, currency, record } => (
+        IssueCommand::Allocate {
+            isin,
+            account,
+            quantity,
+        } => (
+            "allocate",
+            json!({"isin": isin, "account": account, "quantity": quantity}),
+        ),
+        IssueCommand::Dividend {
+            isin,
+            id,
+            amount_per_unit,
+            currency,
+            record,
+        } => (
             "dividend",
             json!({"id": id, "isin": isin, "amount_per_unit": amount_per_unit,
                 "currency": currency, "record": moment(&record)}),
         ),
-        IssueCommand::Split { isin, id, new, old } => {
-            ("split", json!({"id": id, "isin": isin, "new": new, "old": old, "record": "now"}))
-        }
+        IssueCommand::Split { isin, id, new, old } => (
+            "split",
+            json!({"id": id, "isin": isin, "new": new, "old": old, "record": "now"}),
+        ),
     }
 }
 
 fn account(command: AccountCommand) -> (&'static str, Value) {
     match command {
-        AccountCommand::Open { account, holder } => {
-            ("open-account", json!({"account": account, "holder": holder}))
-        }
-        AccountCommand::Transfer { id, from, to, isin, quantity, currency, amount } => {
+        AccountCommand::Open { account, holder } => (
+            "open-account",
+            json!({"account": account, "holder": holder}),
+        ),
+        AccountCommand::Transfer {
+            id,
+            from,
+            to,
+            isin,
+            quantity,
+            currency,
+            amount,
+        } => {
             let mut fields = json!({"id": id, "from": from, "to": to});
-            for (name, value) in
-                [("isin", isin), ("quantity", quantity), ("currency", currency), ("amount", amount)]
-            {
+            for (name, value) in [
+                ("isin", isin),
+                ("quantity", quantity),
+                ("currency", currency),
+                ("amount", amount),
+            ] {
                 put(&mut fields, name, value);
             }
             ("transfer", fields)
         }
-        AccountCommand::Mint { account, currency, amount } => {
-            ("mint-cash", json!({"account": account, "currency": currency, "amount": amount}))
-        }
+        AccountCommand::Mint {
+            account,
+            currency,
+            amount,
+        } => (
+            "mint-cash",
+            json!({"account": account, "currency": currency, "amount": amount}),
+        ),
     }
 }
 
 fn trade(command: TradeCommand) -> (&'static str, Value) {
     match command {
-        TradeCommand::Record { id, side, account, counterparty, isin, quantity, currency, amount } => (
+        TradeCommand::Record {
+            id,
+            side,
+            account,
+            counterparty,
+            isin,
+            quantity,
+            currency,
+            amount,
+        } => (
             "record-trade",
             json!({"id": id, "side": side, "account": account, "counterparty": counterparty,
                 "isin": isin, "quantity": quantity, "currency": currency, "amount": amount}),
@@ -153,21 +216,34 @@ fn moment(text: &str) -> Value {
     if let Ok(height) = text.parse::<u64>() {
         return json!({ "height": height });
     }
-    if text.len() == 10 { json!({ "date": text }) } else { json!({ "time": text }) }
+    if text.len() == 10 {
+        json!({ "date": text })
+    } else {
+        json!({ "time": text })
+    }
 }
 
 fn perform(context: &operations::Context, verb: &str, fields: Value) -> Result<()> {
     let done = match Action::parse(verb, fields) {
-        Ok(action) => {
-            Session::open(&NetworkFiles::open(&context.folder)?)?.perform(&context.member, action)?
-        }
+        Ok(action) => Session::open(&NetworkFiles::open(&context.folder)?)?
+            .perform(&context.member, action)?,
         Err(malformed) => Done::malformed(malformed.0),
     };
     show(&done, context.json);
-    let why = || done.explanation.clone().unwrap_or_else(|| explain(done.code.unwrap_or_default()));
+    let why = || {
+        done.explanation
+            .clone()
+            .unwrap_or_else(|| explain(done.code.unwrap_or_default()))
+    };
     match done.outcome {
-        "rejected" => Err(CliError::with_exit(Exit::Rejected, format!("rejected: {}", why()))),
-        "denied" => Err(CliError::with_exit(Exit::Denied, format!("denied: {}", why()))),
+        "rejected" => Err(CliError::with_exit(
+            Exit::Rejected,
+            format!("rejected: {}", why()),
+        )),
+        "denied" => Err(CliError::with_exit(
+            Exit::Denied,
+            format!("denied: {}", why()),
+        )),
         _ => Ok(()),
     }
 }

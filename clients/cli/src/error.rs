@@ -34,12 +34,20 @@ pub type Result<T, E = CliError> = std::result::Result<T, E>;
 impl CliError {
     /// An error of the environment.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self { exit: Exit::Failed, message: message.to_string(), hint: None }
+        Self {
+            exit: Exit::Failed,
+            message: message.to_string(),
+            hint: None,
+        }
     }
 
     /// An error with another exit code.
     pub fn with_exit(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string(), hint: None }
+        Self {
+            exit,
+            message: message.to_string(),
+            hint: None,
+        }
     }
 
     /// Says what can be done about it.

@@ -30,7 +30,9 @@ pub struct Enrolment {
 pub fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |passed| u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |passed| {
+            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// Makes a key in `folder`, has it certified, and stores the chain beside it. Returns the chain in DER, leaf first.
@@ -56,9 +58,17 @@ pub fn make_certified(
         &seed,
     )
     .map_err(CliError::new)?;
-    let validity = (now_ms.saturating_sub(BEFORE_MS), now_ms.saturating_add(YEAR_MS));
-    let chain = authority.approve(&request, validity).map_err(CliError::new)?;
+    let validity = (
+        now_ms.saturating_sub(BEFORE_MS),
+        now_ms.saturating_add(YEAR_MS),
+    );
+    let chain = authority
+        .approve(&request, validity)
+        .map_err(CliError::new)?;
     let chain = pem::chain_from_pem(&chain).map_err(CliError::new)?;
     files::write_chain(&folder.join("chain.pem"), &chain).map_err(CliError::new)?;
-    Ok(chain.into_iter().map(|certificate| certificate.to_vec()).collect())
+    Ok(chain
+        .into_iter()
+        .map(|certificate| certificate.to_vec())
+        .collect())
 }

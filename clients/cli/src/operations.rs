@@ -53,8 +53,19 @@ impl Context {
 /// What went wrong.
 pub fn network(context: &Context, command: NetworkCommand) -> Result<()> {
     match command {
-        NetworkCommand::Create { folder, validators, observers, name, policies } => {
-            let creation = Creation { validators, observers, name, policies };
+        NetworkCommand::Create {
+            folder,
+            validators,
+            observers,
+            name,
+            policies,
+        } => {
+            let creation = Creation {
+                validators,
+                observers,
+                name,
+                policies,
+            };
             let files = network::create(&folder, &creation)?;
             let id = files.genesis()?.network();
             let shown = files.folder().display();
@@ -71,20 +82,30 @@ pub fn network(context: &Context, command: NetworkCommand) -> Result<()> {
         NetworkCommand::Start { nodes } => {
             let files = context.files()?;
             let started = network::start_background(&files, &named(&files, nodes)?)?;
-            context.say(&json!({ "started": started }), &format!("started {}", list(&started)));
+            context.say(
+                &json!({ "started": started }),
+                &format!("started {}", list(&started)),
+            );
             Ok(())
         }
         NetworkCommand::Stop { nodes } => {
             let files = context.files()?;
             let stopped = network::stop_background(&files, &named(&files, nodes)?)?;
-            context.say(&json!({ "stopped": stopped }), &format!("stopped {}", list(&stopped)));
+            context.say(
+                &json!({ "stopped": stopped }),
+                &format!("stopped {}", list(&stopped)),
+            );
             Ok(())
         }
     }
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn named(files: &NetworkFiles, nodes: Vec<String>) -> Result<Vec<String>> {
@@ -93,8 +114,10 @@ fn named(files: &NetworkFiles, nodes: Vec<String>) -> Result<Vec<String>> {
         return Ok(all);
     }
     match nodes.iter().find(|node| !all.contains(node)) {
-        Some(unknown) => Err(CliError::with_exit(Exit::Usage, format!("no node `{unknown}`"))
-            .hint(format!("the nodes are {}", all.join(", ")))),
+        Some(unknown) => Err(
+            CliError::with_exit(Exit::Usage, format!("no node `{unknown}`"))
+                .hint(format!("the nodes are {}", all.join(", "))),
+        ),
         None => Ok(nodes),
     }
 }
@@ -105,11 +128,20 @@ fn named(files: &NetworkFiles, nodes: Vec<String>) -> Result<Vec<String>> {
 /// What went wrong.
 pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
     match command {
-        CaCommand::Request { name, role, organisation, lei, network_name, out } => {
+        CaCommand::Request {
+            name,
+            role,
+            organisation,
+            lei,
+            network_name,
+            out,
+        } => {
             let usage = |error: &dyn std::fmt::Display| CliError::with_exit(Exit::Usage, error);
             let role: Role = role.parse().map_err(|error| usage(&error))?;
-            let lei: Option<Lei> =
-                lei.map(|lei| lei.parse()).transpose().map_err(|error| usage(&error))?;
+            let lei: Option<Lei> = lei
+                .map(|lei| lei.parse())
+                .transpose()
+                .map_err(|error| usage(&error))?;
             fs::create_dir_all(&out).map_err(doing(out.display()))?;
             let seed = Secret32::random();
             let request =
@@ -136,7 +168,10 @@ pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
             fs::write(&out, chain).map_err(doing(out.display()))?;
             context.say(
                 &json!({"chain": out.display().to_string()}),
-                &format!("wrote {}; admit it with `sealbook member admit`", out.display()),
+                &format!(
+                    "wrote {}; admit it with `sealbook member admit`",
+                    out.display()
+                ),
             );
             Ok(())
         }
@@ -187,13 +222,20 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
             Ok(())
         }
         MemberCommand::Admit { chain } => {
-            let text = sealbook_identity::files::read_text(&chain, 64 * 1024).map_err(CliError::new)?;
+            let text =
+                sealbook_identity::files::read_text(&chain, 64 * 1024).map_err(CliError::new)?;
             let chain = pem::chain_from_pem(&text).map_err(CliError::new)?;
-            let chain = chain.into_iter().map(|certificate| certificate.to_vec()).collect();
+            let chain = chain
+                .into_iter()
+                .map(|certificate| certificate.to_vec())
+                .collect();
             let mut session = Session::open(&files)?;
             let orders = [Prepared::admit(chain)];
-            let (height, outcomes) = session.submit_batch(&context.member, &orders, Stage::Final)?;
-            let outcome = outcomes.first().ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
+            let (height, outcomes) =
+                session.submit_batch(&context.member, &orders, Stage::Final)?;
+            let outcome = outcomes
+                .first()
+                .ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
             context.say(
                 &json!({"outcome": outcome.status.as_str(), "code": outcome.code.map(|c| c.as_str())}),
                 &format!("{outcome} at height {height}"),
@@ -206,7 +248,10 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
         }
         MemberCommand::Show => {
             let mut session = Session::open(&files)?;
-            let answer = session.client(&context.member)?.ask(&Question::Member).map_err(CliError::new)?;
+            let answer = session
+                .client(&context.member)?
+                .ask(&Question::Member)
+                .map_err(CliError::new)?;
             match answer.body {
                 AnswerBody::Member(member) => {
                     context.say(
@@ -216,7 +261,10 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
                     );
                     Ok(())
                 }
-                _ => Err(CliError::with_exit(Exit::Denied, "the ledger does not know this certificate")),
+                _ => Err(CliError::with_exit(
+                    Exit::Denied,
+                    "the ledger does not know this certificate",
+                )),
             }
         }
     }
@@ -231,7 +279,9 @@ pub fn status(context: &Context) -> Result<()> {
     let mut session = Session::open(&files)?;
     let client = session.client(&context.member)?;
     let mut table = Table::new();
-    table.set_header(["node", "", "height", "executed", "final", "peers", "waiting", "time", "problem"]);
+    table.set_header([
+        "node", "", "height", "executed", "final", "peers", "waiting", "time", "problem",
+    ]);
     let mut rows = Vec::new();
     let mut reached = 0;
     for (index, node) in files.nodes().iter().enumerate() {
@@ -239,7 +289,11 @@ pub fn status(context: &Context) -> Result<()> {
             Ok(status) => {
                 reached += 1;
                 rows.push(status_json(&status));
-                let kind = if status.validator { "validator" } else { "observer" };
+                let kind = if status.validator {
+                    "validator"
+                } else {
+                    "observer"
+                };
                 let problem = status.halted.clone().unwrap_or_default();
                 table.add_row([
                     &status.name,
@@ -255,15 +309,20 @@ pub fn status(context: &Context) -> Result<()> {
             }
             Err(error) => {
                 rows.push(json!({"name": node.name, "problem": error.to_string()}));
-                let kind = if node.observer { "observer" } else { "validator" };
+                let kind = if node.observer {
+                    "observer"
+                } else {
+                    "validator"
+                };
                 table.add_row([&node.name, kind, "", "", "", "", "", "", &error.to_string()]);
             }
         }
     }
     context.say(&Value::Array(rows), &table.to_string());
     if reached == 0 {
-        return Err(CliError::new("no node answers")
-            .hint("start them with `sealbook network start`; their logs are node.log in their folders"));
+        return Err(CliError::new("no node answers").hint(
+            "start them with `sealbook network start`; their logs are node.log in their folders",
+        ));
     }
     Ok(())
 }
@@ -294,7 +353,13 @@ pub fn transactions(context: &Context, command: TxCommand) -> Result<()> {
     let mut session = Session::open(&context.files()?)?;
     let client = session.client(&context.member)?;
     let mut table = Table::new();
-    table.set_header(["height", "ledger time", "transaction", "sealed bytes", "expires"]);
+    table.set_header([
+        "height",
+        "ledger time",
+        "transaction",
+        "sealed bytes",
+        "expires",
+    ]);
     let mut rows = Vec::new();
     let (mut height, mut filled) = (from, 0);
     while filled < limit {
@@ -310,9 +375,12 @@ pub fn transactions(context: &Context, command: TxCommand) -> Result<()> {
             }
             filled += 1;
             for bytes in &block.transactions {
-                let Ok(envelope) = Envelope::decode(bytes, bytes.len()) else { continue };
+                let Ok(envelope) = Envelope::decode(bytes, bytes.len()) else {
+                    continue;
+                };
                 let digest = envelope.digest().to_string();
-                let (when, expires) = (time(block.header.time_ms), time(envelope.header.expires_ms));
+                let (when, expires) =
+                    (time(block.header.time_ms), time(envelope.header.expires_ms));
                 table.add_row([
                     &block.height().to_string(),
                     &when,
@@ -320,8 +388,10 @@ pub fn transactions(context: &Context, command: TxCommand) -> Result<()> {
                     &bytes.len().to_string(),
                     &expires,
                 ]);
-                rows.push(json!({"height": block.height(), "time": when, "transaction": digest,
-                    "sealed_bytes": bytes.len(), "expires": expires}));
+                rows.push(
+                    json!({"height": block.height(), "time": when, "transaction": digest,
+                    "sealed_bytes": bytes.len(), "expires": expires}),
+                );
             }
         }
     }

@@ -35,8 +35,12 @@ pub fn run(file: &Path, place: &Where<'_>, out: &mut impl Write) -> Result<()> {
                 .prefix("sealbook-scenario-")
                 .tempdir()
                 .map_err(doing("temporary folder"))?;
-            let creation =
-                Creation { validators: *validators, observers: 0, name: None, policies: None };
+            let creation = Creation {
+                validators: *validators,
+                observers: 0,
+                name: None,
+                policies: None,
+            };
             let progress = Progress::spinner("making a network");
             let files = create(&folder.path().join("network"), &creation)?;
             let mut running = Running::start(&files)?;
@@ -82,7 +86,10 @@ fn run_lines(files: &NetworkFiles, lines: &[(u64, Vec<u8>)], out: &mut impl Writ
         if let Some(expected) = expected
             && expected != done.outcome
         {
-            progress.say(&format!("line {number}: expected {expected}, was {}", done.outcome));
+            progress.say(&format!(
+                "line {number}: expected {expected}, was {}",
+                done.outcome
+            ));
             unexpected.push(number.to_string());
         }
         progress.advance();
@@ -99,7 +106,10 @@ fn run_lines(files: &NetworkFiles, lines: &[(u64, Vec<u8>)], out: &mut impl Writ
 
 fn run_line(session: &mut Session, text: &[u8]) -> Result<(Done, Option<String>)> {
     if text.len() > LINE_BYTES_MAX {
-        return Ok((Done::malformed(format!("longer than {LINE_BYTES_MAX} bytes")), None));
+        return Ok((
+            Done::malformed(format!("longer than {LINE_BYTES_MAX} bytes")),
+            None,
+        ));
     }
     let mut object = match serde_json::from_slice::<Value>(text) {
         Ok(Value::Object(object)) => object,
@@ -114,12 +124,21 @@ fn run_line(session: &mut Session, text: &[u8]) -> Result<(Done, Option<String>)
     let (expected, member, verb) = match (word("expect"), word("as"), word("do")) {
         (Ok(expected), Ok(Some(member)), Ok(Some(verb))) => (expected, member, verb),
         (Ok(expected), Ok(_), Ok(_)) => {
-            return Ok((Done::malformed("`as` or `do` is missing".to_owned()), expected));
+            return Ok((
+                Done::malformed("`as` or `do` is missing".to_owned()),
+                expected,
+            ));
         }
         (expected, member, verb) => {
             let expected = expected.map_or_else(Err, Ok);
-            let why = [member.err(), verb.err(), expected.clone().err()].into_iter().flatten().next();
-            return Ok((Done::malformed(why.unwrap_or_default()), expected.ok().flatten()));
+            let why = [member.err(), verb.err(), expected.clone().err()]
+                .into_iter()
+                .flatten()
+                .next();
+            return Ok((
+                Done::malformed(why.unwrap_or_default()),
+                expected.ok().flatten(),
+            ));
         }
     };
     let done = match Action::parse(&verb, Value::Object(object)) {

@@ -86,7 +86,12 @@ impl Session {
     /// The genesis document cannot be read.
     pub fn open(files: &NetworkFiles) -> Result<Self> {
         let network = files.network()?;
-        Ok(Self { files: files.clone(), network, clients: BTreeMap::new(), lines: BTreeMap::new() })
+        Ok(Self {
+            files: files.clone(),
+            network,
+            clients: BTreeMap::new(),
+            lines: BTreeMap::new(),
+        })
     }
 
     /// The client of a member whose keys are here.
@@ -96,10 +101,14 @@ impl Session {
     pub fn client(&mut self, member: &str) -> Result<&mut Client> {
         if !self.clients.contains_key(member) {
             // Members start at different nodes, as they would if each ran its own.
-            let client = self.files.client(&self.network, member, self.clients.len())?;
+            let client = self
+                .files
+                .client(&self.network, member, self.clients.len())?;
             self.clients.insert(member.to_owned(), client);
         }
-        self.clients.get_mut(member).ok_or_else(|| CliError::new("no client"))
+        self.clients
+            .get_mut(member)
+            .ok_or_else(|| CliError::new("no client"))
     }
 
     /// Remembers the height after a line, for `as_of: {"line": n}`.
@@ -109,7 +118,11 @@ impl Session {
 
     /// The newest height that any client here knows.
     pub fn height(&self) -> u64 {
-        self.clients.values().map(Client::height_known).max().unwrap_or(0)
+        self.clients
+            .values()
+            .map(Client::height_known)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Does what a member asks, until the result is final.
@@ -120,20 +133,39 @@ impl Session {
         if !self.files.member(member).join("chain.pem").is_file()
             || sealbook_identity::check_short_name(member).is_err()
         {
-            return Ok(Done::from_outcome(Outcome::refused(Code::NotAMember), self.height())
-                .explained(format!("no keys of `{member}` are here")));
+            return Ok(
+                Done::from_outcome(Outcome::refused(Code::NotAMember), self.height())
+                    .explained(format!("no keys of `{member}` are here")),
+            );
         }
         match action {
-            Action::Enrol { name, role, organisation, lei } => {
-                self.enrol(member, &Enrolment { name, organisation, role, lei })
-            }
-            Action::Order { reference, instruction } => {
-                let prepared = Prepared::instruction(reference, instruction).map_err(CliError::new)?;
+            Action::Enrol {
+                name,
+                role,
+                organisation,
+                lei,
+            } => self.enrol(
+                member,
+                &Enrolment {
+                    name,
+                    organisation,
+                    role,
+                    lei,
+                },
+            ),
+            Action::Order {
+                reference,
+                instruction,
+            } => {
+                let prepared =
+                    Prepared::instruction(reference, instruction).map_err(CliError::new)?;
                 self.submit(member, &[prepared])
             }
             Action::OpenAccount { account, holder } => {
                 let client = self.client(member)?;
-                let prepared = client.prepare_account(account, &holder).map_err(CliError::new)?;
+                let prepared = client
+                    .prepare_account(account, &holder)
+                    .map_err(CliError::new)?;
                 self.submit(member, &[prepared])
             }
             Action::Ask(ask) => self.ask(member, &ask),
@@ -142,7 +174,9 @@ impl Session {
 
     fn submit(&mut self, member: &str, orders: &[Prepared]) -> Result<Done> {
         let (height, outcomes) = self.submit_batch(member, orders, Stage::Final)?;
-        let outcome = outcomes.first().ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
+        let outcome = outcomes
+            .first()
+            .ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
         Ok(Done::from_outcome(*outcome, height))
     }
 
@@ -156,7 +190,10 @@ impl Session {
         orders: &[Prepared],
         stage: Stage,
     ) -> Result<(u64, Vec<Outcome>)> {
-        let submitted = self.client(member)?.submit(orders, stage).map_err(CliError::new)?;
+        let submitted = self
+            .client(member)?
+            .submit(orders, stage)
+            .map_err(CliError::new)?;
         Ok((submitted.height, submitted.outcomes))
     }
 
@@ -207,7 +244,10 @@ impl Session {
         let done = self.submit(admin, &[Prepared::admit(chain)])?;
         if done.outcome == Status::Settled.as_str() {
             if folder.exists() {
-                return Err(CliError::new(format!("`{}` is in use already", folder.display())));
+                return Err(CliError::new(format!(
+                    "`{}` is in use already",
+                    folder.display()
+                )));
             }
             std::fs::rename(aside.keep(), &folder).map_err(doing(folder.display()))?;
         }
@@ -226,7 +266,10 @@ impl Session {
                         }
                     },
                 };
-                Question::Registry { isin: isin.to_string(), as_of }
+                Question::Registry {
+                    isin: isin.to_string(),
+                    as_of,
+                }
             }
             Ask::Holdings => Question::Holdings,
             Ask::Trades => Question::Trades,

@@ -30,7 +30,10 @@ pub fn to_json(ask: &Ask, answer: &Answer, bytes: &[u8]) -> Result<Value> {
         Ask::Audit => {
             let mut value = audit(&decode(bytes)?);
             if let Value::Object(object) = &mut value {
-                object.insert("state_root".to_owned(), json!(answer.state_root.to_string()));
+                object.insert(
+                    "state_root".to_owned(),
+                    json!(answer.state_root.to_string()),
+                );
             }
             value
         }

@@ -14,15 +14,15 @@ use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::SigningKey;
 use sealbook_protocol::client::{CertifiedBlock, NodeStatus, RequestBody, ResponseBody, Stage};
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply, Signed,
-    Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
+    Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Suite, binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
 
+use crate::ClientError;
 use crate::connection::{Connection, ConnectionError};
 use crate::order::Prepared;
-use crate::ClientError;
 
 const TRANSACTION_LIFE_MS: u64 = 600_000;
 const QUERY_LIFE_MS: u64 = 120_000;
@@ -54,11 +54,19 @@ impl Network {
     /// # Errors
     /// The document names no usable opening key.
     pub fn new(genesis: Genesis, nodes: Vec<NodeAddress>) -> Result<Self, ClientError> {
-        let newest = genesis.opening_epochs.iter().max_by_key(|epoch| epoch.key_epoch);
+        let newest = genesis
+            .opening_epochs
+            .iter()
+            .max_by_key(|epoch| epoch.key_epoch);
         let opening_key = newest
             .and_then(|epoch| OpeningPublicKey::try_from_slice(&epoch.public_key).ok())
             .ok_or_else(|| ClientError::Sealing("genesis names no opening key".to_owned()))?;
-        Ok(Self { id: genesis.network(), genesis, opening_key, nodes })
+        Ok(Self {
+            id: genesis.network(),
+            genesis,
+            opening_key,
+            nodes,
+        })
     }
 
     /// Hash of the genesis document.
@@ -93,9 +101,15 @@ impl Identity {
     /// # Errors
     /// The chain is empty.
     pub fn new(seed: &Secret32, chain: Vec<CertificateDer<'static>>) -> Result<Self, ClientError> {
-        let leaf = chain.first().ok_or_else(|| ClientError::Identity("no certificate".to_owned()))?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| ClientError::Identity("no certificate".to_owned()))?;
         let fingerprint = sealbook_identity::fingerprint(leaf);
-        Ok(Self { key: SigningKey::from_secret(seed), chain, fingerprint })
+        Ok(Self {
+            key: SigningKey::from_secret(seed),
+            chain,
+            fingerprint,
+        })
     }
 
     /// The certificate chain.
@@ -148,13 +162,19 @@ struct Problem {
 
 impl From<String> for Problem {
     fn from(text: String) -> Self {
-        Self { text, refusal: false }
+        Self {
+            text,
+            refusal: false,
+        }
     }
 }
 
 impl From<ConnectionError> for Problem {
     fn from(error: ConnectionError) -> Self {
-        Self { refusal: error.is_refusal(), text: error.to_string() }
+        Self {
+            refusal: error.is_refusal(),
+            text: error.to_string(),
+        }
     }
 }
 
@@ -172,8 +192,13 @@ impl Client {
         preferred: usize,
     ) -> Result<Self, ClientError> {
         let alpn = [b"sealbook-client/", network.genesis.namespace().as_slice()].concat();
-        let roots: Vec<CertificateDer<'static>> =
-            network.genesis.certificate_roots.iter().cloned().map(Into::into).collect();
+        let roots: Vec<CertificateDer<'static>> = network
+            .genesis
+            .certificate_roots
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .collect();
         let tls = tls::client_config(
             &identity.chain,
             &identity.key.seed(),
@@ -236,22 +261,34 @@ impl Client {
     ///
     /// # Errors
     /// Sealing failed.
-    pub fn seal(
-        &self,
-        orders: &[Prepared],
-    ) -> Result<Sealed, ClientError> {
+    pub fn seal(&self, orders: &[Prepared]) -> Result<Sealed, ClientError> {
         let reply_key = Secret32::random();
         let submission = Submission {
             version: PAYLOAD_VERSION,
             reply_key: *reply_key.expose(),
-            orders: orders.iter().map(|prepared| prepared.order.clone()).collect(),
+            orders: orders
+                .iter()
+                .map(|prepared| prepared.order.clone())
+                .collect(),
         };
         let body = borsh::to_vec(&submission).unwrap_or_default();
-        let header = EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, self.network.id, 0, now_ms() + TRANSACTION_LIFE_MS);
-        let envelope = self.sign_and_seal(header, Purpose::Transaction, TRANSACTION_SIGNATURE, body)?;
-        let attachments =
-            orders.iter().flat_map(|prepared| prepared.attachments.iter().cloned()).collect();
-        Ok(Sealed { transaction: envelope.encode(), attachments, reply_key })
+        let header = EnvelopeHeader::new(
+            Suite::X25519ChaCha20Poly1305,
+            self.network.id,
+            0,
+            now_ms() + TRANSACTION_LIFE_MS,
+        );
+        let envelope =
+            self.sign_and_seal(header, Purpose::Transaction, TRANSACTION_SIGNATURE, body)?;
+        let attachments = orders
+            .iter()
+            .flat_map(|prepared| prepared.attachments.iter().cloned())
+            .collect();
+        Ok(Sealed {
+            transaction: envelope.encode(),
+            attachments,
+            reply_key,
+        })
     }
 
     fn sign_and_seal(
@@ -264,7 +301,12 @@ impl Client {
         let certificate = self.identity.fingerprint;
         let message = signed_bytes(&binding(&header, purpose), &certificate, &body);
         let signature = self.identity.key.sign(domain, &message);
-        let signed = Signed { version: PAYLOAD_VERSION, certificate, signature, body };
+        let signed = Signed {
+            version: PAYLOAD_VERSION,
+            certificate,
+            signature,
+            body,
+        };
         let plaintext = zeroize::Zeroizing::new(borsh::to_vec(&signed).unwrap_or_default());
         sealbook_sealing::seal(&self.network.opening_key, header, purpose, &plaintext)
             .map_err(|error| ClientError::Sealing(error.to_string()))
@@ -288,7 +330,11 @@ impl Client {
         sealed: &Sealed,
         stage: Stage,
     ) -> Result<Submitted, ClientError> {
-        let Sealed { transaction, attachments, reply_key } = sealed;
+        let Sealed {
+            transaction,
+            attachments,
+            reply_key,
+        } = sealed;
         let envelope = Envelope::decode(transaction, transaction.len())
             .map_err(|error| ClientError::Sealing(error.to_string()))?;
         let digest = envelope.digest();
@@ -340,11 +386,18 @@ impl Client {
                 question: question.clone(),
             };
             let body = borsh::to_vec(&query).unwrap_or_default();
-            let header = EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, client.network.id, 0, now_ms() + QUERY_LIFE_MS);
+            let header = EnvelopeHeader::new(
+                Suite::X25519ChaCha20Poly1305,
+                client.network.id,
+                0,
+                now_ms() + QUERY_LIFE_MS,
+            );
             let envelope = client
                 .sign_and_seal(header, Purpose::Query, QUERY_SIGNATURE, body)
                 .map_err(|error| Problem::from(error.to_string()))?;
-            let request = RequestBody::Query { envelope: envelope.encode() };
+            let request = RequestBody::Query {
+                envelope: envelope.encode(),
+            };
             match client.try_ask(request, Duration::ZERO)? {
                 ResponseBody::Answer(sealed) => {
                     let digest = envelope.digest();
@@ -353,7 +406,9 @@ impl Client {
                         Err(error) => return Ok(Err(error)),
                     };
                     if answer.body == AnswerBody::Behind {
-                        return Err("the node is behind what this client knows".to_owned().into());
+                        return Err("the node is behind what this client knows"
+                            .to_owned()
+                            .into());
                     }
                     client.height_known = client.height_known.max(answer.height);
                     Ok(Ok(answer))
@@ -402,7 +457,11 @@ impl Client {
     }
 
     fn try_await(&mut self, transaction: Digest, stage: Stage) -> Tried<Vec<u8>> {
-        let request = RequestBody::Await { transaction, stage, timeout_ms: AWAIT_MS };
+        let request = RequestBody::Await {
+            transaction,
+            stage,
+            timeout_ms: AWAIT_MS,
+        };
         match self.try_ask(request, Duration::from_millis(u64::from(AWAIT_MS)))? {
             ResponseBody::Reply(sealed) => Ok(sealed),
             ResponseBody::NotYet => Err("not ordered yet".to_owned().into()),
@@ -422,20 +481,37 @@ impl Client {
 
     /// Connects to the preferred node; observers answer nothing and are left out.
     fn connect(&self) -> Tried<Connection> {
-        let nodes: Vec<&NodeAddress> =
-            self.network.nodes.iter().filter(|node| !node.observer).collect();
+        let nodes: Vec<&NodeAddress> = self
+            .network
+            .nodes
+            .iter()
+            .filter(|node| !node.observer)
+            .collect();
         let index = self.preferred.checked_rem(nodes.len()).unwrap_or(0);
-        let node = nodes.get(index).ok_or_else(|| "the network has no nodes".to_owned())?;
+        let node = nodes
+            .get(index)
+            .ok_or_else(|| "the network has no nodes".to_owned())?;
         Connection::open(node.address, &self.tls, &self.alpn).map_err(|error| {
             let refusal = error.is_refusal();
-            Problem { text: format!("{}: {error}", node.name), refusal }
+            Problem {
+                text: format!("{}: {error}", node.name),
+                refusal,
+            }
         })
     }
 
     /// Tries node after node until one gives a value or patience ends.
-    fn persist<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> Tried<T>) -> Result<T, ClientError> {
+    fn persist<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Tried<T>,
+    ) -> Result<T, ClientError> {
         let started = Instant::now();
-        let voters = self.network.nodes.iter().filter(|node| !node.observer).count();
+        let voters = self
+            .network
+            .nodes
+            .iter()
+            .filter(|node| !node.observer)
+            .count();
         let mut refusals = 0;
         loop {
             let last = match attempt(self) {
@@ -450,7 +526,10 @@ impl Client {
                 return Err(ClientError::Refused(last));
             }
             if started.elapsed() > self.patience {
-                return Err(ClientError::Unavailable { seconds: self.patience.as_secs(), last });
+                return Err(ClientError::Unavailable {
+                    seconds: self.patience.as_secs(),
+                    last,
+                });
             }
             std::thread::sleep(PAUSE);
         }
@@ -466,8 +545,14 @@ impl Client {
 
 fn unexpected(response: ResponseBody) -> Problem {
     match response {
-        ResponseBody::Busy(text) => Problem { text, refusal: false },
-        ResponseBody::Refused(text) => Problem { text, refusal: true },
+        ResponseBody::Busy(text) => Problem {
+            text,
+            refusal: false,
+        },
+        ResponseBody::Refused(text) => Problem {
+            text,
+            refusal: true,
+        },
         _ => "the node answered something else".to_owned().into(),
     }
 }
@@ -479,13 +564,15 @@ fn open<T: BorshDeserialize>(
     sealed: &[u8],
 ) -> Result<T, ClientError> {
     let context = [context, transaction.as_bytes()].concat();
-    let opened =
-        sealbook_opening::open_reply(key, &context, sealed).map_err(|_| ClientError::FalseAnswer)?;
+    let opened = sealbook_opening::open_reply(key, &context, sealed)
+        .map_err(|_| ClientError::FalseAnswer)?;
     T::try_from_slice(opened.expose()).map_err(|_| ClientError::FalseAnswer)
 }
 
 fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |passed| u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |passed| {
+            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        })
 }

@@ -36,7 +36,9 @@ impl ConnectionError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         let inner = |error: &std::io::Error| {
-            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let tls = error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
             tls.is_some_and(is_tls_refusal)
         };
         match self {
@@ -68,12 +70,17 @@ impl Connection {
     ///
     /// # Errors
     /// The node cannot be reached, or one side refuses the other's certificate.
-    pub fn open(address: SocketAddr, tls: &Arc<ClientConfig>, alpn: &[u8]) -> Result<Self, ConnectionError> {
+    pub fn open(
+        address: SocketAddr,
+        tls: &Arc<ClientConfig>,
+        alpn: &[u8],
+    ) -> Result<Self, ConnectionError> {
         let socket = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(ANSWER_LIMIT))?;
         socket.set_write_timeout(Some(ANSWER_LIMIT))?;
-        let session = ClientConnection::new(Arc::clone(tls), sealbook_identity::tls::server_name())?;
+        let session =
+            ClientConnection::new(Arc::clone(tls), sealbook_identity::tls::server_name())?;
         let mut stream = StreamOwned::new(session, socket);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -86,10 +93,19 @@ impl Connection {
     ///
     /// # Errors
     /// The connection broke; it must not be used again.
-    pub fn ask(&mut self, body: RequestBody, extra: Duration) -> Result<ResponseBody, ConnectionError> {
+    pub fn ask(
+        &mut self,
+        body: RequestBody,
+        extra: Duration,
+    ) -> Result<ResponseBody, ConnectionError> {
         self.number = self.number.wrapping_add(1);
-        let request = Request { number: self.number, body };
-        self.stream.sock.set_read_timeout(Some(ANSWER_LIMIT.saturating_add(extra)))?;
+        let request = Request {
+            number: self.number,
+            body,
+        };
+        self.stream
+            .sock
+            .set_read_timeout(Some(ANSWER_LIMIT.saturating_add(extra)))?;
         frame::write(&mut self.stream, &request, CLIENT_FRAME_MAX)?;
         let response: Response = frame::read(&mut self.stream, CLIENT_FRAME_MAX)?;
         if response.number != request.number {

@@ -4,7 +4,9 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::random;
 use sealbook_protocol::payload::{Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION};
 use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose};
-use sealbook_securities::{AccountId, ClientReference, HolderReference, Instruction, LongName, Order};
+use sealbook_securities::{
+    AccountId, ClientReference, HolderReference, Instruction, LongName, Order,
+};
 
 use crate::ClientError;
 
@@ -36,8 +38,14 @@ impl Prepared {
             Some(reference) => reference,
             None => own_reference()?,
         };
-        let order = Order { reference, instruction };
-        Ok(Self { order: encoded(&order), attachments: Vec::new() })
+        let order = Order {
+            reference,
+            instruction,
+        };
+        Ok(Self {
+            order: encoded(&order),
+            attachments: Vec::new(),
+        })
     }
 
     /// The opening of an account: the holder's name goes into an attachment of its own.
@@ -64,17 +72,29 @@ impl Prepared {
             .map_err(|error| ClientError::Sealing(error.to_string()))?;
         let bytes = Envelope::encode(&sealed);
         let attachment = sealbook_ledger::Attachment::digest_of(&bytes).0;
-        let holder = HolderReference { attachment, commitment };
+        let holder = HolderReference {
+            attachment,
+            commitment,
+        };
         let instruction = Instruction::OpenAccount { account, holder };
-        let order = Order { reference: own_reference()?, instruction };
-        Ok(Self { order: encoded(&order), attachments: vec![bytes] })
+        let order = Order {
+            reference: own_reference()?,
+            instruction,
+        };
+        Ok(Self {
+            order: encoded(&order),
+            attachments: vec![bytes],
+        })
     }
 
     /// The admission of a member by its certificate chain (DER, leaf first).
     #[must_use]
     pub fn admit(chain: Vec<Vec<u8>>) -> Self {
         let reference = generated_reference();
-        Self { order: OrderBytes::Admit { reference, chain }, attachments: Vec::new() }
+        Self {
+            order: OrderBytes::Admit { reference, chain },
+            attachments: Vec::new(),
+        }
     }
 }
 

@@ -61,7 +61,9 @@ pub async fn serve(
             }
         };
         // Without a free place the connection is closed at once, and the client tries another node.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
         let (service, acceptor) = (Arc::clone(&service), acceptor.clone());
         tokio::spawn(async move {
             connection(service, acceptor, stream).await;
@@ -89,7 +91,9 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     let (sender, mut responses) = mpsc::channel::<Response>(UNDER_WAY_MAX);
     let writing = tokio::spawn(async move {
         while let Some(response) = responses.recv().await {
-            let Ok(bytes) = frame::encode(&response, CLIENT_FRAME_MAX) else { break };
+            let Ok(bytes) = frame::encode(&response, CLIENT_FRAME_MAX) else {
+                break;
+            };
             if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
                 break;
             }
@@ -98,11 +102,18 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     });
     let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
     while let Some(request) = read_request(&mut reader).await {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            break;
+        };
         let (service, sender) = (Arc::clone(&service), sender.clone());
         tokio::spawn(async move {
             let body = service.answer(request.body).await;
-            let _ = sender.send(Response { number: request.number, body }).await;
+            let _ = sender
+                .send(Response {
+                    number: request.number,
+                    body,
+                })
+                .await;
             drop(place);
         });
     }
@@ -116,7 +127,11 @@ async fn read_request(reader: &mut (impl AsyncRead + Unpin)) -> Option<Request> 
         return None;
     }
     let mut content = Vec::with_capacity(size.min(64 * 1024));
-    let taken = reader.take(size as u64).read_to_end(&mut content).await.ok()?;
+    let taken = reader
+        .take(size as u64)
+        .read_to_end(&mut content)
+        .await
+        .ok()?;
     if taken < size {
         return None;
     }
@@ -127,12 +142,23 @@ impl Service {
     async fn answer(&self, body: RequestBody) -> ResponseBody {
         match body {
             RequestBody::Status => ResponseBody::Status(self.status()),
-            RequestBody::Submit { transaction, attachments } => {
-                self.submit(Carried { version: 1, transaction, attachments })
-            }
-            RequestBody::Await { transaction, stage, timeout_ms } => {
+            RequestBody::Submit {
+                transaction,
+                attachments,
+            } => self.submit(Carried {
+                version: 1,
+                transaction,
+                attachments,
+            }),
+            RequestBody::Await {
+                transaction,
+                stage,
+                timeout_ms,
+            } => {
                 if self.shared.module().is_none() {
-                    return ResponseBody::Busy("this node only observes; ask a validator".to_owned());
+                    return ResponseBody::Busy(
+                        "this node only observes; ask a validator".to_owned(),
+                    );
                 }
                 let limit = Duration::from_millis(u64::from(timeout_ms.min(AWAIT_LIMIT_MS)));
                 match self.shared.outbox().wait(&transaction, stage, limit).await {
@@ -182,19 +208,24 @@ impl Service {
         let last = self.shared.final_height();
         let mut height = from;
         while height <= last && found.len() < limit.min(BLOCKS_MAX) as usize {
-            let (block, certificate) =
-                match (self.shared.store().block(height), self.shared.store().certificate(height)) {
-                    (Ok(Some(block)), Ok(certificate)) => (block.encode(), certificate),
-                    (Ok(None), _) => break,
-                    (Err(error), _) | (_, Err(error)) => {
-                        return ResponseBody::Busy(format!("the ledger cannot be read: {error}"));
-                    }
-                };
+            let (block, certificate) = match (
+                self.shared.store().block(height),
+                self.shared.store().certificate(height),
+            ) {
+                (Ok(Some(block)), Ok(certificate)) => (block.encode(), certificate),
+                (Ok(None), _) => break,
+                (Err(error), _) | (_, Err(error)) => {
+                    return ResponseBody::Busy(format!("the ledger cannot be read: {error}"));
+                }
+            };
             bytes = bytes.saturating_add(block.len());
             if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
                 break;
             }
-            found.push(CertifiedBlock { block, certificate: certificate.map(|c| c.encode()) });
+            found.push(CertifiedBlock {
+                block,
+                certificate: certificate.map(|c| c.encode()),
+            });
             height = height.saturating_add(1);
         }
         ResponseBody::Blocks(found)

@@ -61,7 +61,13 @@ struct Recent {
 impl Shared {
     /// The shared state of a node at the head of its store.
     #[must_use]
-    pub fn new(name: String, validator: bool, genesis: &Genesis, head: Header, store: Arc<LedgerStore>) -> Self {
+    pub fn new(
+        name: String,
+        validator: bool,
+        genesis: &Genesis,
+        head: Header,
+        store: Arc<LedgerStore>,
+    ) -> Self {
         let network = genesis.network();
         let parameters = genesis.parameters.clone();
         Self {
@@ -144,7 +150,9 @@ impl Shared {
     #[must_use]
     pub fn executed_root(&self) -> (u64, Digest) {
         let roots = lock(&self.roots);
-        roots.last_key_value().map_or((0, Digest::ZERO), |(height, root)| (*height, *root))
+        roots
+            .last_key_value()
+            .map_or((0, Digest::ZERO), |(height, root)| (*height, *root))
     }
 
     /// How many transactions wait.
@@ -162,7 +170,9 @@ impl Shared {
     /// Why the node does not execute, if so.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        lock(&self.halted).clone().or_else(|| lock(&self.module_problem).clone())
+        lock(&self.halted)
+            .clone()
+            .or_else(|| lock(&self.module_problem).clone())
     }
 
     /// Whether this node's results differ from the network's.
@@ -190,7 +200,8 @@ impl Shared {
             roots.pop_first();
         }
         self.executed.store(height, Ordering::Relaxed);
-        self.unopened.fetch_add(u64::from(unopened), Ordering::Relaxed);
+        self.unopened
+            .fetch_add(u64::from(unopened), Ordering::Relaxed);
     }
 
     pub(crate) fn diverged(&self, height: u64, computed: Digest, committed: Digest) {
@@ -246,7 +257,10 @@ impl Shared {
             }
             digest = block.parent;
         }
-        (taken, filled.max(self.newest_filled.load(Ordering::Relaxed)))
+        (
+            taken,
+            filled.max(self.newest_filled.load(Ordering::Relaxed)),
+        )
     }
 
     fn remember(&self, block: &Block) {
@@ -256,8 +270,11 @@ impl Shared {
             .filter_map(|bytes| check_envelope(bytes, &self.network).ok())
             .map(|envelope| envelope.digest())
             .collect();
-        let entry =
-            Recent { height: block.height(), parent: block.header.parent, transactions };
+        let entry = Recent {
+            height: block.height(),
+            parent: block.header.parent,
+            transactions,
+        };
         let mut recent = lock(&self.recent);
         recent.insert(block.digest(), entry);
         if recent.len() > RECENT_MAX {
@@ -391,7 +408,9 @@ impl Application for HostApplication {
             }
         }
         if !block.transactions.is_empty() {
-            shared.newest_filled.fetch_max(block.height(), Ordering::Relaxed);
+            shared
+                .newest_filled
+                .fetch_max(block.height(), Ordering::Relaxed);
         }
         let height = block.height();
         lock(&shared.recent).retain(|_, recent| recent.height > height);

@@ -118,17 +118,28 @@ impl NodeConfig {
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join("node.toml");
         let shown = path.display().to_string();
-        let unreadable =
-            |error: String| ConfigError::Unreadable { path: shown.clone(), error };
-        let size = std::fs::metadata(&path).map_err(|error| unreadable(error.to_string()))?.len();
+        let unreadable = |error: String| ConfigError::Unreadable {
+            path: shown.clone(),
+            error,
+        };
+        let size = std::fs::metadata(&path)
+            .map_err(|error| unreadable(error.to_string()))?
+            .len();
         if size > CONFIG_BYTES_MAX {
             return Err(unreadable("larger than 1 MiB".to_owned()));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
-        let malformed = |error: String| ConfigError::Malformed { path: shown.clone(), error };
-        let mut config: Self = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let malformed = |error: String| ConfigError::Malformed {
+            path: shown.clone(),
+            error,
+        };
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         if config.version != 1 {
-            return Err(malformed(format!("version {} is not known", config.version)));
+            return Err(malformed(format!(
+                "version {} is not known",
+                config.version
+            )));
         }
         if !config.observer && config.module.is_none() {
             return Err(malformed("a validator needs a [module]".to_owned()));

@@ -23,7 +23,10 @@ fn main() -> ExitCode {
         }
     };
     let filter = EnvFilter::try_from_env("SEALBOOK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     match sealbook_host::node::run(Path::new(folder), until_input_closes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

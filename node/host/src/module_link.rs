@@ -70,7 +70,9 @@ impl ModuleLink {
     pub async fn query(&self, envelope: Vec<u8>) -> Result<Option<Vec<u8>>, &'static str> {
         let (sender, receiver) = oneshot::channel();
         match self.work.try_send(Work::Query(envelope, sender)) {
-            Ok(()) => receiver.await.map_err(|_| "the execution module is starting"),
+            Ok(()) => receiver
+                .await
+                .map_err(|_| "the execution module is starting"),
             Err(TrySendError::Full(_)) => Err("too many queries are under way"),
             Err(TrySendError::Disconnected(_)) => Err("the execution module has stopped"),
         }
@@ -109,12 +111,18 @@ impl Module {
             .stderr(Stdio::null())
             .spawn()
             .map_err(ModuleError::Start)?;
-        let mut module = Self { process, socket, next_ticket: 0 };
+        let mut module = Self {
+            process,
+            socket,
+            next_ticket: 0,
+        };
         let FromModule::Ready { lockdown } = module.hear()? else {
             return Err(ModuleError::Protocol);
         };
         shared.set_lockdown(lockdown);
-        module.say(&ToModule::Start { genesis: genesis.to_vec() })?;
+        module.say(&ToModule::Start {
+            genesis: genesis.to_vec(),
+        })?;
         match module.hear()? {
             FromModule::Started { network } if network == shared.network() => Ok(module),
             FromModule::Refused { reason } => Err(ModuleError::Refused(reason)),
@@ -146,13 +154,16 @@ impl Module {
         let stored = |error: sealbook_store::StoreError| ModuleError::Store(error.to_string());
         let next = executed.saturating_add(1);
         let store = shared.store();
-        let Some(certified) =
-            store.certified_at_or_after(next).filter(|height| *height <= shared.final_height())
+        let Some(certified) = store
+            .certified_at_or_after(next)
+            .filter(|height| *height <= shared.final_height())
         else {
             return Ok(false);
         };
         // The furthest certificate within the batch saves the module the checks of those before it.
-        let limit = shared.final_height().min(next.saturating_add(BATCH_BLOCKS_MAX - 1));
+        let limit = shared
+            .final_height()
+            .min(next.saturating_add(BATCH_BLOCKS_MAX - 1));
         let mut last = limit.max(certified);
         while last > certified && !store.has_certificate(last) {
             last -= 1;
@@ -173,17 +184,30 @@ impl Module {
         let proof = store.certificate(last).map_err(stored)?;
         let proof = proof.ok_or_else(|| ModuleError::Store(format!("no certificate {last}")))?;
         let count = blocks.len();
-        self.say(&ToModule::Finalized { blocks, certificate: proof.encode() })?;
+        self.say(&ToModule::Finalized {
+            blocks,
+            certificate: proof.encode(),
+        })?;
         for _ in 0..count {
             match self.hear()? {
-                FromModule::Executed { height, state_root, replies, finals, unopened } => {
+                FromModule::Executed {
+                    height,
+                    state_root,
+                    replies,
+                    finals,
+                    unopened,
+                } => {
                     *executed = height;
                     shared.executed(height, state_root, unopened);
                     shared.outbox().put(Stage::Outcome, replies);
                     shared.outbox().put(Stage::Final, finals);
                 }
                 FromModule::Refused { reason } => return Err(ModuleError::Refused(reason)),
-                FromModule::Diverged { height, computed, committed } => {
+                FromModule::Diverged {
+                    height,
+                    computed,
+                    committed,
+                } => {
                     shared.diverged(height, computed, committed);
                     return Ok(false);
                 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbook_identity::tls::{self, Peers};
 use sealbook_identity::files;
+use sealbook_identity::tls::{self, Peers};
 use sealbook_ledger::{Genesis, MAX_GENESIS_BYTES};
 use sealbook_ordering::{Limits, NodeIdentity, OrderingConfig, Peer, Timing};
 use sealbook_primitives::signature::VerifyingKey;
@@ -27,7 +27,10 @@ pub struct NodeError {
 }
 
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> NodeError {
-    move |error| NodeError { what, why: error.to_string() }
+    move |error| NodeError {
+        what,
+        why: error.to_string(),
+    }
 }
 
 /// Runs the node in `folder` until it is told to stop.
@@ -44,13 +47,21 @@ pub fn run(folder: &Path, until_input_closes: bool) -> Result<(), NodeError> {
     let genesis_block = genesis.block();
     // Blocks above the first gap are fetched ahead; they count when the gap is closed.
     let head = match store.block_heights().contiguous_from(1) {
-        Some(height) => store.block(height).map_err(failed("ledger"))?.map(|block| block.header),
+        Some(height) => store
+            .block(height)
+            .map_err(failed("ledger"))?
+            .map(|block| block.header),
         None => None,
     };
     let head = head.unwrap_or_else(|| genesis_block.header.clone());
     let validator = !config.observer;
-    let shared =
-        Arc::new(Shared::new(config.name.clone(), validator, &genesis, head, Arc::clone(&store)));
+    let shared = Arc::new(Shared::new(
+        config.name.clone(),
+        validator,
+        &genesis,
+        head,
+        Arc::clone(&store),
+    ));
     let module = match &config.module {
         Some(module) => Some(
             module_link::start(module.clone(), genesis_bytes, Arc::clone(&shared))
@@ -64,7 +75,9 @@ pub fn run(folder: &Path, until_input_closes: bool) -> Result<(), NodeError> {
     let ordering_config = ordering_config(&config, &genesis)?;
     let protocol = [b"sealbook-client/", genesis.namespace().as_slice()].concat();
     let tls = client_tls(&ordering_config, &genesis, &protocol)?;
-    let application = Arc::new(HostApplication { shared: Arc::clone(&shared) });
+    let application = Arc::new(HostApplication {
+        shared: Arc::clone(&shared),
+    });
     let ordering = sealbook_ordering::start(ordering_config, store, application)
         .map_err(failed("ordering"))?;
     let service = Arc::new(Service {
@@ -94,7 +107,10 @@ pub fn run(folder: &Path, until_input_closes: bool) -> Result<(), NodeError> {
 fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, NodeError> {
     let bytes = std::fs::read(path).map_err(failed("genesis"))?;
     if bytes.len() > limit {
-        return Err(NodeError { what: "genesis", why: "the document is too large".to_owned() });
+        return Err(NodeError {
+            what: "genesis",
+            why: "the document is too large".to_owned(),
+        });
     }
     Ok(bytes)
 }
@@ -102,7 +118,12 @@ fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, NodeError> {
 fn ordering_config(config: &NodeConfig, genesis: &Genesis) -> Result<OrderingConfig, NodeError> {
     let seed = files::read_private_key(&config.key).map_err(failed("key"))?;
     let chain = files::read_chain(&config.chain).map_err(failed("certificate chain"))?;
-    let roots = genesis.certificate_roots.iter().cloned().map(Into::into).collect();
+    let roots = genesis
+        .certificate_roots
+        .iter()
+        .cloned()
+        .map(Into::into)
+        .collect();
     let peers = |observers: bool| {
         config
             .peers
@@ -128,7 +149,10 @@ fn ordering_config(config: &NodeConfig, genesis: &Genesis) -> Result<OrderingCon
 
 fn peer_of(peer: &PeerConfig) -> Result<Peer, NodeError> {
     let key = VerifyingKey::from_hex(&peer.vote_key).map_err(failed("vote key of a peer"))?;
-    Ok(Peer { vote_key: key.0, address: peer.address })
+    Ok(Peer {
+        vote_key: key.0,
+        address: peer.address,
+    })
 }
 
 fn client_tls(
@@ -178,10 +202,12 @@ fn serve_until_stopped(
 /// Waits until standard input closes, on a thread of its own because the read blocks.
 async fn input_closed() {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let watching = std::thread::Builder::new().name("input".to_owned()).spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = sender.send(());
-    });
+    let watching = std::thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = sender.send(());
+        });
     match watching {
         Ok(_) => drop(receiver.await),
         Err(_) => std::future::pending().await,

@@ -43,7 +43,11 @@ impl Outbox {
             return;
         }
         let mut replies = lock(&self.replies);
-        for SealedReply { transaction, sealed } in sealed {
+        for SealedReply {
+            transaction,
+            sealed,
+        } in sealed
+        {
             if !replies.by_transaction.contains_key(&transaction) {
                 replies.age.push_back(transaction);
             }
@@ -68,11 +72,20 @@ impl Outbox {
     }
 
     fn take(&self, transaction: &Digest, stage: Stage) -> Option<Vec<u8>> {
-        lock(&self.replies).by_transaction.get(transaction)?.get(slot(stage))?.clone()
+        lock(&self.replies)
+            .by_transaction
+            .get(transaction)?
+            .get(slot(stage))?
+            .clone()
     }
 
     /// Waits for a reply, at most `limit`.
-    pub async fn wait(&self, transaction: &Digest, stage: Stage, limit: Duration) -> Option<Vec<u8>> {
+    pub async fn wait(
+        &self,
+        transaction: &Digest,
+        stage: Stage,
+        limit: Duration,
+    ) -> Option<Vec<u8>> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let changed = self.changed.notified();

@@ -127,9 +127,14 @@ impl Waiting {
             return Err(Refusal::Known);
         }
         if carried.attachments.len() > MAX_ATTACHMENTS
-            || carried.attachments.iter().any(|bytes| bytes.len() > MAX_ATTACHMENT_BYTES)
+            || carried
+                .attachments
+                .iter()
+                .any(|bytes| bytes.len() > MAX_ATTACHMENT_BYTES)
         {
-            return Err(Refusal::Malformed("it has too many or too large attachments"));
+            return Err(Refusal::Malformed(
+                "it has too many or too large attachments",
+            ));
         }
         let entry = Entry {
             expires_ms,
@@ -142,7 +147,8 @@ impl Waiting {
         if size > SUBMISSION_BYTES_MAX {
             return Err(Refusal::Malformed("it is too large"));
         }
-        if self.entries.len() >= WAITING_MAX || self.bytes.saturating_add(size) > WAITING_BYTES_MAX {
+        if self.entries.len() >= WAITING_MAX || self.bytes.saturating_add(size) > WAITING_BYTES_MAX
+        {
             return Err(Refusal::Full);
         }
         self.bytes = self.bytes.saturating_add(size);
@@ -184,7 +190,9 @@ impl Waiting {
         let (mut transactions, mut attachments) = (Vec::new(), Vec::new());
         let mut bytes = 0_usize;
         for digest in self.order.values() {
-            let Some((_, entry)) = self.entries.get(digest) else { continue };
+            let Some((_, entry)) = self.entries.get(digest) else {
+                continue;
+            };
             if taken.contains(digest) || entry.expires_ms < time_ms {
                 continue;
             }
@@ -220,7 +228,11 @@ impl Waiting {
                 Carried {
                     version: 1,
                     transaction: entry.transaction.to_vec(),
-                    attachments: entry.attachments.iter().map(|bytes| bytes.to_vec()).collect(),
+                    attachments: entry
+                        .attachments
+                        .iter()
+                        .map(|bytes| bytes.to_vec())
+                        .collect(),
                 }
             })
             .collect()
@@ -243,31 +255,46 @@ mod tests {
             encapsulated: vec![number; 32],
             ciphertext: vec![number; 512 + 16],
         };
-        Carried { version: 1, transaction: envelope.encode(), attachments }
+        Carried {
+            version: 1,
+            transaction: envelope.encode(),
+            attachments,
+        }
     }
 
     fn digest(carried: &Carried) -> Digest {
-        check_envelope(&carried.transaction, &NETWORK).unwrap().digest()
+        check_envelope(&carried.transaction, &NETWORK)
+            .unwrap()
+            .digest()
     }
 
     #[test]
     fn transactions_leave_in_the_order_of_their_coming_with_their_attachments() {
         let mut waiting = Waiting::new(NETWORK, 1_000);
-        let all: Vec<Carried> =
-            [3, 1, 2].map(|number| carried(number, 500, vec![vec![number; 10]])).into();
+        let all: Vec<Carried> = [3, 1, 2]
+            .map(|number| carried(number, 500, vec![vec![number; 10]]))
+            .into();
         for one in &all {
             waiting.add(one.clone(), true, 100).unwrap();
         }
         let (transactions, attachments) = waiting.pick(100, usize::MAX, &BTreeSet::new());
         let expected: Vec<&[u8]> = all.iter().map(|one| one.transaction.as_slice()).collect();
         assert_eq!(transactions, expected);
-        let lengths: Vec<usize> =
-            attachments.iter().map(|one| one.bytes().map_or(0, Bytes::len)).collect();
+        let lengths: Vec<usize> = attachments
+            .iter()
+            .map(|one| one.bytes().map_or(0, Bytes::len))
+            .collect();
         assert_eq!(lengths, [10, 10, 10]);
         // What an ancestor carries already, what does not fit and what has expired stays out.
         let taken = BTreeSet::from([digest(&all[0])]);
         assert_eq!(waiting.pick(100, usize::MAX, &taken).0, expected[1..]);
-        assert_eq!(waiting.pick(100, all[0].transaction.len() + 10, &BTreeSet::new()).0.len(), 1);
+        assert_eq!(
+            waiting
+                .pick(100, all[0].transaction.len() + 10, &BTreeSet::new())
+                .0
+                .len(),
+            1
+        );
         assert!(waiting.pick(501, usize::MAX, &BTreeSet::new()).0.is_empty());
         waiting.remove(&digest(&all[1]));
         assert_eq!(waiting.len(), 2);
@@ -280,17 +307,39 @@ mod tests {
     fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
         let mut waiting = Waiting::new(NETWORK, 1_000);
         let good = carried(1, 500, vec![]);
-        assert_eq!(waiting.add(good.clone(), true, 500), Err(Refusal::Expiry("past")));
+        assert_eq!(
+            waiting.add(good.clone(), true, 500),
+            Err(Refusal::Expiry("past"))
+        );
         let late = carried(1, 5_000, vec![]);
-        assert_eq!(waiting.add(late, true, 100), Err(Refusal::Expiry("too far ahead")));
+        assert_eq!(
+            waiting.add(late, true, 100),
+            Err(Refusal::Expiry("too far ahead"))
+        );
         let large = carried(1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES + 1]]);
-        assert!(matches!(waiting.add(large, true, 100), Err(Refusal::Malformed(_))));
+        assert!(matches!(
+            waiting.add(large, true, 100),
+            Err(Refusal::Malformed(_))
+        ));
         let many = carried(1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES]; 64]);
-        assert!(matches!(waiting.add(many, true, 100), Err(Refusal::Malformed(_))));
+        assert!(matches!(
+            waiting.add(many, true, 100),
+            Err(Refusal::Malformed(_))
+        ));
         let mut other = Waiting::new(Digest([8; 32]), 1_000);
-        assert!(matches!(other.add(good.clone(), true, 100), Err(Refusal::Malformed(_))));
-        let junk = Carried { version: 1, transaction: vec![1; 600], attachments: vec![] };
-        assert!(matches!(waiting.add(junk, true, 100), Err(Refusal::Malformed(_))));
+        assert!(matches!(
+            other.add(good.clone(), true, 100),
+            Err(Refusal::Malformed(_))
+        ));
+        let junk = Carried {
+            version: 1,
+            transaction: vec![1; 600],
+            attachments: vec![],
+        };
+        assert!(matches!(
+            waiting.add(junk, true, 100),
+            Err(Refusal::Malformed(_))
+        ));
         waiting.add(good.clone(), true, 100).unwrap();
         assert_eq!(waiting.add(good, true, 100), Err(Refusal::Known));
     }

@@ -94,8 +94,15 @@ impl Read for OrderedBlock {
             .map_err(|_| CodecError::Invalid("OrderedBlock", "not a block of this ledger"))?;
         // The digest covers an attachment's hash, not its bytes: a peer that leaves the bytes out would
         // otherwise make this node store the block without them.
-        if block.attachments.iter().any(|attachment| attachment.bytes().is_none()) {
-            return Err(CodecError::Invalid("OrderedBlock", "an attachment is left out"));
+        if block
+            .attachments
+            .iter()
+            .any(|attachment| attachment.bytes().is_none())
+        {
+            return Err(CodecError::Invalid(
+                "OrderedBlock",
+                "an attachment is left out",
+            ));
         }
         Ok(Self::from_parts(block, encoded))
     }

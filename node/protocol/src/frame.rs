@@ -80,7 +80,10 @@ pub fn read<T: BorshDeserialize>(stream: &mut impl Read, limit: usize) -> Result
     }
     // Memory grows with what really arrives, not with what a prefix promises.
     let mut content = Vec::with_capacity(size.min(64 * 1024));
-    let taken = stream.by_ref().take(size as u64).read_to_end(&mut content)?;
+    let taken = stream
+        .by_ref()
+        .take(size as u64)
+        .read_to_end(&mut content)?;
     if taken < size {
         return Err(FrameError::Io(io::ErrorKind::UnexpectedEof.into()));
     }

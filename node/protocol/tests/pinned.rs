@@ -13,17 +13,34 @@ use sealbook_protocol::payload::{
 };
 
 fn pin<T: BorshSerialize>(name: &str, sample: &T, expected: &str) {
-    let found = hash("sealbook pinned encodings", &[&borsh::to_vec(sample).unwrap()]).to_string();
+    let found = hash(
+        "sealbook pinned encodings",
+        &[&borsh::to_vec(sample).unwrap()],
+    )
+    .to_string();
     assert_eq!(&found[..16], expected, "{name}");
 }
 
 #[test]
 fn words_between_host_and_module() {
     pin("found", &ToModule::Found, "8976b490628a15a8");
-    let finalized = ToModule::Finalized { blocks: vec![vec![1], vec![2, 3]], certificate: vec![4] };
+    let finalized = ToModule::Finalized {
+        blocks: vec![vec![1], vec![2, 3]],
+        certificate: vec![4],
+    };
     pin("finalized", &finalized, "1a6674930def60eb");
-    pin("query", &ToModule::Query { ticket: 5, envelope: vec![6] }, "fcccd28d5e827bd2");
-    let reply = SealedReply { transaction: Digest([7; 32]), sealed: vec![8] };
+    pin(
+        "query",
+        &ToModule::Query {
+            ticket: 5,
+            envelope: vec![6],
+        },
+        "fcccd28d5e827bd2",
+    );
+    let reply = SealedReply {
+        transaction: Digest([7; 32]),
+        sealed: vec![8],
+    };
     let executed = FromModule::Executed {
         height: 9,
         state_root: Digest([10; 32]),
@@ -32,17 +49,45 @@ fn words_between_host_and_module() {
         unopened: 11,
     };
     pin("executed", &executed, "584549d999b0bb14");
-    pin("answer", &FromModule::Answer { ticket: 12, sealed: vec![13] }, "614a1c4907900462");
+    pin(
+        "answer",
+        &FromModule::Answer {
+            ticket: 12,
+            sealed: vec![13],
+        },
+        "614a1c4907900462",
+    );
 }
 
 #[test]
 fn words_between_client_and_node() {
-    let submit = RequestBody::Submit { transaction: vec![1], attachments: vec![vec![2]] };
-    pin("submit", &Request { number: 3, body: submit }, "02f4eb68e0b548f2");
+    let submit = RequestBody::Submit {
+        transaction: vec![1],
+        attachments: vec![vec![2]],
+    };
+    pin(
+        "submit",
+        &Request {
+            number: 3,
+            body: submit,
+        },
+        "02f4eb68e0b548f2",
+    );
     let transaction = Digest([4; 32]);
-    let body = RequestBody::Await { transaction, stage: Stage::Final, timeout_ms: 5 };
+    let body = RequestBody::Await {
+        transaction,
+        stage: Stage::Final,
+        timeout_ms: 5,
+    };
     pin("await", &Request { number: 6, body }, "b050a49b7c669ebb");
-    pin("reply", &Response { number: 7, body: ResponseBody::Reply(vec![8]) }, "3e9df6177ce4f6fb");
+    pin(
+        "reply",
+        &Response {
+            number: 7,
+            body: ResponseBody::Reply(vec![8]),
+        },
+        "3e9df6177ce4f6fb",
+    );
 }
 
 #[test]
@@ -54,23 +99,79 @@ fn what_is_sealed() {
         body: vec![3],
     };
     pin("signed", &signed, "adb4571f4875be71");
-    let admit = OrderBytes::Admit { reference: "~1".to_owned(), chain: vec![vec![4]] };
+    let admit = OrderBytes::Admit {
+        reference: "~1".to_owned(),
+        chain: vec![vec![4]],
+    };
     let orders = vec![OrderBytes::Securities(vec![5]), admit];
-    pin("submission", &Submission { version: 1, reply_key: [6; 32], orders }, "cbdcbc1b74dac297");
-    let attachment = Attachment { version: 1, blinding: [7; 32], holder: "Example".to_owned() };
+    pin(
+        "submission",
+        &Submission {
+            version: 1,
+            reply_key: [6; 32],
+            orders,
+        },
+        "cbdcbc1b74dac297",
+    );
+    let attachment = Attachment {
+        version: 1,
+        blinding: [7; 32],
+        holder: "Example".to_owned(),
+    };
     pin("attachment", &attachment, "a1f463754127d5b4");
     let commitment = attachment.commitment().to_string();
     assert_eq!(&commitment[..16], "617596d6300cb7ea");
     let question = Question::Registry {
         isin: "US0378331005".to_owned(),
-        as_of: AsOf::Date { year: 2012, month: 8, day: 9 },
+        as_of: AsOf::Date {
+            year: 2012,
+            month: 8,
+            day: 9,
+        },
     };
-    pin("query", &Query { version: 1, reply_key: [8; 32], height_min: 9, question }, "4a3a9895855b05f0");
-    pin("reply", &Reply { version: 1, height: 10, time_ms: 11, outcomes: vec![vec![12]] }, "0957bdba1e49423d");
+    pin(
+        "query",
+        &Query {
+            version: 1,
+            reply_key: [8; 32],
+            height_min: 9,
+            question,
+        },
+        "4a3a9895855b05f0",
+    );
+    pin(
+        "reply",
+        &Reply {
+            version: 1,
+            height: 10,
+            time_ms: 11,
+            outcomes: vec![vec![12]],
+        },
+        "0957bdba1e49423d",
+    );
     let state_root = Digest([13; 32]);
-    pin("final", &FinalNotice { version: 1, height: 14, state_root, committed_by: 15 }, "ed5356f53f7206f6");
+    pin(
+        "final",
+        &FinalNotice {
+            version: 1,
+            height: 14,
+            state_root,
+            committed_by: 15,
+        },
+        "ed5356f53f7206f6",
+    );
     let body = AnswerBody::View(vec![16]);
-    pin("answer", &Answer { version: 1, height: 17, time_ms: 18, state_root, body }, "0e0fe8fb8734850a");
+    pin(
+        "answer",
+        &Answer {
+            version: 1,
+            height: 17,
+            time_ms: 18,
+            state_root,
+            body,
+        },
+        "0e0fe8fb8734850a",
+    );
 }
 
 #[test]
@@ -79,14 +180,35 @@ fn frames_are_limited_and_exact() {
     assert_eq!(bytes, [1, 0, 0, 0, 0]);
     let read = |bytes: &[u8], limit| frame::read::<ToModule>(&mut &*bytes, limit);
     assert!(matches!(read(&bytes, 10), Ok(ToModule::Found)));
-    assert!(matches!(read(&bytes, 0), Err(FrameError::TooLarge { size: 1, limit: 0 })));
+    assert!(matches!(
+        read(&bytes, 0),
+        Err(FrameError::TooLarge { size: 1, limit: 0 })
+    ));
     for cut in 0..bytes.len() {
-        assert!(matches!(read(&bytes[..cut], 10), Err(FrameError::Io(_))), "cut at {cut}");
+        assert!(
+            matches!(read(&bytes[..cut], 10), Err(FrameError::Io(_))),
+            "cut at {cut}"
+        );
     }
-    assert!(matches!(read(&[2, 0, 0, 0, 0, 0], 10), Err(FrameError::Malformed)));
-    assert!(matches!(read(&[1, 0, 0, 0, 99], 10), Err(FrameError::Malformed)));
-    let large = ToModule::Query { ticket: 0, envelope: vec![0; 100] };
-    assert!(matches!(frame::encode(&large, 50), Err(FrameError::TooLarge { .. })));
+    assert!(matches!(
+        read(&[2, 0, 0, 0, 0, 0], 10),
+        Err(FrameError::Malformed)
+    ));
+    assert!(matches!(
+        read(&[1, 0, 0, 0, 99], 10),
+        Err(FrameError::Malformed)
+    ));
+    let large = ToModule::Query {
+        ticket: 0,
+        envelope: vec![0; 100],
+    };
+    assert!(matches!(
+        frame::encode(&large, 50),
+        Err(FrameError::TooLarge { .. })
+    ));
     // A prefix that promises more than arrives costs no memory and is an error.
-    assert!(matches!(read(&[255, 255, 255, 0, 1], usize::MAX), Err(FrameError::Io(_))));
+    assert!(matches!(
+        read(&[255, 255, 255, 0, 1], usize::MAX),
+        Err(FrameError::Io(_))
+    ));
 }

@@ -25,7 +25,9 @@ pub mod manifest;
 mod memory;
 mod sled_engine;
 
-pub use engine::{Batch, Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Operation, Store, StoreError, Table};
+pub use engine::{
+    Batch, Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Operation, Store, StoreError, Table,
+};
 pub use heights::HeightSet;
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;

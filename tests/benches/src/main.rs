@@ -18,8 +18,8 @@ use sealbook_identity::files;
 use sealbook_ledger::Genesis;
 use sealbook_sdk::{Client, Identity, Network, NodeAddress, Prepared, Stage};
 use sealbook_securities::{
-    AccountId, Asset, ClientReference, CurrencyCode, Decimal, Instruction, Isin, IssueKind, LongName,
-    MemberName, Side, Status,
+    AccountId, Asset, ClientReference, CurrencyCode, Decimal, Instruction, Isin, IssueKind,
+    LongName, MemberName, Side, Status,
 };
 use serde::Deserialize;
 
@@ -34,11 +34,22 @@ const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(8);
 
 fn main() -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("sealbook-bench-").tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("sealbook-bench-")
+        .tempdir()?;
     let network = folder.path().join("network");
     let sealbook = std::env::current_exe()?.with_file_name("sealbook");
     let validators = VALIDATORS.to_string();
-    run(&sealbook, &["network", "create", &network.display().to_string(), "--validators", &validators])?;
+    run(
+        &sealbook,
+        &[
+            "network",
+            "create",
+            &network.display().to_string(),
+            "--validators",
+            &validators,
+        ],
+    )?;
     let running = Running { sealbook, network };
     running.command(&["network", "start"])?;
     conditions();
@@ -51,7 +62,9 @@ fn main() -> Result<()> {
     }
     rates.sort_unstable();
     let median = rates.get(ROUNDS / 2).copied().unwrap_or_default();
-    println!("throughput   {median} DVP/s, median of {ROUNDS} rounds ({rates:?}); two orders and both legs each");
+    println!(
+        "throughput   {median} DVP/s, median of {ROUNDS} rounds ({rates:?}); two orders and both legs each"
+    );
     Ok(())
 }
 
@@ -65,7 +78,11 @@ fn run(program: &Path, arguments: &[&str]) -> Result<()> {
 
 fn conditions() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let profile = if cfg!(debug_assertions) { "development (opt-level 1)" } else { "release" };
+    let profile = if cfg!(debug_assertions) {
+        "development (opt-level 1)"
+    } else {
+        "release"
+    };
     println!(
         "conditions   {VALIDATORS} validators with their modules on {cores} cores of one machine, loopback TLS, fsync per \
          block,\n             profile {profile}, {PAIRS} pairs of clients, batches of {BATCH} orders"
@@ -81,7 +98,11 @@ struct Running {
 impl Running {
     fn command(&self, arguments: &[&str]) -> Result<()> {
         let network = self.network.display().to_string();
-        let arguments: Vec<&str> = ["--network", &network].iter().chain(arguments).copied().collect();
+        let arguments: Vec<&str> = ["--network", &network]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
         run(&self.sealbook, &arguments)
     }
 }
@@ -115,7 +136,15 @@ impl World {
     fn make(running: &Running) -> Result<Self> {
         let enrol = |name: &str, role: &str| {
             let organisation = format!("{name} (example)");
-            running.command(&["member", "enrol", name, "--role", role, "--organisation", &organisation])
+            running.command(&[
+                "member",
+                "enrol",
+                name,
+                "--role",
+                role,
+                "--organisation",
+                &organisation,
+            ])
         };
         enrol("issuer", "issuer")?;
         enrol("bank", "cash-agent")?;
@@ -130,7 +159,10 @@ impl World {
         });
         let genesis = Genesis::decode(&std::fs::read(running.network.join("genesis"))?)?;
         let network = Arc::new(Network::new(genesis, nodes.collect())?);
-        let world = Self { folder: running.network.clone(), network };
+        let world = Self {
+            folder: running.network.clone(),
+            network,
+        };
         world.furnish()?;
         Ok(world)
     }
@@ -139,7 +171,11 @@ impl World {
         let folder = self.folder.join("members").join(member);
         let seed = files::read_private_key(&folder.join("key.pem"))?;
         let chain = files::read_chain(&folder.join("chain.pem"))?;
-        Ok(Client::new(Arc::clone(&self.network), Identity::new(&seed, chain)?, node)?)
+        Ok(Client::new(
+            Arc::clone(&self.network),
+            Identity::new(&seed, chain)?,
+            node,
+        )?)
     }
 
     /// One issue, and for each pair an account with securities and one with money.
@@ -148,20 +184,26 @@ impl World {
         let mut admin = self.client("admin", 0)?;
         let treasury = AccountId::new("T")?;
         let quantity = Decimal::parse("1000000000000")?;
-        submit(&mut admin, &[
-            plain(Instruction::RegisterIssue {
-                isin,
-                issuer: MemberName::new("issuer")?,
-                name: LongName::new("Benchmark")?,
-                kind: IssueKind::Equity,
-                decimals: 0,
-                currency,
-                treasury,
-            })?,
-            plain(Instruction::IssueUnits { isin, quantity })?,
-        ])?;
-        let (mut seller, mut buyer, mut bank) =
-            (self.client("seller", 1)?, self.client("buyer", 2)?, self.client("bank", 3)?);
+        submit(
+            &mut admin,
+            &[
+                plain(Instruction::RegisterIssue {
+                    isin,
+                    issuer: MemberName::new("issuer")?,
+                    name: LongName::new("Benchmark")?,
+                    kind: IssueKind::Equity,
+                    decimals: 0,
+                    currency,
+                    treasury,
+                })?,
+                plain(Instruction::IssueUnits { isin, quantity })?,
+            ],
+        )?;
+        let (mut seller, mut buyer, mut bank) = (
+            self.client("seller", 1)?,
+            self.client("buyer", 2)?,
+            self.client("bank", 3)?,
+        );
         for pair in 0..PAIRS {
             let (from, to) = accounts(pair)?;
             let holder = LongName::new("Example Holder")?;
@@ -170,9 +212,23 @@ impl World {
             let opening = [buyer.prepare_account(to, &holder)?];
             submit(&mut buyer, &opening)?;
             let quantity = Decimal::parse("100000000000")?;
-            submit(&mut admin, &[plain(Instruction::Allocate { isin, account: from, quantity })?])?;
+            submit(
+                &mut admin,
+                &[plain(Instruction::Allocate {
+                    isin,
+                    account: from,
+                    quantity,
+                })?],
+            )?;
             let amount = Decimal::parse("1000000000000.00")?;
-            submit(&mut bank, &[plain(Instruction::MintCash { currency, account: to, amount })?])?;
+            submit(
+                &mut bank,
+                &[plain(Instruction::MintCash {
+                    currency,
+                    account: to,
+                    amount,
+                })?],
+            )?;
         }
         Ok(())
     }
@@ -180,14 +236,25 @@ impl World {
     fn latency(&mut self) -> Result<String> {
         let mut client = self.client("seller", 0)?;
         let (from, _) = accounts(0)?;
-        let asset = Asset::Security { isin: Isin::new(ISIN)?, quantity: Decimal::parse("1")? };
+        let asset = Asset::Security {
+            isin: Isin::new(ISIN)?,
+            quantity: Decimal::parse("1")?,
+        };
         let (mut outcome, mut settled) = (Vec::new(), Vec::new());
         for stage in [Stage::Outcome, Stage::Final] {
             for _ in 0..LATENCY_SAMPLES {
-                let order = plain(Instruction::Transfer { asset, from, to: from })?;
+                let order = plain(Instruction::Transfer {
+                    asset,
+                    from,
+                    to: from,
+                })?;
                 let started = Instant::now();
                 let submitted = client.submit(&[order], stage)?;
-                let samples = if stage == Stage::Outcome { &mut outcome } else { &mut settled };
+                let samples = if stage == Stage::Outcome {
+                    &mut outcome
+                } else {
+                    &mut settled
+                };
                 samples.push(started.elapsed());
                 expect(&submitted.outcomes, Status::Settled)?;
             }
@@ -204,8 +271,13 @@ impl World {
         let started = Instant::now();
         let threads: Vec<_> = (0..PAIRS)
             .map(|pair| {
-                let (seller, buyer) = (self.client("seller", pair)?, self.client("buyer", pair + 1)?);
-                Ok(std::thread::spawn(move || trade(seller, buyer, round, pair, started)))
+                let (seller, buyer) = (
+                    self.client("seller", pair)?,
+                    self.client("buyer", pair + 1)?,
+                );
+                Ok(std::thread::spawn(move || {
+                    trade(seller, buyer, round, pair, started)
+                }))
             })
             .collect::<Result<_>>()?;
         let mut settled = 0;
@@ -247,15 +319,24 @@ fn trade(
             records.push(Prepared::instruction(Some(trade), record)?);
             confirms.push(plain(Instruction::ConfirmTrade { trade, account: to })?);
         }
-        expect(&seller.submit(&records, Stage::Outcome)?.outcomes, Status::Pending)?;
-        expect(&buyer.submit(&confirms, Stage::Outcome)?.outcomes, Status::Settled)?;
+        expect(
+            &seller.submit(&records, Stage::Outcome)?.outcomes,
+            Status::Pending,
+        )?;
+        expect(
+            &buyer.submit(&confirms, Stage::Outcome)?.outcomes,
+            Status::Settled,
+        )?;
         settled += BATCH as u64;
     }
     Ok(settled)
 }
 
 fn accounts(pair: usize) -> Result<(AccountId, AccountId)> {
-    Ok((AccountId::new(&format!("S-{pair}"))?, AccountId::new(&format!("B-{pair}"))?))
+    Ok((
+        AccountId::new(&format!("S-{pair}"))?,
+        AccountId::new(&format!("B-{pair}"))?,
+    ))
 }
 
 fn plain(instruction: Instruction) -> Result<Prepared> {
@@ -263,7 +344,10 @@ fn plain(instruction: Instruction) -> Result<Prepared> {
 }
 
 fn submit(client: &mut Client, orders: &[Prepared]) -> Result<()> {
-    expect(&client.submit(orders, Stage::Outcome)?.outcomes, Status::Settled)
+    expect(
+        &client.submit(orders, Stage::Outcome)?.outcomes,
+        Status::Settled,
+    )
 }
 
 fn expect(outcomes: &[sealbook_securities::Outcome], status: Status) -> Result<()> {

@@ -42,15 +42,20 @@ pub struct Creation {
 /// The folder is in use, or something could not be made.
 pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
     if creation.validators == 0 || creation.validators + creation.observers > 16 {
-        return Err(CliError::new("a network here has 1 to 16 nodes, one validator at least"));
+        return Err(CliError::new(
+            "a network here has 1 to 16 nodes, one validator at least",
+        ));
     }
     fs::create_dir_all(folder).map_err(doing(folder.display()))?;
     let mut entries = fs::read_dir(folder).map_err(doing(folder.display()))?;
     if entries.next().is_some() {
-        return Err(CliError::new(format!("`{}` is not empty", folder.display()))
-            .hint("name a new folder, or remove this one if nothing in it is needed"));
+        return Err(
+            CliError::new(format!("`{}` is not empty", folder.display()))
+                .hint("name a new folder, or remove this one if nothing in it is needed"),
+        );
     }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(doing(folder.display()))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+        .map_err(doing(folder.display()))?;
     let folder = folder.canonicalize().map_err(doing(folder.display()))?;
     let name = creation.name.clone().unwrap_or_else(made_up_name);
     let nodes = node_entries(creation)?;
@@ -62,7 +67,11 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         let vote_key = make_node(&network, &authority, node, now_ms)?;
         if !node.observer {
             let module_key = make_module_key(&network, &node.name)?;
-            seats.push(ValidatorSeat { name: node.name.clone(), vote_key, module_key });
+            seats.push(ValidatorSeat {
+                name: node.name.clone(),
+                vote_key,
+                module_key,
+            });
         }
     }
     let admin = members::make_certified(
@@ -125,7 +134,9 @@ fn node_entries(creation: &Creation) -> Result<Vec<NodeEntry>> {
     let pairs = addresses.chunks_exact(2).enumerate();
     Ok(pairs
         .filter_map(|(index, pair)| {
-            let [ordering, clients] = pair else { return None };
+            let [ordering, clients] = pair else {
+                return None;
+            };
             Some(NodeEntry {
                 name: format!("node-{}", index + 1),
                 ordering: *ordering,
@@ -159,7 +170,8 @@ fn make_node(
 fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
     let folder = network.module(node);
     fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(doing(folder.display()))?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+        .map_err(doing(folder.display()))?;
     let output = Command::new(program("sealbook-execution")?)
         .arg("keygen")
         .arg(folder.join("module.key"))
@@ -170,7 +182,9 @@ fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
     let public = decode_hex(text.trim());
     match public {
         Some(public) if output.status.success() && !public.is_empty() => Ok(public),
-        _ => Err(CliError::new(format!("`{node}`: the module could not make its key"))),
+        _ => Err(CliError::new(format!(
+            "`{node}`: the module could not make its key"
+        ))),
     }
 }
 
@@ -186,24 +200,36 @@ fn policies(folder: Option<&Path>) -> Result<(String, Vec<PolicyText>)> {
     let Some(folder) = folder else {
         let files = sealbook_policies::DEFAULT_FILES
             .iter()
-            .map(|(name, text)| PolicyText { name: (*name).to_owned(), text: (*text).to_owned() })
+            .map(|(name, text)| PolicyText {
+                name: (*name).to_owned(),
+                text: (*text).to_owned(),
+            })
             .collect();
         return Ok((sealbook_policies::DEFAULT_SCHEMA.to_owned(), files));
     };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(doing(folder.display()))? {
         let path = entry.map_err(doing(folder.display()))?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "cedar")
+        {
             let text = files::read_text(&path, 64 * 1024).map_err(CliError::new)?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             found.push(PolicyText { name, text });
         }
     }
     found.sort_by(|left, right| left.name.cmp(&right.name));
     let schema = folder.join("schema.cedarschema");
     let schema = files::read_text(&schema, 64 * 1024).map_err(CliError::new)?;
-    let texts: Vec<(&str, &str)> =
-        found.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+    let texts: Vec<(&str, &str)> = found
+        .iter()
+        .map(|file| (file.name.as_str(), file.text.as_str()))
+        .collect();
     sealbook_policies::PolicySet::load(&schema, &texts).map_err(CliError::new)?;
     Ok((schema, found))
 }
@@ -249,14 +275,26 @@ fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis) -> Result<Bo
     let hear = |socket: &mut UnixStream| {
         frame::read::<FromModule>(socket, MODULE_FRAME_MAX).map_err(|_| broken())
     };
-    let FromModule::Ready { .. } = hear(socket)? else { return Err(broken()) };
+    let FromModule::Ready { .. } = hear(socket)? else {
+        return Err(broken());
+    };
     frame::write(socket, &ToModule::Found, MODULE_FRAME_MAX).map_err(|_| broken())?;
-    let FromModule::Founded { opening_key } = hear(socket)? else { return Err(broken()) };
-    genesis.opening_epochs = vec![OpeningEpoch { key_epoch: 0, public_key: opening_key }];
-    let bind = ToModule::Bind { genesis: genesis.encode() };
+    let FromModule::Founded { opening_key } = hear(socket)? else {
+        return Err(broken());
+    };
+    genesis.opening_epochs = vec![OpeningEpoch {
+        key_epoch: 0,
+        public_key: opening_key,
+    }];
+    let bind = ToModule::Bind {
+        genesis: genesis.encode(),
+    };
     frame::write(socket, &bind, MODULE_FRAME_MAX).map_err(|_| broken())?;
     match hear(socket)? {
-        FromModule::Bound { wrapped_roots, audit_bundles } => Ok((wrapped_roots, audit_bundles)),
+        FromModule::Bound {
+            wrapped_roots,
+            audit_bundles,
+        } => Ok((wrapped_roots, audit_bundles)),
         FromModule::Refused { reason } => Err(CliError::new(format!("founding: {reason}"))),
         _ => Err(broken()),
     }
@@ -271,7 +309,9 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(path)
         .map_err(doing(path.display()))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(doing(path.display()))
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(doing(path.display()))
 }
 
 fn read_vote_keys(network: &NetworkFiles) -> Result<Vec<String>> {

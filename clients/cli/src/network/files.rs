@@ -45,7 +45,11 @@ pub struct NetworkFiles {
 impl NetworkFiles {
     /// The files of a network that is being made.
     pub fn new(folder: &Path, name: &str, nodes: Vec<NodeEntry>) -> Self {
-        Self { folder: folder.to_path_buf(), name: name.to_owned(), nodes }
+        Self {
+            folder: folder.to_path_buf(),
+            name: name.to_owned(),
+            nodes,
+        }
     }
 
     /// Opens the folder of a network.
@@ -68,7 +72,11 @@ impl NetworkFiles {
             )));
         }
         let folder = folder.canonicalize().map_err(doing("network folder"))?;
-        Ok(Self { folder, name: toml.name, nodes: toml.nodes })
+        Ok(Self {
+            folder,
+            name: toml.name,
+            nodes: toml.nodes,
+        })
     }
 
     /// Writes `network.toml`.
@@ -76,7 +84,11 @@ impl NetworkFiles {
     /// # Errors
     /// The file system failed.
     pub fn save(&self) -> Result<()> {
-        let toml = NetworkToml { version: 1, name: self.name.clone(), nodes: self.nodes.clone() };
+        let toml = NetworkToml {
+            version: 1,
+            name: self.name.clone(),
+            nodes: self.nodes.clone(),
+        };
         let text = toml::to_string(&toml).map_err(doing("network.toml"))?;
         std::fs::write(self.folder.join("network.toml"), text).map_err(doing("network.toml"))
     }
@@ -143,7 +155,9 @@ impl NetworkFiles {
                 observer: node.observer,
             })
             .collect();
-        Ok(Arc::new(Network::new(self.genesis()?, nodes).map_err(CliError::new)?))
+        Ok(Arc::new(
+            Network::new(self.genesis()?, nodes).map_err(CliError::new)?,
+        ))
     }
 
     /// A client of a member whose key is in this folder.
@@ -170,9 +184,13 @@ impl NetworkFiles {
 /// The file is missing, too large or damaged.
 pub fn read_genesis(path: &Path) -> Result<Genesis> {
     let shown = path.display();
-    let size = std::fs::metadata(path).map_err(doing(format!("`{shown}`")))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(doing(format!("`{shown}`")))?
+        .len();
     if size > MAX_GENESIS_BYTES as u64 {
-        return Err(CliError::new(format!("`{shown}` is too large for a genesis document")));
+        return Err(CliError::new(format!(
+            "`{shown}` is too large for a genesis document"
+        )));
     }
     let bytes = std::fs::read(path).map_err(doing(format!("`{shown}`")))?;
     Genesis::decode(&bytes).map_err(doing(format!("`{shown}`")))

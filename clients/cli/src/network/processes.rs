@@ -34,12 +34,19 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 fn log_file(files: &NetworkFiles, node: &str) -> Result<File> {
     let path = files.node(node).join("node.log");
-    File::options().create(true).append(true).open(&path).map_err(doing(path.display()))
+    File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(doing(path.display()))
 }
 
 fn command(files: &NetworkFiles, node: &str) -> Result<Command> {
     let mut command = Command::new(program("sealbook-node")?);
-    command.arg(files.node(node)).stdout(Stdio::null()).stderr(log_file(files, node)?);
+    command
+        .arg(files.node(node))
+        .stdout(Stdio::null())
+        .stderr(log_file(files, node)?);
     Ok(command)
 }
 
@@ -55,7 +62,10 @@ impl Running {
     /// # Errors
     /// One does not start.
     pub fn start(files: &NetworkFiles) -> Result<Self> {
-        let mut running = Self { files: files.clone(), nodes: Vec::new() };
+        let mut running = Self {
+            files: files.clone(),
+            nodes: Vec::new(),
+        };
         for index in 0..files.nodes().len() {
             running.nodes.push(None);
             running.start_node(index)?;
@@ -68,7 +78,9 @@ impl Running {
     /// # Errors
     /// It does not start.
     pub fn start_node(&mut self, index: usize) -> Result<()> {
-        let Some(node) = self.files.nodes().get(index) else { return Ok(()) };
+        let Some(node) = self.files.nodes().get(index) else {
+            return Ok(());
+        };
         let child = command(&self.files, &node.name)?
             .arg("--until-input-closes")
             .stdin(Stdio::piped())
@@ -95,7 +107,9 @@ impl Running {
 
     /// Stops a node in order, named by its place in the network's list, and waits for it.
     pub fn stop_node(&mut self, index: usize) {
-        let Some(mut child) = self.nodes.get_mut(index).and_then(Option::take) else { return };
+        let Some(mut child) = self.nodes.get_mut(index).and_then(Option::take) else {
+            return;
+        };
         drop(child.stdin.take());
         wait_or_kill(child, Instant::now() + STOP_LIMIT);
     }
@@ -123,7 +137,9 @@ impl Drop for Running {
 
 /// Whether the process is alive and is the node of this folder (process ids are used again by the system).
 fn is_node(pid: u32, folder: &Path) -> bool {
-    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+        return false;
+    };
     let mut parts = line.split(|byte| *byte == 0);
     let program = parts.next().unwrap_or_default();
     let argument = parts.next().unwrap_or_default();
@@ -131,7 +147,11 @@ fn is_node(pid: u32, folder: &Path) -> bool {
 }
 
 fn read_pid(files: &NetworkFiles, node: &str) -> Option<u32> {
-    let pid = fs::read_to_string(files.pid_file(node)).ok()?.trim().parse().ok()?;
+    let pid = fs::read_to_string(files.pid_file(node))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     is_node(pid, &files.node(node)).then_some(pid)
 }
 
@@ -171,21 +191,29 @@ fn wait_until_serving(
     deadline: Instant,
 ) -> Result<()> {
     let node = files.nodes().iter().find(|node| node.name == name);
-    let Some(address) = node.map(|node| node.clients) else { return Ok(()) };
+    let Some(address) = node.map(|node| node.clients) else {
+        return Ok(());
+    };
     loop {
         if TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok() {
             return Ok(());
         }
         if let Ok(Some(_)) = child.try_wait() {
             let log = fs::read_to_string(files.node(name).join("node.log")).unwrap_or_default();
-            let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            let last = log
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("it said nothing");
             let last = last.trim_start_matches("error: ");
             return Err(CliError::new(format!("`{name}` does not start: {last}"))
                 .hint("its log is node.log in its folder"));
         }
         if Instant::now() > deadline {
-            return Err(CliError::new(format!("`{name}` runs but takes no connections"))
-                .hint("its log is node.log in its folder"));
+            return Err(
+                CliError::new(format!("`{name}` runs but takes no connections"))
+                    .hint("its log is node.log in its folder"),
+            );
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -204,15 +232,19 @@ pub fn stop_background(files: &NetworkFiles, names: &[String]) -> Result<Vec<Str
         let id = i32::try_from(*pid).ok().and_then(Pid::from_raw);
         let told = id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok());
         if !told && is_node(*pid, &files.node(name)) {
-            return Err(CliError::new(format!("cannot tell `{name}` (process {pid}) to stop")));
+            return Err(CliError::new(format!(
+                "cannot tell `{name}` (process {pid}) to stop"
+            )));
         }
     }
     let deadline = Instant::now() + STOP_LIMIT;
     for (name, pid) in &running {
         while is_node(*pid, &files.node(name)) {
             if Instant::now() > deadline {
-                return Err(CliError::new(format!("`{name}` (process {pid}) does not stop"))
-                    .hint("its log is node.log in its folder"));
+                return Err(
+                    CliError::new(format!("`{name}` (process {pid}) does not stop"))
+                        .hint("its log is node.log in its folder"),
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
