@@ -18,7 +18,7 @@ use sealbook_execution::custody::ModuleKey;
 use sealbook_execution::{Engine, EpochKeys};
 use sealbook_ledger::{Block, FinalityCertificate, Genesis, MAX_BLOCK_BYTES};
 use sealbook_primitives::hash::Digest;
-use sealbook_store::{LedgerStore, SledStore, manifest};
+use sealbook_store::{LedgerStore, SledStore, Tip, manifest};
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Exit, Result, doing};
@@ -72,6 +72,8 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
     let genesis = read_genesis(&ledger.join("genesis"))
         .map_err(|error| damaged(error.to_string().trim_start_matches("error: ")))?;
     let keys = epoch_keys(&ledger, key, &genesis)?;
+    // Read before the store is copied, so that a running node's store is not behind it.
+    let tip = Tip::read(&ledger).map_err(damaged)?;
     progress.now("copying the store");
     let scratch = tempfile::Builder::new()
         .prefix("sealbook-audit-")
@@ -83,7 +85,7 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        replay(scratch.path(), genesis, keys, sealed)
+        replay(scratch.path(), genesis, keys, (sealed, tip))
     }));
     panic::set_hook(hook);
     outcome.unwrap_or_else(|_| Err(damaged("the copy's store is damaged and cannot be read")))
@@ -246,10 +248,36 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn replay(store: &Path, genesis: Genesis, keys: EpochKeys, sealed: bool) -> Result<Report> {
+/// Whether the store comes as far as the node's note says. A copy that was taken while the node wrote may be one block
+/// behind; a store that ends earlier has lost its end, which its engine does not notice.
+fn check_tip(store: &LedgerStore, latest: u64, tip: Option<Tip>) -> Result<()> {
+    let Some(tip) = tip else { return Ok(()) };
+    if tip.height > latest.saturating_add(1) {
+        return Err(damaged(format!(
+            "the store ends at height {latest}, but the node had come to height {}: it is damaged or cut off",
+            tip.height
+        ))
+        .hint("a copy of a node that runs is best taken with `sealbook audit copy`"));
+    }
+    match store.block(tip.height).map_err(damaged)? {
+        Some(block) if block.digest() != tip.block => Err(damaged(format!(
+            "block {} is another than the one that the node had come to",
+            tip.height
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn replay(
+    store: &Path,
+    genesis: Genesis,
+    keys: EpochKeys,
+    (sealed, tip): (bool, Option<Tip>),
+) -> Result<Report> {
     let store = SledStore::open(&PathBuf::from(store)).map_err(damaged)?;
     let store = LedgerStore::open(Arc::new(store)).map_err(damaged)?;
     let latest = store.latest_height().unwrap_or(0);
+    check_tip(&store, latest, tip)?;
     let network_name = genesis.network_name.clone();
     let mut engine = Engine::new(genesis, keys).map_err(damaged)?;
     let progress = Progress::bar("replaying", latest);

@@ -3,7 +3,9 @@
 use std::io::{BufRead as _, Write};
 use std::path::Path;
 
-use serde_json::Value;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use crate::action::Action;
 use crate::error::{CliError, Exit, Result, doing};
@@ -111,10 +113,9 @@ fn run_line(session: &mut Session, text: &[u8]) -> Result<(Done, Option<String>)
             None,
         ));
     }
-    let mut object = match serde_json::from_slice::<Value>(text) {
-        Ok(Value::Object(object)) => object,
-        Ok(_) => return Ok((Done::malformed("not a JSON object".to_owned()), None)),
-        Err(error) => return Ok((Done::malformed(format!("not JSON: {error}")), None)),
+    let mut object = match serde_json::from_slice::<Line>(text) {
+        Ok(Line(object)) => object,
+        Err(error) => return Ok((Done::malformed(format!("not a line: {error}")), None)),
     };
     let mut word = |field: &str| match object.remove(field) {
         Some(Value::String(text)) => Ok(Some(text)),
@@ -146,4 +147,50 @@ fn run_line(session: &mut Session, text: &[u8]) -> Result<(Done, Option<String>)
         Err(malformed) => Done::malformed(malformed.0),
     };
     Ok((done, expected))
+}
+
+/// A JSON object in which no field stands twice: which of the two was meant nobody can know.
+struct Line(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Line;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Line, A::Error> {
+                let mut object = Map::new();
+                while let Some((field, value)) = fields.next_entry::<String, Value>()? {
+                    if object.contains_key(&field) {
+                        return Err(A::Error::custom(format!("`{field}` stands twice")));
+                    }
+                    object.insert(field, value);
+                }
+                Ok(Line(object))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_stands_twice_is_no_line() {
+        let read = |text: &str| serde_json::from_str::<Line>(text).map_err(|e| e.to_string());
+        assert!(read(r#"{"as":"a","do":"b"}"#).is_ok());
+        let error = read(r#"{"as":"a","do":"b","as":"c"}"#)
+            .err()
+            .unwrap_or_default();
+        assert!(error.contains("`as` stands twice"), "{error}");
+        for text in ["[]", "1", "null", "{", "{} {}"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

@@ -173,7 +173,7 @@ impl From<ConnectionError> for Problem {
     fn from(error: ConnectionError) -> Self {
         Self {
             refusal: error.is_refusal(),
-            text: error.to_string(),
+            text: error.in_words(),
         }
     }
 }
@@ -494,7 +494,7 @@ impl Client {
         Connection::open(node.address, &self.tls, &self.alpn).map_err(|error| {
             let refusal = error.is_refusal();
             Problem {
-                text: format!("{}: {error}", node.name),
+                text: format!("{}: {}", node.name, error.in_words()),
                 refusal,
             }
         })

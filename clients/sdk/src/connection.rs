@@ -50,6 +50,42 @@ impl ConnectionError {
     }
 }
 
+impl ConnectionError {
+    /// The error in words for the user: a refusal says whose certificate was refused and why.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let inner = |error: &std::io::Error| {
+            let tls = error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            tls.and_then(refusal_in_words)
+        };
+        let words = match self {
+            Self::Tls(error) => refusal_in_words(error),
+            Self::Connect(error) | Self::Frame(FrameError::Io(error)) => inner(error),
+            Self::Protocol(_) | Self::Frame(_) | Self::OutOfTurn => None,
+        };
+        words.map_or_else(|| self.to_string(), str::to_owned)
+    }
+}
+
+const fn refusal_in_words(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::AlertDescription as Alert;
+    Some(match error {
+        rustls::Error::AlertReceived(Alert::UnknownCA) => {
+            "the node refuses your certificate: it is not from this network's CA"
+        }
+        rustls::Error::AlertReceived(Alert::CertificateExpired) => {
+            "the node refuses your certificate: it is not valid now"
+        }
+        rustls::Error::AlertReceived(_) => "the node refuses your certificate",
+        rustls::Error::InvalidCertificate(_) => {
+            "the node's certificate is not one of this network's nodes"
+        }
+        _ => return None,
+    })
+}
+
 const fn is_tls_refusal(error: &rustls::Error) -> bool {
     matches!(
         error,

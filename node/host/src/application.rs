@@ -8,6 +8,7 @@
 //! - State roots that a header brings continue its parent's without a gap.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use sealbook_ledger::{Block, FinalityCertificate, Genesis, Header, MAX_ROOTS, Pa
 use sealbook_ordering::{Acknowledgement, Application, Proposal, Verdict};
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::frame;
-use sealbook_store::LedgerStore;
+use sealbook_store::{LedgerStore, Tip};
 
 use crate::module_link::ModuleLink;
 use crate::outbox::Outbox;
@@ -36,6 +37,8 @@ pub struct Shared {
     network: Digest,
     parameters: Parameters,
     store: Arc<LedgerStore>,
+    /// Folder of the ledger, for the note of its tip.
+    ledger: PathBuf,
     outbox: Outbox,
     waiting: Mutex<Waiting>,
     roots: Mutex<BTreeMap<u64, Digest>>,
@@ -66,7 +69,7 @@ impl Shared {
         validator: bool,
         genesis: &Genesis,
         head: Header,
-        store: Arc<LedgerStore>,
+        (store, ledger): (Arc<LedgerStore>, PathBuf),
     ) -> Self {
         let network = genesis.network();
         let parameters = genesis.parameters.clone();
@@ -75,6 +78,7 @@ impl Shared {
             validator,
             network,
             store,
+            ledger,
             outbox: Outbox::default(),
             waiting: Mutex::new(Waiting::new(network, parameters.expiry_horizon_ms)),
             parameters,
@@ -414,13 +418,19 @@ impl Application for HostApplication {
         }
         let height = block.height();
         lock(&shared.recent).retain(|_, recent| recent.height > height);
-        {
+        let newest = {
             let mut head = lock(&shared.head);
-            if height > head.height {
+            let newest = height >= head.height;
+            if newest {
                 *head = block.header.clone();
             }
-        }
+            newest
+        };
         // The engine's archive is the ledger store, so the block is durable before it comes here.
+        let block = block.digest();
+        if newest && let Err(error) = (Tip { height, block }).write(&shared.ledger) {
+            tracing::warn!(%error, "the note of the ledger's tip cannot be written");
+        }
         done.acknowledge();
         if let Some(module) = shared.module() {
             module.new_blocks();

@@ -60,7 +60,7 @@ pub fn run(folder: &Path, until_input_closes: bool) -> Result<(), NodeError> {
         validator,
         &genesis,
         head,
-        Arc::clone(&store),
+        (Arc::clone(&store), config.ledger.clone()),
     ));
     let module = match &config.module {
         Some(module) => Some(

@@ -24,6 +24,7 @@ mod ledger;
 pub mod manifest;
 mod memory;
 mod sled_engine;
+mod tip;
 
 pub use engine::{
     Batch, Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Operation, Store, StoreError, Table,
@@ -32,3 +33,4 @@ pub use heights::HeightSet;
 pub use ledger::LedgerStore;
 pub use memory::MemoryStore;
 pub use sled_engine::SledStore;
+pub use tip::{TIP, Tip, TipError};
