@@ -76,7 +76,7 @@ const fn refusal_in_words(error: &rustls::Error) -> Option<&'static str> {
             "the node refuses your certificate: it is not from this network's CA"
         }
         rustls::Error::AlertReceived(Alert::CertificateExpired) => {
-            "the node refuses your certificate: it is not valid now"
+            "the node refuses your certificate: it has expired, or is not valid yet"
         }
         rustls::Error::AlertReceived(_) => "the node refuses your certificate",
         rustls::Error::InvalidCertificate(_) => {

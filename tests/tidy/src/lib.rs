@@ -2,7 +2,7 @@
 //!
 //! - `edges`: which crate may link which, from `cargo metadata`. It is here that a node's host is
 //!   kept from ever linking the crate that opens envelopes.
-//! - `licences`: what is linked may be distributed under Apache-2.0 and comes from crates.io.
+//! - `licences`: what is linked may be distributed under Apache-2.0 and comes from a package registry.
 //! - `sources`: what may not stand in a source file, and how long files and functions may be.
 //! - `documents`: the map of the code in ARCHITECTURE.md names every crate.
 //!

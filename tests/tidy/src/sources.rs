@@ -36,7 +36,6 @@ const LOCAL: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("../sha", "red"),
     concat!("/ro", "ot/."),
-    concat!("/tmp/des", "ign"),
     concat!("index.crates", ".io"),
     concat!("static.crates", ".io"),
     concat!("pypi", ".org"),
