@@ -31,6 +31,8 @@ pub enum Action {
         reference: Option<ClientReference>,
         /// What is to be done.
         instruction: Instruction,
+        /// The line of the scenario after which the record is taken, instead of the record in the instruction.
+        record_line: Option<u64>,
     },
     /// The opening of an account.
     OpenAccount {
@@ -225,6 +227,7 @@ fn order(instruction: Instruction) -> Parsed<Action> {
     Ok(Action::Order {
         reference: None,
         instruction,
+        record_line: None,
     })
 }
 
@@ -370,6 +373,7 @@ fn transfer(line: &Transfer) -> Parsed<Action> {
     Ok(Action::Order {
         reference: reference(&line.id)?,
         instruction,
+        record_line: None,
     })
 }
 
@@ -386,19 +390,25 @@ fn record_trade(line: &RecordTrade) -> Parsed<Action> {
     Ok(Action::Order {
         reference: reference(&line.id)?,
         instruction,
+        record_line: None,
     })
 }
 
 fn dividend(line: &Dividend) -> Parsed<Action> {
+    let (record, record_line) = match when(&line.record)? {
+        When::Line(line) => (RecordTime::Now, Some(line)),
+        When::Moment(_) => (record(&line.record)?, None),
+    };
     let instruction = Instruction::Dividend {
         isin: value("isin", &line.isin)?,
         amount_per_unit: value("amount_per_unit", &line.amount_per_unit)?,
         currency: value("currency", &line.currency)?,
-        record: record(&line.record)?,
+        record,
     };
     Ok(Action::Order {
         reference: reference(&line.id)?,
         instruction,
+        record_line,
     })
 }
 
@@ -413,6 +423,7 @@ fn split(line: &Split) -> Parsed<Action> {
     Ok(Action::Order {
         reference: reference(&line.id)?,
         instruction,
+        record_line: None,
     })
 }
 

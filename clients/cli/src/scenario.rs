@@ -65,10 +65,8 @@ fn read_lines(file: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
         if index >= LINES_MAX {
             return Err(CliError::new(format!("more than {LINES_MAX} lines")));
         }
-        let line = line.trim_ascii();
-        if !line.is_empty() {
-            lines.push((index as u64 + 1, line.to_owned()));
-        }
+        // An empty line is a line too: it is answered as what it is, no action.
+        lines.push((index as u64 + 1, line.trim_ascii().to_owned()));
     }
     Ok(lines)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sealbook_authority::Authority;
 use sealbook_sdk::{AnswerBody, AsOf, Client, Network, Prepared, Question, Stage, Submitted};
-use sealbook_securities::{Code, Outcome, Status};
+use sealbook_securities::{Code, Instruction, Outcome, RecordTime, Status};
 use serde_json::{Value, json};
 
 use crate::action::{Action, Ask, When};
@@ -155,8 +155,17 @@ impl Session {
             ),
             Action::Order {
                 reference,
-                instruction,
+                mut instruction,
+                record_line,
             } => {
+                if let (Some(line), Instruction::Dividend { record, .. }) =
+                    (record_line, &mut instruction)
+                {
+                    let Some(height) = self.lines.get(&line) else {
+                        return Ok(Done::malformed(format!("line {line} has not run before")));
+                    };
+                    *record = RecordTime::Height(*height);
+                }
                 let prepared =
                     Prepared::instruction(reference, instruction).map_err(CliError::new)?;
                 self.submit(member, &[prepared])

@@ -99,10 +99,9 @@ pub fn compare(answers: &Answers, model: &mut Model, lines: &str) {
     model.begin_scenario();
     let mut given = answers.lines.iter();
     let mut height = 0;
+    // The newline after the last line begins no other one.
+    let lines = lines.strip_suffix('\n').unwrap_or(lines);
     for (index, text) in lines.split('\n').enumerate() {
-        if text.trim().is_empty() {
-            continue;
-        }
         let number = index as u64 + 1;
         let expected = model.line(number, text);
         let Some(answer) = given.next() else {

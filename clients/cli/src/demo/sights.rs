@@ -334,6 +334,7 @@ fn stranger(session: &mut Session, scene: &Scene<'_>, own_trades: usize) -> Resu
             Action::Order {
                 reference: None,
                 instruction,
+                record_line: None,
             },
         )?;
         answers.push(format!(

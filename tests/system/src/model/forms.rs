@@ -87,7 +87,7 @@ fn fields_of(verb: &str) -> Option<Fields> {
             ("isin", Isin, true),
             ("amount_per_unit", Quantity, true),
             ("currency", Currency, true),
-            ("record", Moment(false), false),
+            ("record", Moment(true), false),
         ],
         "split" => &[
             ("id", Reference, true),

@@ -177,7 +177,7 @@ impl Model {
             return Err(MALFORMED);
         };
         let form = Form::read(&verb, &object).ok_or(MALFORMED)?;
-        if let Some(Value::Object(moment)) = object.get("as_of")
+        if let Some(Value::Object(moment)) = object.get("as_of").or_else(|| object.get("record"))
             && let Some(line) = moment.get("line").and_then(Value::as_u64)
             && !self.lines.contains_key(&line)
             && self.members.contains_key(&caller)
