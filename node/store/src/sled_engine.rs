@@ -24,6 +24,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
+use std::time::Duration;
 
 use sealbook_primitives::hash::hash;
 
@@ -38,6 +39,9 @@ const PIECE_BYTES: usize = 24 * 1024;
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 /// sled's memory reaches several times this figure.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// How often, and how long after each other, a locked store is tried.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const KIND_HEAD: u8 = 0;
 const KIND_CONTINUATION: u8 = 1;
 
@@ -62,6 +66,11 @@ impl std::fmt::Debug for SledStore {
     }
 }
 
+/// Whether the store could not be opened because another has it open; sled says so in words only.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
 impl SledStore {
     /// Opens or creates the store in `directory`.
     ///
@@ -72,14 +81,24 @@ impl SledStore {
             path: directory.display().to_string(),
             reason,
         };
-        let database = sled::Config::default()
+        let config = sled::Config::default()
             .path(directory)
             .flush_every_ms(None)
             .cache_capacity(CACHE_BYTES)
             .segment_size(SEGMENT_BYTES)
-            .mode(sled::Mode::HighThroughput)
-            .open()
-            .map_err(|error| failed(error.to_string()))?;
+            .mode(sled::Mode::HighThroughput);
+        // A thread of sled's may hold the lock of a store that was just closed for a moment longer.
+        let mut tries = 1;
+        let database = loop {
+            match config.open() {
+                Ok(database) => break database,
+                Err(error) if tries < LOCK_TRIES && is_locked(&error) => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        };
         let log = File::open(directory.join("db")).map_err(|error| failed(error.to_string()))?;
         let store = Self {
             database,
