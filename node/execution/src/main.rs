@@ -7,8 +7,8 @@
 //! sealbook-execution keygen MODULE-KEY               make a module's own key; prints its public half in hex
 //! ```
 //!
-//! Key files are opened before the process shuts itself in and read after it. It exits with 0 when the host closes
-//! the socket, with 1 on any error, and says nothing anywhere but on its socket.
+//! Key files are opened before the process shuts itself in and read after it. It ends when the host closes the socket
+//! or breaks the protocol, and says nothing anywhere but on its socket.
 
 #![forbid(unsafe_code)]
 

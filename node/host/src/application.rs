@@ -47,8 +47,6 @@ pub struct Shared {
     head: Mutex<Header>,
     /// The newest final height with transactions in it.
     newest_filled: AtomicU64,
-    executed: AtomicU64,
-    unopened: AtomicU64,
     lockdown: Mutex<Vec<String>>,
     halted: Mutex<Option<String>>,
     module_problem: Mutex<Option<String>>,
@@ -88,8 +86,6 @@ impl Shared {
             // Until the module has caught up, everything up to here may still need a header that commits to it.
             newest_filled: AtomicU64::new(head.height),
             head: Mutex::new(head),
-            executed: AtomicU64::new(0),
-            unopened: AtomicU64::new(0),
             lockdown: Mutex::default(),
             halted: Mutex::default(),
             module_problem: Mutex::default(),
@@ -203,9 +199,9 @@ impl Shared {
         while roots.len() > ROOTS_KEPT {
             roots.pop_first();
         }
-        self.executed.store(height, Ordering::Relaxed);
-        self.unopened
-            .fetch_add(u64::from(unopened), Ordering::Relaxed);
+        if unopened > 0 {
+            tracing::warn!(height, unopened, "transactions in this block did not open");
+        }
     }
 
     pub(crate) fn diverged(&self, height: u64, computed: Digest, committed: Digest) {
