@@ -11,10 +11,10 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test bench lint build deps deps-c deps-rust deps-nextest
+.PHONY: help demo test bench bench-network simulate lint build deps deps-c deps-rust deps-nextest deps-hosts
 
 help: ## list these commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: deps ## build, start a network, run the year 2012 of five shares, verify the ledger
 	$(CARGO) build --workspace --bins --locked
@@ -23,12 +23,21 @@ demo: deps ## build, start a network, run the year 2012 of five shares, verify t
 build: deps ## build everything, tests included
 	$(CARGO) build --workspace --all-targets --locked
 
-test: build deps-nextest ## build and run every test
+test: build deps-nextest deps-hosts ## build and run every test
 	$(CARGO) nextest run --workspace --locked $(ARGS)
 
 bench: deps ## measure this version on a network of its own; prints its conditions
 	$(CARGO) build --workspace --bins --locked
 	$(TARGET_DIR)/debug/sealbook-bench
+
+bench-network: deps ## latency, throughput and catch-up by validators and distance
+	$(CARGO) build --workspace --bins --locked
+	$(TARGET_DIR)/debug/sealbook-bench network $(ARGS)
+
+SEEDS ?= 100
+simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000
+	$(CARGO) build --package sealbook-simulation --bins --locked
+	$(TARGET_DIR)/debug/sealbook-simulate --seeds $(SEEDS) $(ARGS)
 
 lint: deps ## formatting, clippy, and cargo-deny where it is installed
 	$(CARGO) fmt --all --check
@@ -65,3 +74,13 @@ deps-rust:
 
 deps-nextest: deps
 	@command -v cargo-nextest >/dev/null || $(CARGO) install cargo-nextest --version $(NEXTEST_VERSION) --locked
+
+# Without it the tests with several hosts are skipped, and say so.
+deps-hosts:
+	@if ! command -v ip >/dev/null; then \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get update -q && apt-get install -y -q --no-install-recommends iproute2; \
+	    else \
+	        echo "iproute2 is missing, so the tests with several hosts are skipped: sudo apt-get install iproute2"; \
+	    fi; \
+	fi

@@ -1,15 +1,22 @@
 //! The command line.
 
+mod operator;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use operator::{
+    ChangeCommand, CreateArguments, GovernanceCommand, NetworkCommand, NodeCommand, NodeKeys,
+    ParameterArguments, PrepareArguments, RuleArguments,
+};
 
 /// Sealbook: a privacy-preserving ledger for securities after the trade.
 #[derive(Debug, Parser)]
 #[command(name = "sealbook", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 files, processes or network failed; 2 wrong use; 3 a scenario had an \
-unexpected outcome; 4 rejected; 5 denied; 6 an audit found damage."
+unexpected outcome; 4 rejected; 5 denied; 6 an audit or a receipt does not hold."
 )]
 pub struct Arguments {
     /// Folder of the network.
@@ -26,9 +33,23 @@ pub struct Arguments {
     /// One JSON object per result instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// How far an order must have come before its command ends.
+    #[arg(long, global = true, value_enum, default_value_t = Wait::Final)]
+    pub wait: Wait,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How far an order has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wait {
+    /// A final block lists it; what came of it is not known yet.
+    Ordered,
+    /// It has been executed.
+    Outcome,
+    /// A final block commits to the results; only then can there be a receipt.
+    Final,
 }
 
 /// What to do.
@@ -37,6 +58,12 @@ pub enum Command {
     /// Make, start and stop a network on this machine.
     #[command(subcommand)]
     Network(NetworkCommand),
+    /// Single nodes: prepare and join further ones, start and stop.
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Decisions about the network: members, nodes, parameters.
+    #[command(subcommand)]
+    Governance(GovernanceCommand),
     /// The built-in certificate authority.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -72,40 +99,6 @@ pub enum Command {
     Demo(DemoArguments),
     /// How the nodes are.
     Status,
-}
-
-/// Networks.
-#[derive(Debug, Subcommand)]
-pub enum NetworkCommand {
-    /// Make a network: CA, nodes, execution modules, genesis.
-    Create {
-        /// A new folder.
-        folder: PathBuf,
-        /// How many validators.
-        #[arg(long, default_value_t = 4)]
-        validators: usize,
-        /// How many observers.
-        #[arg(long, default_value_t = 0)]
-        observers: usize,
-        /// The network's name, as it stands in certificates.
-        #[arg(long)]
-        name: Option<String>,
-        /// A folder with Cedar policies and schema.cedarschema instead of the usual ones.
-        #[arg(long, value_name = "DIR")]
-        policies: Option<PathBuf>,
-    },
-    /// Start nodes in the background.
-    Start {
-        /// Only these nodes.
-        #[arg(long = "node", value_name = "NODE")]
-        nodes: Vec<String>,
-    },
-    /// Stop nodes in order.
-    Stop {
-        /// Only these nodes.
-        #[arg(long = "node", value_name = "NODE")]
-        nodes: Vec<String>,
-    },
 }
 
 /// The CA.
@@ -369,6 +362,28 @@ pub enum TxCommand {
         /// At most so many blocks with transactions.
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Only your own, with what came of them.
+        #[arg(long)]
+        own: bool,
+    },
+    /// A receipt for a transaction of yours: proof for anybody that it was ordered, when, and what came of it.
+    Receipt {
+        /// The transaction, as results and `tx list` show it, or an order's reference.
+        id: String,
+        /// Where to write it; by the transaction's name if not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Show one outcome only: that of the order with this reference, or at this place, from 0.
+        #[arg(long, value_name = "REFERENCE|N")]
+        order: Option<String>,
+    },
+    /// Verify a receipt, with the genesis document and without a network.
+    Verify {
+        /// The receipt.
+        receipt: PathBuf,
+        /// The network's genesis document.
+        #[arg(long, value_name = "GENESIS")]
+        genesis: PathBuf,
     },
 }
 

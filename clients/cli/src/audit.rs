@@ -1,25 +1,27 @@
 //! `sealbook audit verify`: a copy of the ledger, the audit key, and nothing else.
 //!
 //! ```text
-//! manifest (if the node stopped in order) -> genesis -> every block, certificate and link -> open every transaction
-//! -> replay -> compare every state root that headers commit to -> totals
+//! manifest (if the node stopped in order) -> genesis -> every block, certificate and link, across every committee epoch
+//! -> open every transaction -> replay -> compare all results that headers commit to -> totals
 //! ```
+//!
+//! The copy of a node that joined from a snapshot begins later and cannot be replayed: of it, the proof of its first
+//! block and every block and certificate from there on are checked.
 //!
 //! The copy is never written to: the store is opened on a copy of its own. Nothing in it is believed before it has
 //! been checked, and whatever is wrong ends the audit with exit code 6.
 
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use comfy_table::Table;
 use sealbook_execution::custody::ModuleKey;
 use sealbook_execution::{Engine, EpochKeys};
 use sealbook_ledger::{Block, FinalityCertificate, Genesis, MAX_BLOCK_BYTES};
-use sealbook_primitives::hash::Digest;
-use sealbook_store::{LedgerStore, SledStore, Tip, manifest};
-use serde_json::{Value, json};
+use sealbook_store::{
+    Engine as StoreEngine, LedgerStore, SledStore, Store, StoreError, Tip, manifest, open_store,
+};
 
 use crate::error::{CliError, Exit, Result, doing};
 use crate::network::{NetworkFiles, read_genesis};
@@ -27,24 +29,16 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::views;
 
+mod chain;
+mod report;
+
+#[cfg(test)]
+pub use chain::check as check_chain;
+use report::Replayed;
+pub use report::Report;
+
 const BUNDLES_MAX: usize = 64;
 const KEY_BYTES_MAX: u64 = 4096;
-
-/// What an audit found.
-pub struct Report {
-    network: Digest,
-    network_name: String,
-    sealed: bool,
-    height: u64,
-    certificates: u64,
-    roots_compared: u64,
-    transactions: u64,
-    outcomes: [u64; 4],
-    unopened: u64,
-    state_root: Digest,
-    uncertified: u64,
-    totals: Value,
-}
 
 fn damaged(what: impl std::fmt::Display) -> CliError {
     CliError::with_exit(Exit::AuditFailed, what)
@@ -85,7 +79,7 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        replay(scratch.path(), genesis, keys, (sealed, tip))
+        look_through(scratch.path(), genesis, keys, (sealed, tip))
     }));
     panic::set_hook(hook);
     outcome.unwrap_or_else(|_| Err(damaged("the copy's store is damaged and cannot be read")))
@@ -116,16 +110,23 @@ pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
     let store = SledStore::open(&out.join("blocks")).map_err(CliError::new)?;
     let store = LedgerStore::open(Arc::new(store)).map_err(CliError::new)?;
     let mut session = Session::open(files)?;
+    let client = session.client(member)?;
+    let statuses = (0..files.nodes().len()).filter_map(|node| client.status_of(node).ok());
+    let newest = statuses.map(|status| status.height).max().unwrap_or(0);
     let progress = Progress::spinner("copying blocks");
-    let mut next = 1;
+    let (mut next, mut turned_away) = (1, 0);
     loop {
-        let certified = session
-            .client(member)?
-            .blocks(next, 256)
-            .map_err(CliError::new)?;
+        let certified = client.blocks(next, 256).map_err(CliError::new)?;
         if certified.is_empty() {
-            break;
+            // This node may be behind, or have joined later; another has more.
+            turned_away += 1;
+            if next > newest || turned_away > files.nodes().len() {
+                break;
+            }
+            client.pass_over();
+            continue;
         }
+        turned_away = 0;
         let mut blocks = Vec::new();
         let mut certificates = Vec::new();
         for entry in &certified {
@@ -154,6 +155,11 @@ pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
     }
     drop(store);
     progress.finish();
+    if next == 1 {
+        return Err(CliError::new("no node gives the ledger from its first block on").hint(
+            "nodes that joined from a snapshot do not have it; ask one that was there from the beginning",
+        ));
+    }
     manifest::write(out).map_err(doing("manifest"))?;
     Ok(next - 1)
 }
@@ -268,50 +274,72 @@ fn check_tip(store: &LedgerStore, latest: u64, tip: Option<Tip>) -> Result<()> {
     }
 }
 
-fn replay(
+/// Opens a store, whichever engine made it.
+fn open_any(folder: &Path) -> Result<Arc<dyn Store>> {
+    match open_store(StoreEngine::default(), folder) {
+        Err(StoreError::Engine { found, .. }) => {
+            let engine: StoreEngine = found.parse().map_err(damaged)?;
+            open_store(engine, folder).map_err(damaged)
+        }
+        opened => opened.map_err(damaged),
+    }
+}
+
+fn look_through(
     store: &Path,
     genesis: Genesis,
     keys: EpochKeys,
     (sealed, tip): (bool, Option<Tip>),
 ) -> Result<Report> {
-    let store = SledStore::open(&PathBuf::from(store)).map_err(damaged)?;
-    let store = LedgerStore::open(Arc::new(store)).map_err(damaged)?;
+    let store = LedgerStore::open(open_any(store)?).map_err(damaged)?;
     let latest = store.latest_height().unwrap_or(0);
     check_tip(&store, latest, tip)?;
-    let network_name = genesis.network_name.clone();
+    let mut report = Report::empty(&genesis, store.floor());
+    report.sealed = sealed;
+    if store.floor() > 0 {
+        chain::check(&store, &genesis, latest, &mut report)?;
+    } else {
+        replay(&store, genesis, keys, latest, &mut report)?;
+    }
+    if report.height == 0 {
+        return Err(damaged("the copy has no certified block"));
+    }
+    Ok(report)
+}
+
+fn stored_block(store: &LedgerStore, height: u64) -> Result<Block> {
+    let block = store.block(height).map_err(damaged)?;
+    block.ok_or_else(|| damaged(format!("block {height} is missing")))
+}
+
+fn replay(
+    store: &LedgerStore,
+    genesis: Genesis,
+    keys: EpochKeys,
+    latest: u64,
+    report: &mut Report,
+) -> Result<()> {
     let mut engine = Engine::new(genesis, keys).map_err(damaged)?;
     let progress = Progress::bar("replaying", latest);
-    let mut report = Report {
-        network: engine.head().network,
-        network_name,
-        sealed,
-        height: 0,
-        certificates: 0,
-        roots_compared: 0,
-        transactions: 0,
-        outcomes: [0; 4],
-        unopened: 0,
-        state_root: Digest::ZERO,
-        uncertified: 0,
-        totals: Value::Null,
-    };
+    let mut replayed = Replayed::default();
     let mut run = Vec::new();
     for height in 1..=latest {
-        let block = store.block(height).map_err(damaged)?;
-        let block = block.ok_or_else(|| damaged(format!("block {height} is missing")))?;
+        let block = stored_block(store, height)?;
         report.transactions += block.transactions.len() as u64;
-        report.roots_compared += block.header.roots.len() as u64;
+        replayed.roots_compared += block.header.roots.len() as u64;
         run.push(block.encode());
+        // The last block of an epoch has a certificate on every node, so a run never reaches into the next one.
         let Some(certificate) = store.certificate(height).map_err(damaged)? else {
             continue;
         };
         report.certificates += 1;
+        report.epochs = certificate.epoch.saturating_add(1);
         let executed = engine
             .execute(&run, &certificate.encode())
             .map_err(|error| damaged(format!("at height {height}: {error}")))?;
         for block in executed {
-            report.unopened += u64::from(block.unopened);
-            for (total, count) in report.outcomes.iter_mut().zip(block.outcomes) {
+            replayed.unopened += u64::from(block.unopened);
+            for (total, count) in replayed.outcomes.iter_mut().zip(block.outcomes) {
                 *total += count;
             }
             progress.advance();
@@ -325,85 +353,9 @@ fn replay(
         .map_err(|violation| damaged(format!("the books do not balance: {violation}")))?;
     report.uncertified = run.len() as u64;
     report.height = engine.height();
-    report.state_root = engine.state_root();
-    report.totals = views::audit(&engine.state().totals());
-    if report.height == 0 {
-        return Err(damaged("the copy has no certified block"));
-    }
-    Ok(report)
-}
-
-impl Report {
-    /// As one JSON object.
-    pub fn to_json(&self) -> Value {
-        let [settled, pending, rejected, denied] = self.outcomes;
-        json!({
-            "network": self.network.to_string(),
-            "network_name": self.network_name,
-            "sealed_copy": self.sealed,
-            "height": self.height,
-            "uncertified_blocks": self.uncertified,
-            "certificates": self.certificates,
-            "state_roots_compared": self.roots_compared,
-            "state_root": self.state_root.to_string(),
-            "transactions": self.transactions,
-            "unopened": self.unopened,
-            "orders": {"settled": settled, "pending": pending, "rejected": rejected, "denied": denied},
-            "totals": self.totals,
-        })
-    }
-
-    /// As text.
-    pub fn to_text(&self) -> String {
-        let [settled, pending, rejected, denied] = self.outcomes;
-        let seal = if self.sealed {
-            "sealed (by a node that stopped, or by `audit copy`); every byte checked"
-        } else {
-            "not sealed (taken while the node ran, or after a crash); blocks and certificates checked"
-        };
-        let mut text = format!(
-            "ledger of {} ({})\n  copy          {seal}\n  height        {}\n  certificates  {} verified\n  \
-             state roots   {} compared, all equal\n  transactions  {} opened and replayed, {} did not open\n  \
-             orders        {settled} settled, {pending} pending, {rejected} rejected, {denied} denied\n  \
-             state root    {}\n",
-            self.network_name,
-            self.network,
-            self.height,
-            self.certificates,
-            self.roots_compared,
-            self.transactions.saturating_sub(self.unopened),
-            self.unopened,
-            self.state_root,
-        );
-        let mut issues = Table::new();
-        issues.set_header(["issue", "issued", "treasury", "held", "holders"]);
-        for issue in rows(&self.totals, "issues") {
-            issues.add_row(
-                ["isin", "issued", "treasury", "held", "holders"].map(|f| cell(issue.get(f))),
-            );
-        }
-        let mut currencies = Table::new();
-        currencies.set_header(["currency", "agent", "minted"]);
-        for currency in rows(&self.totals, "currencies") {
-            currencies.add_row(["currency", "agent", "minted"].map(|f| cell(currency.get(f))));
-        }
-        text.push_str(&format!("{issues}\n{currencies}\n"));
-        text
-    }
-}
-
-fn rows<'a>(totals: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
-    totals
-        .get(list)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => String::new(),
-    }
+    replayed.state_root = engine.commitment().digest();
+    replayed.books_root = engine.state_root();
+    replayed.totals = views::audit(&engine.state().totals());
+    report.replayed = Some(replayed);
+    Ok(())
 }

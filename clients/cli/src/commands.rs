@@ -13,7 +13,7 @@ use crate::error::{CliError, Exit, Result};
 use crate::network::NetworkFiles;
 use crate::scenario::Where;
 use crate::session::{Done, Session};
-use crate::{audit, demo, operations, output, scenario};
+use crate::{audit, demo, governance, nodes, operations, output, scenario, transactions};
 
 /// Runs a command.
 ///
@@ -24,6 +24,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         network,
         member,
         json,
+        wait,
         command,
     } = arguments;
     let folder = network.clone().unwrap_or_else(|| PathBuf::from("network"));
@@ -31,9 +32,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
         folder,
         member,
         json,
+        wait,
     };
     match command {
-        Command::Network(command) => operations::network(&context, command),
+        Command::Network(command) => nodes::network(&context, command),
+        Command::Node(command) => nodes::node(&context, command),
+        Command::Governance(command) => governance::run(&context, command),
         Command::Ca(command) => operations::ca(&context, command),
         Command::Member(MemberCommand::Enrol {
             name,
@@ -46,8 +50,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
             perform(&context, "enrol", fields)
         }
         Command::Member(command) => operations::member(&context, command),
-        Command::Tx(command) => operations::transactions(&context, command),
-        Command::Status => operations::status(&context),
+        Command::Tx(command) => transactions::run(&context, command),
+        Command::Status => nodes::status(&context),
         Command::Audit(AuditCommand::Verify { ledger, key }) => {
             let report = audit::verify(&ledger, &key)?;
             if context.json {
@@ -225,65 +229,12 @@ fn moment(text: &str) -> Value {
 
 fn perform(context: &operations::Context, verb: &str, fields: Value) -> Result<()> {
     let done = match Action::parse(verb, fields) {
-        Ok(action) => Session::open(&NetworkFiles::open(&context.folder)?)?
-            .perform(&context.member, action)?,
+        Ok(action) => Session::open(&NetworkFiles::open(&context.folder)?)?.perform(
+            &context.member,
+            action,
+            context.wait,
+        )?,
         Err(malformed) => Done::malformed(malformed.0),
     };
-    show(&done, context.json);
-    let why = || {
-        done.explanation
-            .clone()
-            .unwrap_or_else(|| explain(done.code.unwrap_or_default()))
-    };
-    match done.outcome {
-        "rejected" => Err(CliError::with_exit(
-            Exit::Rejected,
-            format!("rejected: {}", why()),
-        )),
-        "denied" => Err(CliError::with_exit(
-            Exit::Denied,
-            format!("denied: {}", why()),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn show(done: &Done, json: bool) {
-    if json {
-        output::line(done.to_json(None));
-        return;
-    }
-    match &done.answer {
-        Some(answer) => output::line(format!("{answer:#}")),
-        None => match done.code {
-            Some(code) => output::line(format!("{} {code}", done.outcome)),
-            None => output::line(format!("{} at height {}", done.outcome, done.height)),
-        },
-    }
-}
-
-/// What a code means, in a sentence.
-fn explain(code: &str) -> String {
-    let text = match code {
-        "malformed" => "a value is not of its form, or has too many decimals",
-        "not-permitted" => "your role may not do this",
-        "not-found" => "it does not exist, or it is not yours",
-        "not-a-member" => "the ledger does not know this certificate",
-        "duplicate" => "this reference was used before, with other content",
-        "LACK" => "the delivering account has too few securities",
-        "MONY" => "the paying account has too little money",
-        "BLOC" => "what is there is blocked",
-        "taken" => "this name is taken",
-        "unknown-account" => "there is no such receiving account",
-        "unknown-issue" => "there is no such issue",
-        "unknown-issuer" => "there is no such issuer",
-        "unknown-counterparty" => "there is no such firm",
-        "already-settled" => "the trade has settled already",
-        "date-not-forward" => "the business date only moves forward",
-        "limit" => "a total would exceed its limit",
-        "expired" => "it came after its expiry",
-        "unknown-record-time" => "the ledger has not reached that moment",
-        other => other,
-    };
-    text.to_owned()
+    context.finish(&done)
 }

@@ -10,13 +10,17 @@ mod audit;
 mod commands;
 mod demo;
 mod error;
+mod governance;
+mod journal;
 mod members;
 mod network;
+mod nodes;
 mod operations;
 mod output;
 mod progress;
 mod scenario;
 mod session;
+mod transactions;
 mod views;
 
 use std::process::ExitCode;

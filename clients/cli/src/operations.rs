@@ -1,4 +1,4 @@
-//! Commands about nodes, certificates and sealed blocks, rather than about business.
+//! What every command knows, and the commands about certificates and members.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,19 +6,16 @@ use std::path::PathBuf;
 use comfy_table::Table;
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::{Lei, Role, files, pem};
-use sealbook_ledger::{Block, MAX_BLOCK_BYTES};
 use sealbook_primitives::secret::Secret32;
-use sealbook_sdk::{AnswerBody, NodeStatus, Prepared, Question, Stage};
-use sealbook_sealing::Envelope;
-use sealbook_securities::Status;
+use sealbook_sdk::{AnswerBody, Prepared, Question};
 use serde_json::{Value, json};
 
-use crate::arguments::{CaCommand, MemberCommand, NetworkCommand, TxCommand};
+use crate::arguments::{CaCommand, MemberCommand, Wait};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::now_ms;
-use crate::network::{self, Creation, NetworkFiles};
+use crate::network::NetworkFiles;
 use crate::output;
-use crate::session::Session;
+use crate::session::{Done, Session};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -30,11 +27,26 @@ pub struct Context {
     pub member: String,
     /// JSON instead of text.
     pub json: bool,
+    /// How far an order must have come.
+    pub wait: Wait,
 }
 
 impl Context {
-    fn files(&self) -> Result<NetworkFiles> {
+    /// The network's files.
+    ///
+    /// # Errors
+    /// There is no network in its folder.
+    pub fn files(&self) -> Result<NetworkFiles> {
         NetworkFiles::open(&self.folder)
+    }
+
+    /// The result of an order, as JSON or as text.
+    ///
+    /// # Errors
+    /// The ledger rejected the order or denied the caller.
+    pub fn finish(&self, done: &Done) -> Result<()> {
+        self.say(&done.to_json(None), &done.to_text());
+        done.check()
     }
 
     /// One result, as JSON or as text.
@@ -44,81 +56,6 @@ impl Context {
         } else {
             output::line(text);
         }
-    }
-}
-
-/// `sealbook network ...`
-///
-/// # Errors
-/// What went wrong.
-pub fn network(context: &Context, command: NetworkCommand) -> Result<()> {
-    match command {
-        NetworkCommand::Create {
-            folder,
-            validators,
-            observers,
-            name,
-            policies,
-        } => {
-            let creation = Creation {
-                validators,
-                observers,
-                name,
-                policies,
-            };
-            let files = network::create(&folder, &creation)?;
-            let id = files.genesis()?.network();
-            let shown = files.folder().display();
-            context.say(
-                &json!({"folder": shown.to_string(), "name": files.name(), "network": id.to_string()}),
-                &format!(
-                    "made network {} ({id}) in {shown}\nall keys lie in this one folder and the modules run as your own \
-                     user: for development only\nnext: sealbook network start --network {shown}",
-                    files.name()
-                ),
-            );
-            Ok(())
-        }
-        NetworkCommand::Start { nodes } => {
-            let files = context.files()?;
-            let started = network::start_background(&files, &named(&files, nodes)?)?;
-            context.say(
-                &json!({ "started": started }),
-                &format!("started {}", list(&started)),
-            );
-            Ok(())
-        }
-        NetworkCommand::Stop { nodes } => {
-            let files = context.files()?;
-            let stopped = network::stop_background(&files, &named(&files, nodes)?)?;
-            context.say(
-                &json!({ "stopped": stopped }),
-                &format!("stopped {}", list(&stopped)),
-            );
-            Ok(())
-        }
-    }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
-    }
-}
-
-fn named(files: &NetworkFiles, nodes: Vec<String>) -> Result<Vec<String>> {
-    let all: Vec<String> = files.nodes().iter().map(|node| node.name.clone()).collect();
-    if nodes.is_empty() {
-        return Ok(all);
-    }
-    match nodes.iter().find(|node| !all.contains(node)) {
-        Some(unknown) => Err(
-            CliError::with_exit(Exit::Usage, format!("no node `{unknown}`"))
-                .hint(format!("the nodes are {}", all.join(", "))),
-        ),
-        None => Ok(nodes),
     }
 }
 
@@ -193,7 +130,8 @@ pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
     }
 }
 
-fn time(time_ms: u64) -> String {
+/// A moment of the ledger for people.
+pub fn time(time_ms: u64) -> String {
     i64::try_from(time_ms)
         .ok()
         .and_then(|time_ms| jiff::Timestamp::from_millisecond(time_ms).ok())
@@ -229,22 +167,12 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
                 .into_iter()
                 .map(|certificate| certificate.to_vec())
                 .collect();
-            let mut session = Session::open(&files)?;
-            let orders = [Prepared::admit(chain)];
-            let (height, outcomes) =
-                session.submit_batch(&context.member, &orders, Stage::Final)?;
-            let outcome = outcomes
-                .first()
-                .ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
-            context.say(
-                &json!({"outcome": outcome.status.as_str(), "code": outcome.code.map(|c| c.as_str())}),
-                &format!("{outcome} at height {height}"),
-            );
-            match outcome.status {
-                Status::Rejected => Err(CliError::with_exit(Exit::Rejected, "rejected")),
-                Status::Denied => Err(CliError::with_exit(Exit::Denied, "denied")),
-                _ => Ok(()),
-            }
+            let done = Session::open(&files)?.submit(
+                &context.member,
+                Prepared::admit(chain),
+                context.wait,
+            )?;
+            context.finish(&done)
         }
         MemberCommand::Show => {
             let mut session = Session::open(&files)?;
@@ -268,133 +196,4 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
             }
         }
     }
-}
-
-/// `sealbook status`
-///
-/// # Errors
-/// No node answers.
-pub fn status(context: &Context) -> Result<()> {
-    let files = context.files()?;
-    let mut session = Session::open(&files)?;
-    let client = session.client(&context.member)?;
-    let mut table = Table::new();
-    table.set_header([
-        "node", "", "height", "executed", "final", "peers", "waiting", "time", "problem",
-    ]);
-    let mut rows = Vec::new();
-    let mut reached = 0;
-    for (index, node) in files.nodes().iter().enumerate() {
-        match client.status_of(index) {
-            Ok(status) => {
-                reached += 1;
-                rows.push(status_json(&status));
-                let kind = if status.validator {
-                    "validator"
-                } else {
-                    "observer"
-                };
-                let problem = status.halted.clone().unwrap_or_default();
-                table.add_row([
-                    &status.name,
-                    kind,
-                    &status.height.to_string(),
-                    &status.executed_height.to_string(),
-                    &status.final_height.to_string(),
-                    &status.peers.to_string(),
-                    &status.waiting.to_string(),
-                    &time(status.time_ms),
-                    &problem,
-                ]);
-            }
-            Err(error) => {
-                rows.push(json!({"name": node.name, "problem": error.to_string()}));
-                let kind = if node.observer {
-                    "observer"
-                } else {
-                    "validator"
-                };
-                table.add_row([&node.name, kind, "", "", "", "", "", "", &error.to_string()]);
-            }
-        }
-    }
-    context.say(&Value::Array(rows), &table.to_string());
-    if reached == 0 {
-        return Err(CliError::new("no node answers").hint(
-            "start them with `sealbook network start`; their logs are node.log in their folders",
-        ));
-    }
-    Ok(())
-}
-
-fn status_json(status: &NodeStatus) -> Value {
-    json!({
-        "name": status.name,
-        "validator": status.validator,
-        "height": status.height,
-        "block": status.block.to_string(),
-        "time": time(status.time_ms),
-        "executed_height": status.executed_height,
-        "state_root": status.state_root.to_string(),
-        "final_height": status.final_height,
-        "peers": status.peers,
-        "waiting": status.waiting,
-        "lockdown": status.lockdown,
-        "problem": status.halted,
-    })
-}
-
-/// `sealbook tx ...`
-///
-/// # Errors
-/// No node answers.
-pub fn transactions(context: &Context, command: TxCommand) -> Result<()> {
-    let TxCommand::List { from, limit } = command;
-    let mut session = Session::open(&context.files()?)?;
-    let client = session.client(&context.member)?;
-    let mut table = Table::new();
-    table.set_header([
-        "height",
-        "ledger time",
-        "transaction",
-        "sealed bytes",
-        "expires",
-    ]);
-    let mut rows = Vec::new();
-    let (mut height, mut filled) = (from, 0);
-    while filled < limit {
-        let blocks = client.blocks(height, 256).map_err(CliError::new)?;
-        if blocks.is_empty() {
-            break;
-        }
-        for certified in &blocks {
-            let block = Block::decode(&certified.block, MAX_BLOCK_BYTES).map_err(CliError::new)?;
-            height = block.height() + 1;
-            if block.transactions.is_empty() || filled >= limit {
-                continue;
-            }
-            filled += 1;
-            for bytes in &block.transactions {
-                let Ok(envelope) = Envelope::decode(bytes, bytes.len()) else {
-                    continue;
-                };
-                let digest = envelope.digest().to_string();
-                let (when, expires) =
-                    (time(block.header.time_ms), time(envelope.header.expires_ms));
-                table.add_row([
-                    &block.height().to_string(),
-                    &when,
-                    &digest,
-                    &bytes.len().to_string(),
-                    &expires,
-                ]);
-                rows.push(
-                    json!({"height": block.height(), "time": when, "transaction": digest,
-                    "sealed_bytes": bytes.len(), "expires": expires}),
-                );
-            }
-        }
-    }
-    context.say(&Value::Array(rows), &table.to_string());
-    Ok(())
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::action::Action;
+use crate::arguments::Wait;
 use crate::error::{CliError, Exit, Result, doing};
 use crate::network::{Creation, NetworkFiles, Running, create};
 use crate::progress::Progress;
@@ -37,12 +38,7 @@ pub fn run(file: &Path, place: &Where<'_>, out: &mut impl Write) -> Result<()> {
                 .prefix("sealbook-scenario-")
                 .tempdir()
                 .map_err(doing("temporary folder"))?;
-            let creation = Creation {
-                validators: *validators,
-                observers: 0,
-                name: None,
-                policies: None,
-            };
+            let creation = Creation::of(*validators, 0);
             let progress = Progress::spinner("making a network");
             let files = create(&folder.path().join("network"), &creation)?;
             let mut running = Running::start(&files)?;
@@ -141,7 +137,7 @@ fn run_line(session: &mut Session, text: &[u8]) -> Result<(Done, Option<String>)
         }
     };
     let done = match Action::parse(&verb, Value::Object(object)) {
-        Ok(action) => session.perform(&member, action)?,
+        Ok(action) => session.perform(&member, action, Wait::Final)?,
         Err(malformed) => Done::malformed(malformed.0),
     };
     Ok((done, expected))

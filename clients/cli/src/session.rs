@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealbook_authority::Authority;
+use sealbook_primitives::hash::Digest;
 use sealbook_sdk::{AnswerBody, AsOf, Client, Network, Prepared, Question, Stage, Submitted};
 use sealbook_securities::{Code, Instruction, Outcome, RecordTime, Status};
 use serde_json::{Value, json};
 
 use crate::action::{Action, Ask, When};
-use crate::error::{CliError, Result, doing};
+use crate::arguments::Wait;
+use crate::error::{CliError, Exit, Result, doing};
+use crate::journal;
 use crate::members::{self, Enrolment};
 use crate::network::NetworkFiles;
 use crate::views;
@@ -28,6 +31,8 @@ pub struct Done {
     pub answer: Option<Value>,
     /// The height of the state that the result is in.
     pub height: u64,
+    /// The transaction that an order went into.
+    pub transaction: Option<Digest>,
     /// For people; not part of the interface.
     pub explanation: Option<String>,
 }
@@ -44,6 +49,24 @@ impl Done {
             code: outcome.code.map(Code::as_str),
             answer: None,
             height,
+            transaction: None,
+            explanation: None,
+        }
+    }
+
+    /// A question that was refused.
+    pub fn refused(outcome: Outcome, height: u64) -> Self {
+        Self::from_outcome(outcome, height)
+    }
+
+    /// An order that a final block lists.
+    const fn ordered(height: u64, transaction: Digest) -> Self {
+        Self {
+            outcome: "ordered",
+            code: None,
+            answer: None,
+            height,
+            transaction: Some(transaction),
             explanation: None,
         }
     }
@@ -53,11 +76,15 @@ impl Done {
         self
     }
 
-    /// The result as one JSON object.
+    /// The result as one JSON object: that of a line of a scenario, or that of a command, which also names the
+    /// transaction.
     pub fn to_json(&self, line: Option<u64>) -> Value {
         let mut object = serde_json::Map::new();
         if let Some(line) = line {
             object.insert("line".to_owned(), json!(line));
+        } else if let Some(transaction) = self.transaction {
+            object.insert("transaction".to_owned(), json!(transaction.to_string()));
+            object.insert("height".to_owned(), json!(self.height));
         }
         object.insert("outcome".to_owned(), json!(self.outcome));
         if let Some(code) = self.code {
@@ -67,6 +94,69 @@ impl Done {
             object.insert("answer".to_owned(), answer.clone());
         }
         Value::Object(object)
+    }
+
+    /// The result for people.
+    pub fn to_text(&self) -> String {
+        if let Some(answer) = &self.answer {
+            return format!("{answer:#}");
+        }
+        let result = match self.code {
+            Some(code) => format!("{} {code}", self.outcome),
+            None => format!("{} at height {}", self.outcome, self.height),
+        };
+        match self.transaction {
+            Some(transaction) => format!("{result}, transaction {transaction}"),
+            None => result,
+        }
+    }
+
+    /// Turns a refusal into an error with its exit code.
+    ///
+    /// # Errors
+    /// The ledger rejected the order or denied the caller.
+    pub fn check(&self) -> Result<()> {
+        let exit = match self.outcome {
+            "rejected" => Exit::Rejected,
+            "denied" => Exit::Denied,
+            _ => return Ok(()),
+        };
+        let why = match &self.explanation {
+            Some(explanation) => explanation.clone(),
+            None => explain(self.code.unwrap_or_default()).to_owned(),
+        };
+        Err(CliError::with_exit(
+            exit,
+            format!("{}: {why}", self.outcome),
+        ))
+    }
+}
+
+/// What a code means, in a sentence.
+fn explain(code: &str) -> &str {
+    match code {
+        "malformed" => "a value is not of its form, or has too many decimals",
+        "not-permitted" => "your role may not do this",
+        "not-found" => "it does not exist, or it is not yours",
+        "not-a-member" => "the ledger does not know this certificate",
+        "duplicate" => "this reference was used before, with other content",
+        "LACK" => "the delivering account has too few securities",
+        "MONY" => "the paying account has too little money",
+        "BLOC" => "what is there is blocked",
+        "taken" => "this name is taken",
+        "unknown-account" => "there is no such receiving account",
+        "unknown-issue" => "there is no such issue",
+        "unknown-issuer" => "there is no such issuer",
+        "unknown-counterparty" => "there is no such firm",
+        "already-settled" => "the trade has settled already",
+        "date-not-forward" => "the business date only moves forward",
+        "limit" => "a total would exceed its limit",
+        "expired" => "it came after its expiry",
+        "unknown-record-time" => "the ledger has not reached that moment",
+        "proposal-closed" => "the proposal is decided, withdrawn or expired",
+        "other-change" => "the proposal is about another change than the one that was approved",
+        "conflict" => "it cannot be together with what is in force or decided",
+        other => other,
     }
 }
 
@@ -125,11 +215,11 @@ impl Session {
             .unwrap_or(0)
     }
 
-    /// Does what a member asks, until the result is final.
+    /// Does what a member asks, until an order has come as far as `wait` says.
     ///
     /// # Errors
     /// The network cannot be reached or the member's keys cannot be used; refusals are results, not errors.
-    pub fn perform(&mut self, member: &str, action: Action) -> Result<Done> {
+    pub fn perform(&mut self, member: &str, action: Action, wait: Wait) -> Result<Done> {
         if !self.files.member(member).join("chain.pem").is_file()
             || sealbook_identity::check_short_name(member).is_err()
         {
@@ -152,6 +242,7 @@ impl Session {
                     role,
                     lei,
                 },
+                wait,
             ),
             Action::Order {
                 reference,
@@ -168,42 +259,49 @@ impl Session {
                 }
                 let prepared =
                     Prepared::instruction(reference, instruction).map_err(CliError::new)?;
-                self.submit(member, &[prepared])
+                self.submit(member, prepared, wait)
             }
             Action::OpenAccount { account, holder } => {
                 let client = self.client(member)?;
                 let prepared = client
                     .prepare_account(account, &holder)
                     .map_err(CliError::new)?;
-                self.submit(member, &[prepared])
+                self.submit(member, prepared, wait)
             }
             Action::Ask(ask) => self.ask(member, &ask),
         }
     }
 
-    fn submit(&mut self, member: &str, orders: &[Prepared]) -> Result<Done> {
-        let (height, outcomes) = self.submit_batch(member, orders, Stage::Final)?;
-        let outcome = outcomes
-            .first()
-            .ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
-        Ok(Done::from_outcome(*outcome, height))
-    }
-
-    /// Submits orders in one envelope and waits for `stage`; returns the height and one outcome per order.
+    /// Submits one order and waits until it has come as far as `wait` says.
     ///
     /// # Errors
-    /// The network cannot be reached.
-    pub fn submit_batch(
-        &mut self,
-        member: &str,
-        orders: &[Prepared],
-        stage: Stage,
-    ) -> Result<(u64, Vec<Outcome>)> {
-        let submitted = self
-            .client(member)?
-            .submit(orders, stage)
+    /// The network cannot be reached, or the member's keys cannot be used.
+    pub fn submit(&mut self, member: &str, order: Prepared, wait: Wait) -> Result<Done> {
+        let folder = self.files.member(member);
+        let reference = order.reference().to_owned();
+        let client = self.client(member)?;
+        let sealed = client.seal(&[order]).map_err(CliError::new)?;
+        let transaction = sealed.transaction();
+        // Before it goes out: whoever stops this command still finds the transaction of an order.
+        journal::note(&folder, &transaction, &reference)?;
+        let stage = match wait {
+            Wait::Ordered => {
+                let height = client.order_sealed(&sealed).map_err(CliError::new)?;
+                return Ok(Done::ordered(height, transaction));
+            }
+            Wait::Outcome => Stage::Outcome,
+            Wait::Final => Stage::Final,
+        };
+        let submitted = client
+            .submit_sealed(&sealed, stage)
             .map_err(CliError::new)?;
-        Ok((submitted.height, submitted.outcomes))
+        let outcome = submitted
+            .outcomes
+            .first()
+            .ok_or_else(|| CliError::new("the ledger gave no outcome"))?;
+        let mut done = Done::from_outcome(*outcome, submitted.height);
+        done.transaction = Some(transaction);
+        Ok(done)
     }
 
     /// Submits one envelope for each of several members at the same time and waits for `stage`; the results are in
@@ -237,7 +335,7 @@ impl Session {
     }
 
     /// Makes a key and a certificate for a member and has an admin admit it to the ledger.
-    fn enrol(&mut self, admin: &str, enrolment: &Enrolment) -> Result<Done> {
+    fn enrol(&mut self, admin: &str, enrolment: &Enrolment, wait: Wait) -> Result<Done> {
         let authority = Authority::open(&self.files.ca()).map_err(CliError::new)?;
         let folder = self.files.member(&enrolment.name);
         // Keys are made aside, so that a refused enrolment cannot replace those of a member of that name.
@@ -250,7 +348,13 @@ impl Session {
         let now_ms = members::now_ms();
         let name = self.files.name().to_owned();
         let chain = members::make_certified(&authority, aside.path(), enrolment, &name, now_ms)?;
-        let done = self.submit(admin, &[Prepared::admit(chain)])?;
+        // Whether the keys are of use shows only in the outcome.
+        let wait = if wait == Wait::Ordered {
+            Wait::Outcome
+        } else {
+            wait
+        };
+        let done = self.submit(admin, Prepared::admit(chain), wait)?;
         if done.outcome == Status::Settled.as_str() {
             if folder.exists() {
                 return Err(CliError::new(format!(
@@ -298,6 +402,7 @@ impl Session {
                 code: None,
                 answer: Some(views::to_json(ask, &answer, bytes)?),
                 height: answer.height,
+                transaction: None,
                 explanation: None,
             }),
             AnswerBody::Behind | AnswerBody::Member(_) => {

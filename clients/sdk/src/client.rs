@@ -1,6 +1,5 @@
 //! A member's client: one identity, one network, whichever node answers.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,122 +7,43 @@ use borsh::BorshDeserialize;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use sealbook_identity::tls;
-use sealbook_ledger::Genesis;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
-use sealbook_primitives::signature::SigningKey;
-use sealbook_protocol::client::{CertifiedBlock, NodeStatus, RequestBody, ResponseBody, Stage};
+use sealbook_protocol::client::{RequestBody, ResponseBody, Stage};
 use sealbook_protocol::payload::{
     Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
     Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Suite, binding};
+use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, Suite, binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
 
-use crate::ClientError;
-use crate::connection::{Connection, ConnectionError};
+use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
+use crate::connection::Connection;
+use crate::network::{Identity, Network};
 use crate::order::Prepared;
+use crate::{ClientError, NodeAddress};
 
 const TRANSACTION_LIFE_MS: u64 = 600_000;
-const QUERY_LIFE_MS: u64 = 120_000;
+pub(crate) const QUERY_LIFE_MS: u64 = 120_000;
 const AWAIT_MS: u32 = 4_000;
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// Where a node serves clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeAddress {
-    /// The node's name.
-    pub name: String,
-    /// Its client service.
-    pub address: SocketAddr,
-    /// Whether it only observes: it orders and stores, and answers nothing.
-    pub observer: bool,
-}
-
-/// A network as a client knows it.
-pub struct Network {
-    genesis: Genesis,
-    id: Digest,
-    opening_key: OpeningPublicKey,
-    nodes: Vec<NodeAddress>,
-}
-
-impl Network {
-    /// The network of this genesis document, served by these nodes.
-    ///
-    /// # Errors
-    /// The document names no usable opening key.
-    pub fn new(genesis: Genesis, nodes: Vec<NodeAddress>) -> Result<Self, ClientError> {
-        let newest = genesis
-            .opening_epochs
-            .iter()
-            .max_by_key(|epoch| epoch.key_epoch);
-        let opening_key = newest
-            .and_then(|epoch| OpeningPublicKey::try_from_slice(&epoch.public_key).ok())
-            .ok_or_else(|| ClientError::Sealing("genesis names no opening key".to_owned()))?;
-        Ok(Self {
-            id: genesis.network(),
-            genesis,
-            opening_key,
-            nodes,
-        })
-    }
-
-    /// Hash of the genesis document.
-    #[must_use]
-    pub const fn id(&self) -> Digest {
-        self.id
-    }
-
-    /// The genesis document.
-    #[must_use]
-    pub const fn genesis(&self) -> &Genesis {
-        &self.genesis
-    }
-
-    /// The nodes.
-    #[must_use]
-    pub fn nodes(&self) -> &[NodeAddress] {
-        &self.nodes
-    }
-}
-
-/// A member's own key and certificate chain.
-pub struct Identity {
-    key: SigningKey,
-    chain: Vec<CertificateDer<'static>>,
-    fingerprint: Digest,
-}
-
-impl Identity {
-    /// An identity of this key and chain (leaf first).
-    ///
-    /// # Errors
-    /// The chain is empty.
-    pub fn new(seed: &Secret32, chain: Vec<CertificateDer<'static>>) -> Result<Self, ClientError> {
-        let leaf = chain
-            .first()
-            .ok_or_else(|| ClientError::Identity("no certificate".to_owned()))?;
-        let fingerprint = sealbook_identity::fingerprint(leaf);
-        Ok(Self {
-            key: SigningKey::from_secret(seed),
-            chain,
-            fingerprint,
-        })
-    }
-
-    /// The certificate chain.
-    #[must_use]
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
-    }
-}
+/// How often a node is asked whether a transaction is ordered, and for how long before another node is.
+const FIND_PAUSE: Duration = Duration::from_millis(50);
+const FIND_TRIES: u32 = 60;
 
 /// An envelope that is ready to be submitted, any number of times, with the key that replies come under.
 pub struct Sealed {
-    transaction: Vec<u8>,
-    attachments: Vec<Vec<u8>>,
-    reply_key: Secret32,
+    pub(crate) transaction: Vec<u8>,
+    pub(crate) id: Digest,
+    pub(crate) attachments: Vec<Vec<u8>>,
+    pub(crate) reply_key: Secret32,
+}
+
+impl Sealed {
+    /// The transaction's name on the ledger: the digest of its envelope.
+    #[must_use]
+    pub const fn transaction(&self) -> Digest {
+        self.id
+    }
 }
 
 /// The result of a submission.
@@ -143,43 +63,16 @@ pub struct Submitted {
 
 /// A client.
 pub struct Client {
-    network: Arc<Network>,
-    identity: Identity,
+    pub(crate) network: Arc<Network>,
+    pub(crate) identity: Identity,
     tls: Arc<ClientConfig>,
     alpn: Vec<u8>,
     connection: Option<Connection>,
     preferred: usize,
+    reach: Reach,
     height_known: u64,
     patience: Duration,
 }
-
-/// Why one try failed.
-struct Problem {
-    text: String,
-    /// The node answered, and will answer the same again: trying every node once is enough.
-    refusal: bool,
-}
-
-impl From<String> for Problem {
-    fn from(text: String) -> Self {
-        Self {
-            text,
-            refusal: false,
-        }
-    }
-}
-
-impl From<ConnectionError> for Problem {
-    fn from(error: ConnectionError) -> Self {
-        Self {
-            refusal: error.is_refusal(),
-            text: error.in_words(),
-        }
-    }
-}
-
-/// One try: a value, or the reason to try the next node.
-type Tried<T> = Result<T, Problem>;
 
 impl Client {
     /// A client that begins with the node at `preferred` (any number).
@@ -191,25 +84,30 @@ impl Client {
         identity: Identity,
         preferred: usize,
     ) -> Result<Self, ClientError> {
-        let alpn = [b"sealbook-client/", network.genesis.namespace().as_slice()].concat();
+        let alpn = [
+            b"sealbook-client/",
+            network.genesis().namespace().as_slice(),
+        ]
+        .concat();
         let roots: Vec<CertificateDer<'static>> = network
-            .genesis
+            .genesis()
             .certificate_roots
             .iter()
             .cloned()
             .map(Into::into)
             .collect();
         let tls = tls::client_config(
-            &identity.chain,
-            &identity.key.seed(),
+            identity.chain(),
+            &identity.key().seed(),
             &roots,
-            &network.genesis.network_name,
+            &network.genesis().network_name,
             &alpn,
             None,
         )
         .map_err(|error| ClientError::Identity(error.to_string()))?;
         let patience = Duration::from_secs(60);
         Ok(Self {
+            reach: Reach::of(network.nodes().len()),
             network,
             identity,
             tls,
@@ -245,6 +143,12 @@ impl Client {
         }
     }
 
+    /// Goes on with another node, after one gave what does not hold.
+    pub fn pass_over(&mut self) {
+        self.connection = None;
+        self.preferred = self.preferred.wrapping_add(1);
+    }
+
     /// The opening of an account, ready to be submitted.
     ///
     /// # Errors
@@ -254,7 +158,12 @@ impl Client {
         account: AccountId,
         holder: &LongName,
     ) -> Result<Prepared, ClientError> {
-        Prepared::open_account(self.network.id, &self.network.opening_key, account, holder)
+        Prepared::open_account(
+            self.network.id(),
+            self.network.opening_key(),
+            account,
+            holder,
+        )
     }
 
     /// Seals orders into one envelope.
@@ -262,7 +171,10 @@ impl Client {
     /// # Errors
     /// Sealing failed.
     pub fn seal(&self, orders: &[Prepared]) -> Result<Sealed, ClientError> {
-        let reply_key = Secret32::random();
+        let sealer = self.begin(Purpose::Transaction)?;
+        let reply_key = self
+            .identity
+            .reply_key(&self.network.id(), sealer.encapsulated());
         let submission = Submission {
             version: PAYLOAD_VERSION,
             reply_key: *reply_key.expose(),
@@ -272,35 +184,41 @@ impl Client {
                 .collect(),
         };
         let body = borsh::to_vec(&submission).unwrap_or_default();
-        let header = EnvelopeHeader::new(
-            Suite::X25519ChaCha20Poly1305,
-            self.network.id,
-            0,
-            now_ms() + TRANSACTION_LIFE_MS,
-        );
-        let envelope =
-            self.sign_and_seal(header, Purpose::Transaction, TRANSACTION_SIGNATURE, body)?;
+        let purpose = (Purpose::Transaction, TRANSACTION_SIGNATURE);
+        let envelope = self.sign_and_seal(sealer, TRANSACTION_LIFE_MS, purpose, body)?;
         let attachments = orders
             .iter()
             .flat_map(|prepared| prepared.attachments.iter().cloned())
             .collect();
         Ok(Sealed {
+            id: envelope.digest(),
             transaction: envelope.encode(),
             attachments,
             reply_key,
         })
     }
 
-    fn sign_and_seal(
+    pub(crate) fn begin(&self, purpose: Purpose) -> Result<Sealer, ClientError> {
+        Sealer::begin(self.network.opening_key(), purpose)
+            .map_err(|error| ClientError::Sealing(error.to_string()))
+    }
+
+    pub(crate) fn sign_and_seal(
         &self,
-        header: EnvelopeHeader,
-        purpose: Purpose,
-        domain: &'static str,
+        sealer: Sealer,
+        life_ms: u64,
+        (purpose, domain): (Purpose, &'static str),
         body: Vec<u8>,
     ) -> Result<Envelope, ClientError> {
-        let certificate = self.identity.fingerprint;
+        let header = EnvelopeHeader::new(
+            Suite::X25519ChaCha20Poly1305,
+            self.network.id(),
+            0,
+            now_ms().saturating_add(life_ms),
+        );
+        let certificate = self.identity.fingerprint();
         let message = signed_bytes(&binding(&header, purpose), &certificate, &body);
-        let signature = self.identity.key.sign(domain, &message);
+        let signature = self.identity.key().sign(domain, &message);
         let signed = Signed {
             version: PAYLOAD_VERSION,
             certificate,
@@ -308,7 +226,8 @@ impl Client {
             body,
         };
         let plaintext = zeroize::Zeroizing::new(borsh::to_vec(&signed).unwrap_or_default());
-        sealbook_sealing::seal(&self.network.opening_key, header, purpose, &plaintext)
+        sealer
+            .seal(header, &plaintext)
             .map_err(|error| ClientError::Sealing(error.to_string()))
     }
 
@@ -330,33 +249,30 @@ impl Client {
         sealed: &Sealed,
         stage: Stage,
     ) -> Result<Submitted, ClientError> {
-        let Sealed {
-            transaction,
-            attachments,
-            reply_key,
-        } = sealed;
-        let envelope = Envelope::decode(transaction, transaction.len())
-            .map_err(|error| ClientError::Sealing(error.to_string()))?;
-        let digest = envelope.digest();
-        let reply = self.persist(|client| {
-            client.try_submit(transaction, attachments)?;
-            client.try_await(digest, Stage::Outcome)
+        let id = sealed.id;
+        let reply: Reply = self.persist(|client| {
+            client.try_submit(sealed)?;
+            let reply = client.try_await(id, Stage::Outcome, AWAIT_MS)?;
+            open(&sealed.reply_key, b"outcome", id, &reply)
         })?;
-        let reply: Reply = open(reply_key, b"outcome", digest, &reply)?;
-        self.height_known = self.height_known.max(reply.height);
+        self.know_height(reply.height);
         if stage == Stage::Final {
-            let notice = self.persist(|client| match client.try_await(digest, Stage::Final) {
-                Err(reason) => {
-                    // A node that started again has forgotten the envelope; another may never have seen it.
-                    let _ = client.try_submit(transaction, attachments);
-                    Err(reason)
+            let _: FinalNotice = self.persist(|client| {
+                let notice = match client.try_await(id, Stage::Final, AWAIT_MS) {
+                    Err(reason) => {
+                        // A node that started again has forgotten the envelope; another may never have seen it.
+                        let _ = client.try_submit(sealed);
+                        return Err(reason);
+                    }
+                    Ok(notice) => notice,
+                };
+                let notice: FinalNotice = open(&sealed.reply_key, b"final", id, &notice)?;
+                if notice.height == reply.height {
+                    Ok(notice)
+                } else {
+                    Err(Problem::false_answer())
                 }
-                done => done,
             })?;
-            let notice: FinalNotice = open(reply_key, b"final", digest, &notice)?;
-            if notice.height != reply.height {
-                return Err(ClientError::FalseAnswer);
-            }
         }
         let outcomes = reply
             .outcomes
@@ -364,11 +280,29 @@ impl Client {
             .map(|bytes| Outcome::try_from_slice(bytes).map_err(|_| ClientError::FalseAnswer))
             .collect::<Result<_, _>>()?;
         Ok(Submitted {
-            transaction: digest,
+            transaction: id,
             height: reply.height,
             time_ms: reply.time_ms,
             outcomes,
             is_final: stage == Stage::Final,
+        })
+    }
+
+    /// Submits an envelope that was sealed before and waits until a final block lists it; returns the block's height.
+    /// What came of it is not known by then. One node says so; the proof is a receipt.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn order_sealed(&mut self, sealed: &Sealed) -> Result<u64, ClientError> {
+        self.persist(|client| {
+            client.try_submit(sealed)?;
+            for _ in 0..FIND_TRIES {
+                if let Some(height) = client.try_find(sealed.id)? {
+                    return Ok(height);
+                }
+                std::thread::sleep(FIND_PAUSE);
+            }
+            Err(Problem::new(Kind::Later, "not ordered yet"))
         })
     }
 
@@ -377,7 +311,7 @@ impl Client {
     /// # Errors
     /// No node answered in time, or the answer is not from an execution module.
     pub fn ask(&mut self, question: &Question) -> Result<Answer, ClientError> {
-        self.persist_opening(|client| {
+        self.persist(|client| {
             let reply_key = Secret32::random();
             let query = Query {
                 version: PAYLOAD_VERSION,
@@ -386,90 +320,60 @@ impl Client {
                 question: question.clone(),
             };
             let body = borsh::to_vec(&query).unwrap_or_default();
-            let header = EnvelopeHeader::new(
-                Suite::X25519ChaCha20Poly1305,
-                client.network.id,
-                0,
-                now_ms() + QUERY_LIFE_MS,
-            );
+            let purpose = (Purpose::Query, QUERY_SIGNATURE);
             let envelope = client
-                .sign_and_seal(header, Purpose::Query, QUERY_SIGNATURE, body)
-                .map_err(|error| Problem::from(error.to_string()))?;
+                .begin(Purpose::Query)
+                .and_then(|sealer| client.sign_and_seal(sealer, QUERY_LIFE_MS, purpose, body))
+                .map_err(|error| Problem::new(Kind::Refusal, &error.to_string()))?;
             let request = RequestBody::Query {
                 envelope: envelope.encode(),
             };
             match client.try_ask(request, Duration::ZERO)? {
                 ResponseBody::Answer(sealed) => {
-                    let digest = envelope.digest();
-                    let answer: Answer = match open(&reply_key, b"answer", digest, &sealed) {
-                        Ok(answer) => answer,
-                        Err(error) => return Ok(Err(error)),
-                    };
+                    let answer: Answer = open(&reply_key, b"answer", envelope.digest(), &sealed)?;
                     if answer.body == AnswerBody::Behind {
-                        return Err("the node is behind what this client knows"
-                            .to_owned()
-                            .into());
+                        let text = "the node is behind what this client knows";
+                        return Err(Problem::new(Kind::Later, text));
                     }
-                    client.height_known = client.height_known.max(answer.height);
-                    Ok(Ok(answer))
+                    client.know_height(answer.height);
+                    Ok(answer)
                 }
-                other => Err(unexpected(other)),
+                other => Err(Problem::unexpected(other)),
             }
         })
     }
 
-    /// The status of one node, named by its place in the network's list.
-    ///
-    /// # Errors
-    /// The node does not answer.
-    pub fn status_of(&self, node: usize) -> Result<NodeStatus, ConnectionError> {
-        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "no such node");
-        let node = self.network.nodes.get(node).ok_or_else(missing)?;
-        let mut connection = Connection::open(node.address, &self.tls, &self.alpn)?;
-        match connection.ask(RequestBody::Status, Duration::ZERO)? {
-            ResponseBody::Status(status) => Ok(status),
-            _ => Err(ConnectionError::OutOfTurn),
-        }
-    }
-
-    /// Final blocks from a height on, as ciphertext.
-    ///
-    /// # Errors
-    /// No node answered in time.
-    pub fn blocks(&mut self, from: u64, limit: u32) -> Result<Vec<CertifiedBlock>, ClientError> {
-        self.persist(|client| {
-            match client.try_ask(RequestBody::Blocks { from, limit }, Duration::ZERO)? {
-                ResponseBody::Blocks(blocks) => Ok(blocks),
-                other => Err(unexpected(other)),
-            }
-        })
-    }
-
-    fn try_submit(&mut self, transaction: &[u8], attachments: &[Vec<u8>]) -> Tried<()> {
+    fn try_submit(&mut self, sealed: &Sealed) -> Tried<()> {
         let request = RequestBody::Submit {
-            transaction: transaction.to_vec(),
-            attachments: attachments.to_vec(),
+            transaction: sealed.transaction.clone(),
+            attachments: sealed.attachments.clone(),
         };
         match self.try_ask(request, Duration::ZERO)? {
             ResponseBody::Accepted | ResponseBody::Known => Ok(()),
-            other => Err(unexpected(other)),
+            other => Err(Problem::unexpected(other)),
         }
     }
 
-    fn try_await(&mut self, transaction: Digest, stage: Stage) -> Tried<Vec<u8>> {
+    pub(crate) fn try_await(
+        &mut self,
+        transaction: Digest,
+        stage: Stage,
+        timeout_ms: u32,
+    ) -> Tried<Vec<u8>> {
         let request = RequestBody::Await {
             transaction,
             stage,
-            timeout_ms: AWAIT_MS,
+            timeout_ms,
         };
-        match self.try_ask(request, Duration::from_millis(u64::from(AWAIT_MS)))? {
+        match self.try_ask(request, Duration::from_millis(u64::from(timeout_ms)))? {
             ResponseBody::Reply(sealed) => Ok(sealed),
-            ResponseBody::NotYet => Err("not ordered yet".to_owned().into()),
-            other => Err(unexpected(other)),
+            // A node that does not have the reply may still get it; who asks knows whether to wait.
+            ResponseBody::Absent => Err(Problem::unexpected(ResponseBody::NotYet)),
+            other => Err(Problem::unexpected(other)),
         }
     }
 
-    fn try_ask(&mut self, body: RequestBody, extra: Duration) -> Tried<ResponseBody> {
+    pub(crate) fn try_ask(&mut self, body: RequestBody, extra: Duration) -> Tried<ResponseBody> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
@@ -479,94 +383,77 @@ impl Client {
         Ok(response)
     }
 
-    /// Connects to the preferred node; observers answer nothing and are left out.
-    fn connect(&self) -> Tried<Connection> {
-        let nodes: Vec<&NodeAddress> = self
-            .network
-            .nodes
-            .iter()
-            .filter(|node| !node.observer)
-            .collect();
-        let index = self.preferred.checked_rem(nodes.len()).unwrap_or(0);
-        let node = nodes
-            .get(index)
-            .ok_or_else(|| "the network has no nodes".to_owned())?;
-        Connection::open(node.address, &self.tls, &self.alpn).map_err(|error| {
-            let refusal = error.is_refusal();
-            Problem {
-                text: format!("{}: {}", node.name, error.in_words()),
-                refusal,
-            }
-        })
+    /// A connection of its own to one node, named by its place in the network's list.
+    pub(crate) fn connect_to(
+        &self,
+        node: &NodeAddress,
+    ) -> Result<Connection, crate::ConnectionError> {
+        Connection::open(node.address, &self.tls, &self.alpn)
     }
 
-    /// Tries node after node until one gives a value or patience ends.
-    fn persist<T>(
+    /// Connects to the preferred node, or to the next one that could be reached lately.
+    fn connect(&mut self) -> Tried<Connection> {
+        self.preferred = self.reach.choose(self.preferred, Instant::now());
+        let node = self
+            .network
+            .nodes()
+            .get(self.preferred)
+            .ok_or_else(|| Problem::new(Kind::Later, "the network has no nodes"))?;
+        match self.connect_to(node) {
+            Ok(connection) => {
+                self.reach.found(self.preferred);
+                Ok(connection)
+            }
+            Err(error) => {
+                let refusal = error.is_refusal();
+                let text = format!("{}: {}", node.name, error.in_words());
+                if refusal {
+                    return Err(Problem::new(Kind::Refusal, &text));
+                }
+                self.reach.lost(self.preferred, Instant::now());
+                Err(Problem::new(Kind::Unreachable, &text))
+            }
+        }
+    }
+
+    /// Tries node after node until one gives a value, none can, or patience ends.
+    pub(crate) fn persist<T>(
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> Tried<T>,
     ) -> Result<T, ClientError> {
         let started = Instant::now();
-        let voters = self
-            .network
-            .nodes
-            .iter()
-            .filter(|node| !node.observer)
-            .count();
-        let mut refusals = 0;
+        let mut attempts = Attempts::new(&self.reach, started);
         loop {
-            let last = match attempt(self) {
+            let problem = match attempt(self) {
                 Ok(value) => return Ok(value),
                 Err(problem) => problem,
             };
+            let nodes = self.network.nodes().len().max(1);
+            let pause = attempts.failed(self.preferred % nodes, problem);
             self.connection = None;
-            self.preferred = self.preferred.wrapping_add(1);
-            refusals = if last.refusal { refusals + 1 } else { 0 };
-            let last = last.text;
-            if refusals >= voters {
-                return Err(ClientError::Refused(last));
+            self.preferred = (self.preferred % nodes).wrapping_add(1);
+            if let Some(error) = attempts.verdict() {
+                return Err(error);
             }
-            if started.elapsed() > self.patience {
-                return Err(ClientError::Unavailable {
-                    seconds: self.patience.as_secs(),
-                    last,
-                });
+            if started.elapsed().saturating_add(pause) > self.patience {
+                return Err(attempts.given_up(self.patience));
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
         }
     }
-
-    fn persist_opening<T>(
-        &mut self,
-        attempt: impl FnMut(&mut Self) -> Tried<Result<T, ClientError>>,
-    ) -> Result<T, ClientError> {
-        self.persist(attempt)?
-    }
 }
 
-fn unexpected(response: ResponseBody) -> Problem {
-    match response {
-        ResponseBody::Busy(text) => Problem {
-            text,
-            refusal: false,
-        },
-        ResponseBody::Refused(text) => Problem {
-            text,
-            refusal: true,
-        },
-        _ => "the node answered something else".to_owned().into(),
-    }
-}
-
-fn open<T: BorshDeserialize>(
+/// Opens what a module sealed for this client.
+pub(crate) fn open<T: BorshDeserialize>(
     key: &Secret32,
     context: &[u8],
     transaction: Digest,
     sealed: &[u8],
-) -> Result<T, ClientError> {
+) -> Tried<T> {
     let context = [context, transaction.as_bytes()].concat();
-    let opened = sealbook_opening::open_reply(key, &context, sealed)
-        .map_err(|_| ClientError::FalseAnswer)?;
-    T::try_from_slice(opened.expose()).map_err(|_| ClientError::FalseAnswer)
+    let opened =
+        sealbook_opening::open_reply(key, &context, sealed).map_err(|_| Problem::false_answer())?;
+    T::try_from_slice(opened.expose()).map_err(|_| Problem::false_answer())
 }
 
 fn now_ms() -> u64 {

@@ -9,6 +9,8 @@ use sealbook_protocol::client::{Request, RequestBody, Response, ResponseBody};
 use sealbook_protocol::frame::{self, CLIENT_FRAME_MAX, FrameError};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// A node that stands still still takes connections; it is given up sooner than one that speaks.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why a connection cannot be used.
@@ -113,7 +115,7 @@ impl Connection {
     ) -> Result<Self, ConnectionError> {
         let socket = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+        socket.set_read_timeout(Some(HANDSHAKE_LIMIT))?;
         socket.set_write_timeout(Some(ANSWER_LIMIT))?;
         let session =
             ClientConnection::new(Arc::clone(tls), sealbook_identity::tls::server_name())?;

@@ -1,23 +1,35 @@
 //! The client's side of Sealbook: seals, submits, waits, asks, verifies. Holds its user's own keys and no others.
 //!
 //! ```text
-//! orders -> sign -> seal -> submit to a node -> await outcome -> await final
+//! orders -> sign -> seal -> submit to a node -> ordered -> outcome -> final -> receipt
 //!                              '--- the node fails: the same envelope to the next node ---'
 //! ```
 //!
 //! INVARIANT: a retry sends the same envelope, or the same order under the same reference, so that nothing is applied
 //! twice however often a connection breaks.
+//!
+//! A client keeps nothing. The key that replies come under follows from the member's own key and the envelope, so that
+//! a client that starts again, or another one of the same member, opens them just as well.
 
 #![forbid(unsafe_code)]
 
+pub mod attempts;
 mod client;
 mod connection;
+mod lookups;
+mod network;
+mod offline;
 mod order;
+mod receipts;
 
-pub use client::{Client, Identity, Network, NodeAddress, Sealed, Submitted};
+pub use client::{Client, Sealed, Submitted};
 pub use connection::ConnectionError;
+pub use network::{Identity, Network, NodeAddress};
+pub use offline::Asked;
 pub use order::{Prepared, generated_reference};
+pub use receipts::{OwnReply, Shown};
 pub use sealbook_protocol::client::{CertifiedBlock, NodeStatus, Stage};
+pub use sealbook_protocol::module::SnapshotOffer;
 pub use sealbook_protocol::payload::{Answer, AnswerBody, AsOf, Question};
 
 /// Why a client could not do what it was asked.
@@ -31,9 +43,22 @@ pub enum ClientError {
         /// The last problem.
         last: String,
     },
+    /// The network has more to do than it can, or more from this member than its share.
+    #[error(
+        "the network is busy and took nothing more within {seconds} s, try again later; last: {last}"
+    )]
+    Busy {
+        /// How long was tried.
+        seconds: u64,
+        /// What the last node said.
+        last: String,
+    },
     /// A node refused the request itself.
     #[error("refused: {0}")]
     Refused(String),
+    /// No node has what was asked for.
+    #[error("no node that can be reached has it")]
+    Absent,
     /// An answer does not open with this client's keys, or is not an answer to what was asked.
     #[error("a node's answer is not from its execution module")]
     FalseAnswer,
@@ -43,4 +68,13 @@ pub enum ClientError {
     /// The client's own keys or certificates cannot be used.
     #[error("cannot use this identity: {0}")]
     Identity(String),
+    /// The transaction is on the ledger, but is not this member's.
+    #[error("this transaction is not yours, or the ledger could not read it")]
+    NotOwn,
+    /// The transaction has no order at this place.
+    #[error("this transaction has {orders} orders; they are numbered from 0")]
+    NoOrder {
+        /// How many it has.
+        orders: usize,
+    },
 }

@@ -1,5 +1,6 @@
 //! Orders made ready to be sealed: encoded, with a reference that makes a retry harmless, and sealed attachments.
 
+use sealbook_governance::{Action, GovernanceOrder};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::random;
 use sealbook_protocol::payload::{Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION};
@@ -12,6 +13,7 @@ use crate::ClientError;
 
 /// An order with what travels beside it.
 pub struct Prepared {
+    reference: String,
     pub(crate) order: OrderBytes,
     pub(crate) attachments: Vec<Vec<u8>>,
 }
@@ -43,9 +45,30 @@ impl Prepared {
             instruction,
         };
         Ok(Self {
+            reference: order.reference.as_str().to_owned(),
             order: encoded(&order),
             attachments: Vec::new(),
         })
+    }
+
+    /// A voice about the network itself, under a generated reference.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn governance(action: Action) -> Result<Self, ClientError> {
+        let reference = own_reference()?;
+        let order = GovernanceOrder { reference, action };
+        Ok(Self {
+            reference: order.reference.as_str().to_owned(),
+            order: OrderBytes::Governance(borsh::to_vec(&order).unwrap_or_default()),
+            attachments: Vec::new(),
+        })
+    }
+
+    /// The order's reference: the user's, or a generated one.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
     }
 
     /// The opening of an account: the holder's name goes into an attachment of its own.
@@ -82,6 +105,7 @@ impl Prepared {
             instruction,
         };
         Ok(Self {
+            reference: order.reference.as_str().to_owned(),
             order: encoded(&order),
             attachments: vec![bytes],
         })
@@ -92,6 +116,7 @@ impl Prepared {
     pub fn admit(chain: Vec<Vec<u8>>) -> Self {
         let reference = generated_reference();
         Self {
+            reference: reference.clone(),
             order: OrderBytes::Admit { reference, chain },
             attachments: Vec::new(),
         }

@@ -26,6 +26,25 @@ impl History {
         }
     }
 
+    /// The history of these changes; nothing if one is of a subject that is not among `subjects`, or before an
+    /// earlier one of the same subject.
+    pub(crate) fn from_changes(changes: Vec<Change>, subjects: usize) -> Option<Self> {
+        let mut by_subject: Vec<Vec<ChangeIndex>> = Vec::new();
+        by_subject.resize_with(subjects, Vec::new);
+        for (index, change) in (0u32..).map(ChangeIndex).zip(&changes) {
+            let list = by_subject.get_mut(change.subject as usize)?;
+            let last = list.last().and_then(|last| changes.get(last.0 as usize));
+            if last.is_some_and(|last| last.sequence >= change.sequence) {
+                return None;
+            }
+            list.push(index);
+        }
+        Some(Self {
+            changes: Table::from_rows(changes),
+            by_subject,
+        })
+    }
+
     /// Notes that `subject` is `value` from order `sequence` on. Sequences never decrease; a second
     /// change by the same order replaces the first.
     pub(crate) fn record(&mut self, subject: impl RowIndex, sequence: u64, value: u64) {

@@ -88,11 +88,18 @@ pub enum Code {
     Expired,
     /// The height named as record time is not reached yet.
     UnknownRecordTime,
+    /// The proposal is decided, rejected, withdrawn or expired. Given by the contract of governance.
+    ProposalClosed,
+    /// The approval names another change than the proposal's. Given by the contract of governance.
+    OtherChange,
+    /// The change cannot be made together with what is in force or decided. Given by the contract
+    /// of governance.
+    Conflict,
 }
 
 impl Code {
     /// All codes, in the order of their encoding.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::NotPermitted,
         Self::NotFound,
@@ -112,6 +119,9 @@ impl Code {
         Self::Replay,
         Self::Expired,
         Self::UnknownRecordTime,
+        Self::ProposalClosed,
+        Self::OtherChange,
+        Self::Conflict,
     ];
 
     /// The code as interfaces show it.
@@ -137,6 +147,9 @@ impl Code {
             Self::Replay => "replay",
             Self::Expired => "expired",
             Self::UnknownRecordTime => "unknown-record-time",
+            Self::ProposalClosed => "proposal-closed",
+            Self::OtherChange => "other-change",
+            Self::Conflict => "conflict",
         }
     }
 
@@ -221,7 +234,7 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Code>(&[19]).is_err());
+        assert!(borsh::from_slice::<Code>(&[22]).is_err());
     }
 
     #[test]

@@ -56,6 +56,15 @@ impl<I: RowIndex, R: BorshSerialize> Table<I, R> {
         }
     }
 
+    /// A table of these rows, all of them touched.
+    pub(crate) fn from_rows(rows: Vec<R>) -> Self {
+        Self {
+            touched: (0u32..).take(rows.len()).collect(),
+            rows,
+            index: PhantomData,
+        }
+    }
+
     pub(crate) fn len(&self) -> u32 {
         // `State::apply` refuses to go on long before a table has 2^32 rows.
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)

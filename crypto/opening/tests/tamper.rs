@@ -12,8 +12,8 @@ use sealbook_opening::{OpenError, OpeningKey, open_reply, unwrap};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
 use sealbook_sealing::{
-    ENVELOPE_VERSION, Envelope, EnvelopeHeader, HEADER_LENGTH, Purpose, SealError, Suite, seal,
-    seal_reply, wrap,
+    ENVELOPE_VERSION, Envelope, EnvelopeHeader, HEADER_LENGTH, Purpose, SealError, Sealer, Suite,
+    seal, seal_reply, wrap,
 };
 
 const LIMIT: usize = 1 << 20;
@@ -333,4 +333,24 @@ proptest! {
         }
         prop_assert!(Envelope::decode(&start, LIMIT).is_err());
     }
+}
+
+#[test]
+fn an_encapsulated_key_that_is_known_before_the_content_is_that_of_the_envelope() {
+    let key = key();
+    for purpose in [Purpose::Transaction, Purpose::Attachment, Purpose::Query] {
+        let sealer = Sealer::begin(&key.public_key(), purpose).unwrap();
+        let encapsulated = sealer.encapsulated().to_vec();
+        let envelope = sealer.seal(header(), &encapsulated).unwrap();
+        assert_eq!(envelope.encapsulated, encapsulated);
+        assert!(envelope.check().is_ok());
+        assert_eq!(key.open(&envelope, purpose).unwrap().expose(), encapsulated);
+    }
+    let begin = || Sealer::begin(&key.public_key(), Purpose::Query).unwrap();
+    assert_ne!(begin().encapsulated(), begin().encapsulated());
+    let header = EnvelopeHeader {
+        version: 2,
+        ..header()
+    };
+    assert!(begin().seal(header, b"text").is_err());
 }

@@ -14,7 +14,8 @@
 //! as that shows from the outside: version, suite, length of the encapsulated key, padded size.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use hpke::{Deserializable, Kem, OpModeS, Serializable, single_shot_seal};
+use hpke::aead::AeadCtxS;
+use hpke::{Deserializable, Kem, OpModeS, Serializable, setup_sender};
 use sealbook_primitives::encoding::{DecodeError, decode, encode};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::padding::{PREFIX_LENGTH, pad, padded_length};
@@ -202,52 +203,109 @@ pub fn seal(
     purpose: Purpose,
     plaintext: &[u8],
 ) -> Result<Envelope, SealError> {
-    if header.version != ENVELOPE_VERSION {
-        return Err(SealError::UnsupportedVersion {
-            version: header.version,
-        });
-    }
-    if header.suite != key.suite() {
-        return Err(SealError::SuiteMismatch);
-    }
-    let too_long = || SealError::TooLong {
-        length: plaintext.len(),
-    };
-    let padded = pad(plaintext, ENVELOPE_FLOOR)
-        .map(SecretBytes::new)
-        .map_err(|_| too_long())?;
-    let associated = binding(&header, purpose);
-    let (encapsulated, ciphertext) = encrypt(key, purpose.info(), &associated, padded.expose())?;
-    Ok(Envelope {
-        header,
-        encapsulated,
-        ciphertext,
-    })
+    Sealer::begin(key, purpose)?.seal(header, plaintext)
 }
 
-/// One HPKE encryption in base mode: the encapsulated key and the ciphertext.
-pub(crate) fn encrypt(
-    key: &OpeningPublicKey,
-    info: &[u8],
-    associated: &[u8],
-    text: &[u8],
-) -> Result<(Vec<u8>, Vec<u8>), SealError> {
-    match key.suite() {
-        Suite::X25519ChaCha20Poly1305 => {
-            let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(key.bytes())
-                .map_err(|_| SealError::UnusablePublicKey)?;
-            let (encapsulated, ciphertext) = single_shot_seal::<
-                SuiteOneAead,
-                SuiteOneKdf,
-                SuiteOneKem,
-            >(
-                &OpModeS::Base, &recipient, info, text, associated
-            )
-            .map_err(|error| match error {
-                hpke::HpkeError::SealError => SealError::TooLong { length: text.len() },
-                _ => SealError::UnusablePublicKey,
-            })?;
-            Ok((encapsulated.to_bytes().to_vec(), ciphertext))
+/// Sealing in two steps: the encapsulated key is known before the content, so that the content can hold what is derived
+/// from it. The envelope is the same as that of [`seal`].
+///
+/// INVARIANT: every sealer seals once, so that its key never meets a second content.
+pub struct Sealer {
+    suite: Suite,
+    purpose: Purpose,
+    sender: Sender,
+}
+
+impl Sealer {
+    /// Makes a new encapsulated key for the holder of the opening key behind `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::UnusablePublicKey`] when nothing can be sealed to the key.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no random numbers to give.
+    pub fn begin(key: &OpeningPublicKey, purpose: Purpose) -> Result<Self, SealError> {
+        Ok(Sealer {
+            suite: key.suite(),
+            purpose,
+            sender: Sender::begin(key, purpose.info())?,
+        })
+    }
+
+    /// The encapsulated key that the envelope will have.
+    #[must_use]
+    pub fn encapsulated(&self) -> &[u8] {
+        &self.sender.encapsulated
+    }
+
+    /// Seals `plaintext` under `header`.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`] says which of the arguments does not fit.
+    pub fn seal(self, header: EnvelopeHeader, plaintext: &[u8]) -> Result<Envelope, SealError> {
+        if header.version != ENVELOPE_VERSION {
+            return Err(SealError::UnsupportedVersion {
+                version: header.version,
+            });
         }
+        if header.suite != self.suite {
+            return Err(SealError::SuiteMismatch);
+        }
+        let padded = pad(plaintext, ENVELOPE_FLOOR)
+            .map(SecretBytes::new)
+            .map_err(|_| SealError::TooLong {
+                length: plaintext.len(),
+            })?;
+        let associated = binding(&header, self.purpose);
+        let (encapsulated, ciphertext) = self.sender.encrypt(&associated, padded.expose())?;
+        Ok(Envelope {
+            header,
+            encapsulated,
+            ciphertext,
+        })
+    }
+}
+
+/// One HPKE encryption in base mode, between encapsulation and encryption.
+pub(crate) struct Sender {
+    encapsulated: Vec<u8>,
+    context: Box<AeadCtxS<SuiteOneAead, SuiteOneKdf, SuiteOneKem>>,
+}
+
+impl Sender {
+    pub(crate) fn begin(key: &OpeningPublicKey, info: &[u8]) -> Result<Self, SealError> {
+        match key.suite() {
+            Suite::X25519ChaCha20Poly1305 => {
+                let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(key.bytes())
+                    .map_err(|_| SealError::UnusablePublicKey)?;
+                let (encapsulated, context) =
+                    setup_sender::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
+                        &OpModeS::Base,
+                        &recipient,
+                        info,
+                    )
+                    .map_err(|_| SealError::UnusablePublicKey)?;
+                Ok(Sender {
+                    encapsulated: encapsulated.to_bytes().to_vec(),
+                    context: Box::new(context),
+                })
+            }
+        }
+    }
+
+    /// The encapsulated key and the ciphertext. Takes the sender with it: there is no second message.
+    pub(crate) fn encrypt(
+        mut self,
+        associated: &[u8],
+        text: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), SealError> {
+        let ciphertext = self
+            .context
+            .seal(text, associated)
+            .map_err(|_| SealError::TooLong { length: text.len() })?;
+        Ok((self.encapsulated, ciphertext))
     }
 }

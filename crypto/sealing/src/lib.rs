@@ -5,7 +5,7 @@
 //!
 //! | what | for whom | how |
 //! |---|---|---|
-//! | [`Envelope`], [`seal`] | the network: instructions, attachments, queries | HPKE, padded |
+//! | [`Envelope`], [`seal`], [`Sealer`] | the network: instructions, attachments, queries | HPKE, padded |
 //! | [`wrap`] | one recipient: keys in transport | HPKE under a label and a context |
 //! | [`seal_reply`] | the author of a query, who sent a key along | ChaCha20-Poly1305, padded |
 //!
@@ -21,8 +21,8 @@ mod suite;
 mod wrapping;
 
 pub use envelope::{
-    ENVELOPE_VERSION, Envelope, EnvelopeError, EnvelopeHeader, HEADER_LENGTH, Purpose, binding,
-    seal,
+    ENVELOPE_VERSION, Envelope, EnvelopeError, EnvelopeHeader, HEADER_LENGTH, Purpose, Sealer,
+    binding, seal,
 };
 pub use reply::seal_reply;
 pub use suite::{OpeningPublicKey, Suite};

@@ -1,7 +1,7 @@
 //! Wrapping: keys in transport to one recipient.
 
 use crate::SealError;
-use crate::envelope::encrypt;
+use crate::envelope::Sender;
 use crate::format::{WRAP_VERSION, wrap_associated, wrap_info};
 use crate::suite::OpeningPublicKey;
 
@@ -24,7 +24,8 @@ pub fn wrap(
 ) -> Result<Vec<u8>, SealError> {
     let suite = recipient.suite();
     let associated = wrap_associated(suite, context);
-    let (encapsulated, ciphertext) = encrypt(recipient, &wrap_info(label), &associated, plaintext)?;
+    let sender = Sender::begin(recipient, &wrap_info(label))?;
+    let (encapsulated, ciphertext) = sender.encrypt(&associated, plaintext)?;
     let mut wrapped = Vec::with_capacity(2 + encapsulated.len() + ciphertext.len());
     wrapped.extend_from_slice(&[WRAP_VERSION, suite.number()]);
     wrapped.extend_from_slice(&encapsulated);

@@ -33,7 +33,7 @@ impl Engine {
         let horizon_ms = self
             .head
             .time_ms
-            .saturating_add(self.genesis.parameters.expiry_horizon_ms);
+            .saturating_add(self.definition().parameters.expiry_horizon_ms);
         if expires_ms < self.head.time_ms || expires_ms > horizon_ms {
             return None;
         }
@@ -61,7 +61,7 @@ impl Engine {
             version: PAYLOAD_VERSION,
             height: self.head.height,
             time_ms: self.head.time_ms,
-            state_root: self.state_root,
+            state_root: self.state_root(),
             body,
         };
         Some(seal(envelope.digest(), &reply_key, ANSWER_CONTEXT, &answer).sealed)
@@ -79,7 +79,8 @@ impl Engine {
             member: member.name.as_str(),
             role: member.role.as_str(),
         };
-        let names = |account: AccountIndex| self.names.get(&account).cloned();
+        let names =
+            |account: AccountIndex| self.names.get(&account).map(|name| name.holder.clone());
         match &query.question {
             Question::Registry { isin, as_of } => {
                 let (Ok(isin), Some(as_of)) = (Isin::new(isin), record_time(*as_of)) else {
@@ -98,6 +99,8 @@ impl Engine {
                 role: member.role.as_str().to_owned(),
                 organisation: member.organisation.as_str().to_owned(),
             }),
+            // Every member may know what is decided about the network, and by whom.
+            Question::Governance => view(Ok(self.governance.view())),
         }
     }
 }

@@ -16,7 +16,8 @@ use sealbook_primitives::secret::Secret32;
 use zeroize::Zeroize;
 
 use crate::keys::{
-    AUDIT_LABEL, AuditBundle, EpochKeys, KeyError, ROOT_LABEL, decode_public, encode_public,
+    AUDIT_LABEL, AuditBundle, EpochKeys, KEY_EPOCH, KeyError, ROOT_LABEL, decode_public,
+    encode_public,
 };
 
 const FILE_VERSION: u8 = 1;
@@ -77,7 +78,8 @@ impl ModuleKey {
         self.key
     }
 
-    /// Opens the wrapped root for the network of `genesis` and derives the keys of its first key epoch.
+    /// Opens the wrapped root for the network of `genesis` and derives the keys of its first key epoch. Whether this
+    /// module was admitted is not asked: nobody else could have wrapped the network's root to its key.
     ///
     /// # Errors
     /// The root is another network's or another module's, or does not go with the genesis document.
@@ -87,17 +89,13 @@ impl ModuleKey {
         if file.version != FILE_VERSION || file.network != network {
             return Err(KeyError::NotOfGenesis);
         }
-        let own = encode_public(&self.key.public_key());
-        if !genesis.validators.iter().any(|seat| seat.module_key == own) {
-            return Err(KeyError::NotOfGenesis);
-        }
         let opened =
             sealbook_opening::unwrap(&self.key, ROOT_LABEL, network.as_bytes(), &file.wrapped)
                 .map_err(|_| KeyError::DoesNotOpen)?;
         let mut root = <[u8; 32]>::try_from(opened.expose()).map_err(|_| KeyError::Malformed)?;
-        let keys = EpochKeys::from_root(&Secret32::new(root), 0);
+        let keys = EpochKeys::from_root(&Secret32::new(root), KEY_EPOCH);
         root.zeroize();
-        keys.check(genesis, 0)?;
+        keys.check(genesis, KEY_EPOCH)?;
         Ok(keys)
     }
 }
@@ -122,7 +120,11 @@ impl Founding {
     /// The public opening key that genesis must name.
     #[must_use]
     pub fn opening_key(&self) -> Vec<u8> {
-        encode_public(&EpochKeys::from_root(&self.root, 0).opening.public_key())
+        encode_public(
+            &EpochKeys::from_root(&self.root, KEY_EPOCH)
+                .opening
+                .public_key(),
+        )
     }
 
     /// Wraps the root for every seat of `genesis`, and the audit bundle for every audit recipient.
@@ -130,33 +132,53 @@ impl Founding {
     /// # Errors
     /// Genesis does not name this founding's key, or names a key that is none.
     pub fn bind(&self, genesis: &Genesis) -> Result<WrappedKeys, KeyError> {
-        EpochKeys::from_root(&self.root, 0).check(genesis, 0)?;
+        EpochKeys::from_root(&self.root, KEY_EPOCH).check(genesis, KEY_EPOCH)?;
         let network = genesis.network();
-        let wrap = |recipient: &[u8], label, content: &[u8]| {
-            sealbook_sealing::wrap(
-                &decode_public(recipient)?,
-                label,
-                network.as_bytes(),
-                content,
-            )
-            .map_err(|_| KeyError::Malformed)
-        };
-        let mut roots = Vec::new();
-        for seat in &genesis.validators {
-            let wrapped = wrap(&seat.module_key, ROOT_LABEL, self.root.expose())?;
-            let file = RootFile {
-                version: FILE_VERSION,
-                network,
-                wrapped,
-            };
-            roots.push(borsh::to_vec(&file).unwrap_or_default());
-        }
-        let bundle = AuditBundle::encode(&self.root, network, 0);
+        let roots = genesis
+            .validators
+            .iter()
+            .map(|seat| wrap_root(&self.root, network, &seat.module_key))
+            .collect::<Result<_, _>>()?;
+        let bundle = AuditBundle::encode(&self.root, network, KEY_EPOCH);
         let bundles = genesis
             .audit_recipients
             .iter()
-            .map(|recipient| wrap(recipient, AUDIT_LABEL, bundle.expose()))
+            .map(|recipient| wrap(recipient, AUDIT_LABEL, network, bundle.expose()))
             .collect::<Result<_, _>>()?;
         Ok((roots, bundles))
     }
+}
+
+/// The content of the root file of the module with this public key.
+///
+/// # Errors
+/// [`KeyError::Malformed`] if it is no usable key.
+pub fn wrap_root(root: &Secret32, network: Digest, module_key: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let file = RootFile {
+        version: FILE_VERSION,
+        network,
+        wrapped: wrap(module_key, ROOT_LABEL, network, root.expose())?,
+    };
+    Ok(borsh::to_vec(&file).unwrap_or_default())
+}
+
+/// Whether a root could be wrapped to this public key.
+#[must_use]
+pub fn can_wrap_to(module_key: &[u8]) -> bool {
+    wrap(module_key, ROOT_LABEL, Digest::ZERO, &[]).is_ok()
+}
+
+fn wrap(
+    recipient: &[u8],
+    label: &'static str,
+    network: Digest,
+    content: &[u8],
+) -> Result<Vec<u8>, KeyError> {
+    sealbook_sealing::wrap(
+        &decode_public(recipient)?,
+        label,
+        network.as_bytes(),
+        content,
+    )
+    .map_err(|_| KeyError::Malformed)
 }

@@ -2,29 +2,35 @@
 //!
 //! INVARIANTS
 //! - `head` is the last executed header; the next block must follow it and be certified, itself or by a descendant.
-//! - The committee comes from genesis, never from the host.
-//! - A final header that commits to another root than was computed stops the engine for good.
+//! - The committee comes from genesis and from what was decided since, never from the host.
+//! - A final header that commits to other results than were computed, or defines another next epoch than was
+//!   planned, stops the engine for good.
 //! - A transaction takes effect once, and whoever was told an outcome was told the only one: a second copy of an
 //!   envelope is passed over for as long as any copy could still be answered. That is from one horizon before its
-//!   expiry, when it may first be executed, to one horizon after, when nobody waits for it any more.
+//!   expiry, when it may first be executed, to one horizon after, when nobody waits for it any more. What was once too
+//!   old stays so, even if a later epoch has a longer horizon.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use sealbook_governance::Governance;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::{
-    Block, CertificateError, ChainError, Committee, FinalityCertificate, Genesis, GenesisError,
-    Header, MAX_BLOCK_BYTES, verify_finalized,
+    Block, CertificateError, ChainError, Commitment, Committee, EpochDefinition,
+    FinalityCertificate, Genesis, GenesisError, Header, MAX_BLOCK_BYTES, SnapshotManifest,
+    SnapshotReference, verify_finalized,
 };
 use sealbook_policies::{PolicyError, PolicySet};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
-use sealbook_protocol::module::SealedReply;
-use sealbook_protocol::payload::{FinalNotice, PAYLOAD_VERSION};
+use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply, WrappedRoot};
 use sealbook_securities::{AccountIndex, Member, MemberId, State};
 
 use crate::asked::Asked;
-use crate::keys::{EpochKeys, KeyError};
+use crate::keys::{EpochKeys, KEY_EPOCH, KeyError};
 use crate::permissions::Nobody;
+use crate::results::{self, Results, Waiting};
+use crate::snapshot::Progress;
+use crate::snapshot::content::{HolderName, Parts};
 use crate::state_tree::StateTree;
 use crate::transactions::{BlockContext, new_member};
 
@@ -63,14 +69,24 @@ pub enum EngineError {
     /// Bytes that are no block or certificate.
     #[error("host sent bytes that are no {0}")]
     Malformed(&'static str),
-    /// A final header commits to another root.
-    #[error("state root at height {height} is {computed} here and {committed} in a final header")]
-    Diverged {
-        /// The height whose root differs.
+    /// The blocks are of another committee epoch than the present one, or of more than one.
+    #[error("block {height} is of committee epoch {found}, and epoch {expected} is executed now")]
+    Epoch {
+        /// The first block that does not fit.
         height: u64,
-        /// The root computed here.
+        /// The epoch of the next block.
+        expected: u64,
+        /// The epoch of that block.
+        found: u64,
+    },
+    /// A final header commits to other results, or defines another next epoch.
+    #[error("at height {height}, {computed} was computed here and a final header has {committed}")]
+    Diverged {
+        /// The height of the results, or of the header that defines the next epoch.
+        height: u64,
+        /// The digest of the commitment or definition computed here; zero if there is none.
         computed: Digest,
-        /// The root in the final header.
+        /// The digest in the final header; zero if there is none.
         committed: Digest,
     },
     /// The engine stopped after a divergence or a broken invariant.
@@ -81,13 +97,35 @@ pub enum EngineError {
     Invariant(String),
 }
 
+/// What the engine has to say while it executes.
+#[derive(Debug)]
+pub enum Output {
+    /// A sealed piece of a snapshot.
+    Piece {
+        /// The last block in the snapshot.
+        height: u64,
+        /// The piece's place in the manifest.
+        index: u32,
+        /// Its bytes.
+        sealed: Vec<u8>,
+    },
+    /// All pieces of a snapshot are made; commitments name it from the next executed block on.
+    Snapshot(Box<SnapshotManifest>),
+    /// A block has been executed.
+    Executed(Box<Executed>),
+}
+
 /// What one block brought.
 #[derive(Debug)]
 pub struct Executed {
-    /// The block's height.
-    pub height: u64,
-    /// The state root after it.
-    pub state_root: Digest,
+    /// The results after it, with its height.
+    pub commitment: Commitment,
+    /// What holds in the next committee epoch, once it is decided.
+    pub next_epoch: Option<EpochDefinition>,
+    /// Carriers whose quota is cut from the next block on.
+    pub quotas: Vec<QuotaLevel>,
+    /// The root, sealed to modules that were admitted by this block.
+    pub wrapped_roots: Vec<WrappedRoot>,
     /// Replies to submitters.
     pub replies: Vec<SealedReply>,
     /// Notices of finality to submitters.
@@ -98,34 +136,40 @@ pub struct Executed {
     pub outcomes: [u64; 4],
 }
 
-/// Submitters who are told when a height becomes final: transaction digest and reply key.
-type Waiting = Vec<(Digest, Secret32)>;
-
 /// The execution engine of one network.
 pub struct Engine {
     pub(crate) genesis: Genesis,
     pub(crate) network: Digest,
     namespace: Vec<u8>,
+    /// The committee of the next block's epoch.
     committee: Committee,
     pub(crate) keys: EpochKeys,
     pub(crate) policies: PolicySet,
     pub(crate) roots_of_trust: Vec<CertificateDer<'static>>,
     pub(crate) state: State,
     tree: StateTree,
+    pub(crate) governance: Governance,
     pub(crate) head: Header,
-    pub(crate) state_root: Digest,
-    /// Roots that no final header has committed to yet.
-    uncommitted: BTreeMap<u64, Digest>,
-    waiting: BTreeMap<u64, Waiting>,
+    /// The results after `head`.
+    pub(crate) commitment: Commitment,
+    /// The newest results that a final header has committed to.
+    pub(crate) committed: PastResult,
+    /// Results that no final header has committed to yet.
+    pub(crate) uncommitted: BTreeMap<u64, Results>,
     /// Notices of finality that had no place in the last block's.
-    finals_owed: VecDeque<SealedReply>,
+    pub(crate) finals_owed: VecDeque<SealedReply>,
     /// Envelopes that were executed and could come again, by expiry.
-    seen: BTreeSet<(u64, Digest)>,
+    pub(crate) seen: BTreeSet<(u64, Digest)>,
+    /// Envelopes that expire before are not answered any more, whatever the horizon will be.
+    pub(crate) answered_from_ms: u64,
     pub(crate) asked: Asked,
     /// When each member's certificate ends. The books hold its fingerprint, from which this follows.
-    certificate_ends: BTreeMap<MemberId, u64>,
-    /// Holders' names by account; only in memory, from attachments.
-    pub(crate) names: BTreeMap<AccountIndex, String>,
+    pub(crate) certificate_ends: BTreeMap<MemberId, u64>,
+    /// Holders' names by account; only in memory and in snapshots' pieces of their own, from attachments.
+    pub(crate) names: BTreeMap<AccountIndex, HolderName>,
+    /// The newest snapshot that commitments name.
+    pub(crate) newest_snapshot: Option<SnapshotReference>,
+    pub(crate) progress: Progress,
     stopped: bool,
 }
 
@@ -135,7 +179,18 @@ impl Engine {
     /// # Errors
     /// The document, its committee, its policies, its admins or the keys do not go together.
     pub fn new(genesis: Genesis, keys: EpochKeys) -> Result<Self, EngineError> {
-        keys.check(&genesis, 0)?;
+        let mut engine = Self::bare(genesis, keys)?;
+        engine.admit_founders()?;
+        engine.commitment.state_root = engine.update_state_root();
+        engine.commitment.network_root = engine.network_root();
+        // Genesis needs no header to commit to its results.
+        engine.committed.digest = engine.commitment.digest();
+        Ok(engine)
+    }
+
+    /// An engine without members.
+    pub(crate) fn bare(genesis: Genesis, keys: EpochKeys) -> Result<Self, EngineError> {
+        keys.check(&genesis, KEY_EPOCH)?;
         let files: Vec<(&str, &str)> = genesis
             .policies
             .iter()
@@ -143,8 +198,18 @@ impl Engine {
             .collect();
         let policies = PolicySet::load(&genesis.policy_schema, &files)?;
         let committee = genesis.committee().map_err(EngineError::Committee)?;
-        let block = genesis.block();
-        let mut engine = Self {
+        let (outcomes, outcomes_root) = results::root(&[]);
+        let commitment = Commitment {
+            version: Commitment::VERSION,
+            height: 0,
+            state_root: Digest::ZERO,
+            network_root: Digest::ZERO,
+            outcomes,
+            outcomes_root,
+            snapshot: None,
+            next_epoch: None,
+        };
+        Ok(Self {
             network: genesis.network(),
             namespace: genesis.namespace(),
             committee,
@@ -158,20 +223,49 @@ impl Engine {
                 .collect(),
             state: State::new(),
             tree: StateTree::new(),
-            head: block.header,
-            state_root: Digest::ZERO,
+            governance: Governance::new(genesis.governance.clone(), genesis.first_epoch()),
+            head: genesis.block().header,
+            commitment,
+            committed: PastResult {
+                height: 0,
+                digest: Digest::ZERO,
+                quotas: Vec::new(),
+            },
             uncommitted: BTreeMap::new(),
-            waiting: BTreeMap::new(),
             finals_owed: VecDeque::new(),
             seen: BTreeSet::new(),
+            answered_from_ms: 0,
             asked: Asked::default(),
             certificate_ends: BTreeMap::new(),
             names: BTreeMap::new(),
+            newest_snapshot: None,
+            progress: Progress::None,
             stopped: false,
             genesis,
-        };
-        engine.admit_founders()?;
-        Ok(engine)
+        })
+    }
+
+    /// Takes over what a snapshot holds; its results have been checked to be in order.
+    pub(crate) fn take_parts(&mut self, parts: Parts, state: State) -> Result<(), EngineError> {
+        self.state = state;
+        self.governance = parts.governance;
+        self.head = parts.head;
+        self.certificate_ends = parts.certificate_ends;
+        self.answered_from_ms = parts.answered_from_ms;
+        self.newest_snapshot = parts.newest;
+        self.seen = parts.seen;
+        self.finals_owed = parts.finals_owed.into();
+        self.committed = parts.committed;
+        self.uncommitted = parts
+            .results
+            .into_iter()
+            .map(|one| (one.commitment.height, one))
+            .collect();
+        self.committee = self
+            .definition()
+            .committee()
+            .map_err(EngineError::Committee)?;
+        Ok(())
     }
 
     fn admit_founders(&mut self) -> Result<(), EngineError> {
@@ -194,8 +288,12 @@ impl Engine {
             }
             self.note_certificate(&principal);
         }
-        self.state_root = self.tree.update(&mut self.state, &self.keys.leaf, 0);
         Ok(())
+    }
+
+    pub(crate) fn update_state_root(&mut self) -> Digest {
+        let height = self.head.height;
+        self.tree.update(&mut self.state, &self.keys.leaf, height)
     }
 
     /// The height of the last executed block.
@@ -207,7 +305,29 @@ impl Engine {
     /// The state root after the last executed block.
     #[must_use]
     pub const fn state_root(&self) -> Digest {
-        self.state_root
+        self.commitment.state_root
+    }
+
+    /// The results after the last executed block, which headers commit to by their digest.
+    #[must_use]
+    pub const fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+
+    /// What holds in the epoch of the next block.
+    #[must_use]
+    pub fn definition(&self) -> &EpochDefinition {
+        let next = self.head.next_epoch.as_ref();
+        next.unwrap_or_else(|| self.governance.definition())
+    }
+
+    /// Carriers whose quota is cut in the next block.
+    #[must_use]
+    pub fn quotas(&self) -> Vec<QuotaLevel> {
+        let levels = self.governance.quota_levels().into_iter();
+        levels
+            .map(|(carrier, level)| QuotaLevel { carrier, level })
+            .collect()
     }
 
     /// The header of the last executed block.
@@ -228,18 +348,33 @@ impl Engine {
         self.stopped
     }
 
-    /// Executes blocks that `certificate` makes final.
+    /// The results that headers may still be asked about, ascending: the newest that the last executed header or one
+    /// before it commits to, and all after them.
+    #[must_use]
+    pub fn results(&self) -> Vec<PastResult> {
+        let uncommitted = self.uncommitted.values().map(Results::past);
+        std::iter::once(self.committed.clone())
+            .chain(uncommitted)
+            .collect()
+    }
+
+    /// Executes blocks that `certificate` makes final, all of one committee epoch. Pieces of snapshots that are made
+    /// meanwhile are dropped.
     ///
     /// # Errors
-    /// They are not final or not next, in which case nothing has changed; or the network's results differ from this
-    /// engine's, in which case it executes nothing more.
+    /// They are not final, not next or of two epochs, in which case nothing has changed; or the network's results
+    /// differ from this engine's, in which case it executes nothing more.
     pub fn execute(
         &mut self,
         blocks: &[Vec<u8>],
         certificate: &[u8],
     ) -> Result<Vec<Executed>, EngineError> {
         let mut all = Vec::new();
-        self.execute_each(blocks, certificate, |executed| all.push(executed))?;
+        self.execute_each(blocks, certificate, |output| {
+            if let Output::Executed(executed) = output {
+                all.push(*executed);
+            }
+        })?;
         Ok(all)
     }
 
@@ -252,7 +387,7 @@ impl Engine {
         &mut self,
         blocks: &[Vec<u8>],
         certificate: &[u8],
-        mut each: impl FnMut(Executed),
+        mut each: impl FnMut(Output),
     ) -> Result<(), EngineError> {
         if self.stopped {
             return Err(EngineError::Stopped);
@@ -264,6 +399,7 @@ impl Engine {
             .map(|bytes| Block::decode(bytes, MAX_BLOCK_BYTES))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| EngineError::Malformed("block"))?;
+        self.check_epoch(&blocks)?;
         verify_finalized(
             &self.head,
             &blocks,
@@ -274,48 +410,125 @@ impl Engine {
         for block in &blocks {
             // Set while a block is under way: an engine that left one half done must not go on.
             self.stopped = true;
-            each(self.execute_one(block)?);
+            let executed = self.execute_one(block, &mut each)?;
+            each(Output::Executed(Box::new(executed)));
             self.stopped = false;
         }
         Ok(())
     }
 
-    fn execute_one(&mut self, block: &Block) -> Result<Executed, EngineError> {
-        let finals = self.check_roots(block)?;
+    /// Checks that all blocks are of the present epoch, whose committee is the one that certifies them.
+    fn check_epoch(&self, blocks: &[Block]) -> Result<(), EngineError> {
+        let definition = self.definition();
+        let other = blocks.iter().map(|block| &block.header).find(|header| {
+            header.epoch != definition.epoch || header.height > definition.last_height
+        });
+        match other {
+            Some(header) => Err(EngineError::Epoch {
+                height: header.height,
+                expected: definition.epoch,
+                found: header.epoch,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn execute_one(
+        &mut self,
+        block: &Block,
+        each: &mut dyn FnMut(Output),
+    ) -> Result<Executed, EngineError> {
+        self.check_next_epoch(&block.header)?;
+        let finals = self.check_roots(&block.header)?;
         let (height, time_ms) = (block.header.height, block.header.time_ms);
         self.state
             .begin_block(height, time_ms)
             .map_err(|error| EngineError::Invariant(error.to_string()))?;
+        if self.head.next_epoch.is_some() {
+            self.begin_epoch(time_ms);
+        }
         self.forget_expired(time_ms);
         let context = BlockContext::of(block);
-        let mut executed = Executed {
-            height,
-            state_root: Digest::ZERO,
-            replies: Vec::new(),
-            finals,
-            unopened: 0,
-            outcomes: [0; 4],
-        };
-        let mut waiting = Vec::new();
-        for bytes in &block.transactions {
-            self.execute_transaction(&context, bytes, &mut executed, &mut waiting);
+        let mut brought = Brought::default();
+        let mut carried = self.carried();
+        for transaction in &block.transactions {
+            let opened = self.execute_transaction(&context, transaction, &mut brought);
+            carried.count(transaction.carrier, opened);
         }
         self.head = block.header.clone();
-        self.state_root = self.tree.update(&mut self.state, &self.keys.leaf, height);
-        executed.state_root = self.state_root;
-        self.uncommitted.insert(height, self.state_root);
-        self.waiting.insert(height, waiting);
+        self.governance
+            .end_block(height, time_ms, &carried.counts());
+        let wrapped_roots = self.wrap_for_newcomers();
+        self.advance_snapshot(height, each);
+        self.commit(brought.waiting);
+        if self.head.next_epoch.is_some() {
+            self.committee = self
+                .definition()
+                .committee()
+                .map_err(EngineError::Committee)?;
+            self.begin_snapshot();
+        }
         #[cfg(debug_assertions)]
         self.state
             .check_invariants()
             .map_err(|violation| EngineError::Invariant(violation.to_string()))?;
-        Ok(executed)
+        Ok(Executed {
+            commitment: self.commitment.clone(),
+            next_epoch: self.governance.planned().cloned(),
+            quotas: self.quotas(),
+            wrapped_roots,
+            replies: brought.replies,
+            finals,
+            unopened: carried.unopened(),
+            outcomes: brought.outcomes,
+        })
     }
 
-    /// Compares the roots that a final header commits to with the computed ones, and tells those who wait.
-    fn check_roots(&mut self, block: &Block) -> Result<Vec<SealedReply>, EngineError> {
-        for (height, committed) in block.header.committed_roots() {
-            let computed = self.uncommitted.remove(&height).unwrap_or(Digest::ZERO);
+    /// Notes the results after the block that was just executed.
+    fn commit(&mut self, waiting: Vec<Waiting>) {
+        let (outcomes, outcomes_root) = results::root(&waiting);
+        self.commitment = Commitment {
+            version: Commitment::VERSION,
+            height: self.head.height,
+            state_root: self.update_state_root(),
+            network_root: self.network_root(),
+            outcomes,
+            outcomes_root,
+            snapshot: self.newest_snapshot,
+            next_epoch: self.governance.planned().map(EpochDefinition::digest),
+        };
+        let results = Results {
+            commitment: self.commitment.clone(),
+            quotas: self.quotas(),
+            waiting,
+        };
+        self.uncommitted.insert(self.head.height, results);
+    }
+
+    /// Compares the next epoch that a final header defines with the planned one.
+    fn check_next_epoch(&self, header: &Header) -> Result<(), EngineError> {
+        let is_last = header.height == self.definition().last_height;
+        let planned = self.governance.planned().filter(|_| is_last);
+        let next = header.next_epoch.as_ref();
+        // The last block of an epoch defines the next one, and no other block does.
+        if planned == next && is_last == next.is_some() {
+            return Ok(());
+        }
+        let digest = |one: Option<&EpochDefinition>| one.map_or(Digest::ZERO, |one| one.digest());
+        Err(EngineError::Diverged {
+            height: header.height,
+            computed: digest(planned),
+            committed: digest(next),
+        })
+    }
+
+    /// Compares the results that a final header commits to with the computed ones, and tells those who wait.
+    fn check_roots(&mut self, header: &Header) -> Result<Vec<SealedReply>, EngineError> {
+        for (height, committed) in header.committed_roots() {
+            let results = self.uncommitted.remove(&height);
+            let computed = results
+                .as_ref()
+                .map_or(Digest::ZERO, |results| results.commitment.digest());
             if computed != committed {
                 return Err(EngineError::Diverged {
                     height,
@@ -323,31 +536,27 @@ impl Engine {
                     committed,
                 });
             }
-            for (transaction, key) in self.waiting.remove(&height).unwrap_or_default() {
-                let notice = FinalNotice {
-                    version: PAYLOAD_VERSION,
-                    height,
-                    state_root: committed,
-                    committed_by: block.header.height,
-                };
-                self.finals_owed
-                    .push_back(seal(transaction, &key, FINAL_CONTEXT, &notice));
+            if let Some(results) = results {
+                self.committed = results.past();
+                let notices = results.notices(&self.keys.outcome, header.height);
+                self.finals_owed.extend(notices);
             }
         }
         Ok(first(&mut self.finals_owed, FINALS_MAX))
     }
 
     fn forget_expired(&mut self, time_ms: u64) {
-        let (oldest, _) = self.answerable(time_ms);
-        self.seen = self.seen.split_off(&(oldest, Digest::ZERO));
+        (self.answered_from_ms, _) = self.answerable(time_ms);
+        self.seen = self.seen.split_off(&(self.answered_from_ms, Digest::ZERO));
         self.asked.forget_before(time_ms);
     }
 
     /// The expiries with which an envelope in a block of this time is answered at all.
-    pub(crate) const fn answerable(&self, time_ms: u64) -> (u64, u64) {
-        let horizon_ms = self.genesis.parameters.expiry_horizon_ms;
+    pub(crate) fn answerable(&self, time_ms: u64) -> (u64, u64) {
+        let horizon_ms = self.definition().parameters.expiry_horizon_ms;
+        let earliest = time_ms.saturating_sub(horizon_ms);
         (
-            time_ms.saturating_sub(horizon_ms),
+            earliest.max(self.answered_from_ms),
             time_ms.saturating_add(horizon_ms),
         )
     }
@@ -368,7 +577,8 @@ impl Engine {
         }
     }
 
-    /// The member with this certificate, if the certificate is still valid at `time_ms`.
+    /// The member with this certificate, if the certificate is still valid at `time_ms` and the member was not
+    /// removed.
     pub(crate) fn current_member(
         &self,
         certificate: &Digest,
@@ -376,8 +586,20 @@ impl Engine {
     ) -> Option<(MemberId, &Member)> {
         let (id, member) = self.state.member_by_certificate(&certificate.0)?;
         let ends_ms = *self.certificate_ends.get(&id)?;
-        (time_ms <= ends_ms).then_some((id, member))
+        let counts = time_ms <= ends_ms && !self.governance.is_removed(member.name.as_str());
+        counts.then_some((id, member))
     }
+}
+
+/// What the transactions of one block bring, as it grows.
+#[derive(Default)]
+pub struct Brought {
+    /// Replies to submitters.
+    pub replies: Vec<SealedReply>,
+    /// Orders by status.
+    pub outcomes: [u64; 4],
+    /// Those who wait for the results to be final.
+    pub waiting: Vec<Waiting>,
 }
 
 /// Takes the first elements of a queue, `most` at the most.

@@ -3,10 +3,13 @@
 //! ```text
 //! root --HKDF--> opening secret  (transactions, queries and attachments are opened with it)
 //!      --HKDF--> leaf key        (state leaves are keyed hashes, so that a balance cannot be guessed from its leaf)
+//!      --HKDF--> outcome key     (blinds outcomes, so that one cannot be guessed from its hash)
+//!      --HKDF--> snapshot key    (snapshots are sealed with it)
 //! ```
 //!
 //! The root never leaves a module except wrapped to another module's own key, bound to the network. The audit bundle
-//! holds the derived keys, not the root: enough to open, replay and compare, not to found or forge.
+//! holds the derived keys, not the root: enough to open, replay and compare everything that headers commit to, not to
+//! let a module in.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::Genesis;
@@ -18,11 +21,15 @@ use zeroize::Zeroize;
 
 const OPENING_LABEL: &str = "sealbook 2026 opening key";
 const LEAF_LABEL: &str = "sealbook 2026 state leaf key";
+const OUTCOME_LABEL: &str = "sealbook 2026 outcome key";
+const SNAPSHOT_LABEL: &str = "sealbook 2026 snapshot key";
 /// HPKE label of wrapped roots.
 pub const ROOT_LABEL: &str = "sealbook 2026 wrapped root v1";
 /// HPKE label of audit bundles.
 pub const AUDIT_LABEL: &str = "sealbook 2026 audit bundle v1";
-const BUNDLE_VERSION: u8 = 1;
+const BUNDLE_VERSION: u8 = 2;
+/// The one key epoch that there is so far.
+pub const KEY_EPOCH: u32 = 0;
 
 /// Why keys could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +51,12 @@ pub struct EpochKeys {
     pub opening: OpeningKey,
     /// Keys the leaves of the state tree.
     pub leaf: Secret32,
+    /// Blinds the outcomes that commitments hold.
+    pub outcome: Secret32,
+    /// Seals snapshots.
+    pub snapshot: Secret32,
+    /// What all of them are derived from, and what a newly admitted module is given. An auditor has none.
+    pub root: Option<Secret32>,
 }
 
 impl EpochKeys {
@@ -54,6 +67,9 @@ impl EpochKeys {
         Self {
             opening: OpeningKey::from_secret(&derive(root, OPENING_LABEL, &context)),
             leaf: derive(root, LEAF_LABEL, &context),
+            outcome: derive(root, OUTCOME_LABEL, &context),
+            snapshot: derive(root, SNAPSHOT_LABEL, &context),
+            root: Some(root.duplicate()),
         }
     }
 
@@ -74,15 +90,17 @@ impl EpochKeys {
         let keys = Self {
             opening: OpeningKey::from_secret(&Secret32::new(bundle.opening)),
             leaf: Secret32::new(bundle.leaf),
+            outcome: Secret32::new(bundle.outcome),
+            snapshot: Secret32::new(bundle.snapshot),
+            root: None,
         };
-        let network_matches =
-            (bundle.version, bundle.network, bundle.key_epoch) == (BUNDLE_VERSION, network, 0);
-        bundle.opening.zeroize();
-        bundle.leaf.zeroize();
-        if !network_matches {
+        let of_network = (bundle.version, bundle.network, bundle.key_epoch)
+            == (BUNDLE_VERSION, network, KEY_EPOCH);
+        bundle.wipe();
+        if !of_network {
             return Err(KeyError::NotOfGenesis);
         }
-        keys.check(genesis, 0)?;
+        keys.check(genesis, KEY_EPOCH)?;
         Ok(keys)
     }
 
@@ -112,6 +130,8 @@ pub struct AuditBundle {
     key_epoch: u32,
     opening: [u8; 32],
     leaf: [u8; 32],
+    outcome: [u8; 32],
+    snapshot: [u8; 32],
 }
 
 impl AuditBundle {
@@ -125,11 +145,23 @@ impl AuditBundle {
             key_epoch,
             opening: *derive(root, OPENING_LABEL, &context).expose(),
             leaf: *derive(root, LEAF_LABEL, &context).expose(),
+            outcome: *derive(root, OUTCOME_LABEL, &context).expose(),
+            snapshot: *derive(root, SNAPSHOT_LABEL, &context).expose(),
         };
         let bytes = SecretBytes::new(borsh::to_vec(&bundle).unwrap_or_default());
-        bundle.opening.zeroize();
-        bundle.leaf.zeroize();
+        bundle.wipe();
         bytes
+    }
+
+    fn wipe(&mut self) {
+        for key in [
+            &mut self.opening,
+            &mut self.leaf,
+            &mut self.outcome,
+            &mut self.snapshot,
+        ] {
+            key.zeroize();
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The execution module's core: the one place where transactions are opened, judged by policy and applied.
 //!
 //! ```text
-//! Finalized{blocks, certificate} -> verify finality -> open -> verify signature -> policies -> contract -> state root
+//! Finalized{blocks, certificate} -> verify finality -> open -> verify signature -> policies -> contract -> commitment
 //!                                                                                           -> sealed replies
+//!                                                                                           -> sealed snapshots
 //! ```
 //!
 //! The library is pure: bytes in, bytes out; no disk, no network, no clock. The binary `sealbook-execution` puts it
@@ -11,7 +12,8 @@
 //! INVARIANTS
 //! - Nothing is executed that is not final, in order, and of the network whose genesis the keys are bound to.
 //! - Whatever leaves is sealed to an entitled caller, or is a hash, a height or a count.
-//! - After a crash everything is rebuilt by executing the same blocks again.
+//! - After a crash everything is rebuilt from a snapshot that the network agreed on, or from genesis, by executing the
+//!   same blocks again.
 
 #![deny(unsafe_code)]
 
@@ -22,9 +24,14 @@ pub mod lockdown;
 
 mod answers;
 mod asked;
+mod network;
 mod permissions;
+mod results;
+mod snapshot;
 mod state_tree;
 mod transactions;
 
-pub use engine::{Engine, EngineError, Executed};
+pub use engine::{Engine, EngineError, Executed, Output};
 pub use keys::{AuditBundle, EpochKeys};
+pub use snapshot::ENGINE_VERSION;
+pub use snapshot::restore::{RestoreError, Restoring};

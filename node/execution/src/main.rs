@@ -20,10 +20,10 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
-use sealbook_execution::{Engine, EngineError, lockdown};
+use sealbook_execution::{Engine, EngineError, Output, Restoring, lockdown};
 use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
-use sealbook_protocol::module::{FromModule, ToModule};
+use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
@@ -117,20 +117,15 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     let report = lockdown::shut_in(5).ok()?;
     let (key, root) = (read_all(key)?, read_all(root)?);
     say(&mut stream, &FromModule::Ready { lockdown: report })?;
-    let mut engine = loop {
-        let ToModule::Start { genesis } = hear(&mut stream)? else {
-            return None;
-        };
-        match start(&genesis, &key, &root) {
-            Ok(engine) => break engine,
-            Err(reason) => say(&mut stream, &FromModule::Refused { reason })?,
-        }
-    };
+    let mut engine = begin(&mut stream, &key, &root)?;
     drop((key, root));
     say(
         &mut stream,
         &FromModule::Started {
             network: engine.head().network,
+            height: engine.height(),
+            definition: engine.definition().clone(),
+            results: engine.results(),
         },
     )?;
     loop {
@@ -148,6 +143,8 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
                 };
                 say(&mut stream, &message)?;
             }
+            // What is left of a snapshot that was refused.
+            ToModule::SnapshotPiece { .. } => {}
             ToModule::Found | ToModule::Bind { .. } | ToModule::Start { .. } => {
                 let reason = "not in this session".to_owned();
                 say(&mut stream, &FromModule::Refused { reason })?;
@@ -156,13 +153,64 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     }
 }
 
-fn start(genesis: &[u8], key: &[u8], root: &[u8]) -> Result<Engine, String> {
+/// Hears what to begin from, until something can be begun from. A refusal changes nothing: the host may offer an older
+/// snapshot, or none. Pieces of a snapshot that was refused may be under way still; they are passed over.
+fn begin(stream: &mut UnixStream, key: &[u8], root: &[u8]) -> Option<Engine> {
+    let mut restoring: Option<Restoring> = None;
+    loop {
+        let begun = match hear(stream)? {
+            ToModule::Start { genesis, offer } => start(&genesis, offer.as_ref(), key, root),
+            ToModule::SnapshotPiece { sealed } => match restoring.take() {
+                Some(restoring) => add(restoring, &sealed),
+                None => continue,
+            },
+            _ => return None,
+        };
+        match begun {
+            Ok(Begun::Engine(engine)) => return Some(*engine),
+            Ok(Begun::Restoring(more)) => restoring = Some(*more),
+            Err(reason) => {
+                restoring = None;
+                say(stream, &FromModule::Refused { reason })?;
+            }
+        }
+    }
+}
+
+/// How far a start has come.
+enum Begun {
+    Engine(Box<Engine>),
+    Restoring(Box<Restoring>),
+}
+
+fn start(
+    genesis: &[u8],
+    offer: Option<&SnapshotOffer>,
+    key: &[u8],
+    root: &[u8],
+) -> Result<Begun, String> {
     let genesis = Genesis::decode(genesis).map_err(|error| error.to_string())?;
     let module = ModuleKey::read(key).map_err(|error| error.to_string())?;
     let keys = module
         .open_root(&genesis, root)
         .map_err(|error| error.to_string())?;
-    Engine::new(genesis, keys).map_err(|error| error.to_string())
+    match offer {
+        Some(offer) => Engine::restore(genesis, keys, offer)
+            .map(|restoring| Begun::Restoring(Box::new(restoring)))
+            .map_err(|error| error.to_string()),
+        None => Engine::new(genesis, keys)
+            .map(|engine| Begun::Engine(Box::new(engine)))
+            .map_err(|error| error.to_string()),
+    }
+}
+
+fn add(mut restoring: Restoring, sealed: &[u8]) -> Result<Begun, String> {
+    restoring.add(sealed).map_err(|error| error.to_string())?;
+    if !restoring.is_complete() {
+        return Ok(Begun::Restoring(Box::new(restoring)));
+    }
+    let engine = restoring.finish().map_err(|error| error.to_string())?;
+    Ok(Begun::Engine(Box::new(engine)))
 }
 
 fn execute(
@@ -172,14 +220,8 @@ fn execute(
     certificate: &[u8],
 ) -> Option<()> {
     let mut said = Some(());
-    let result = engine.execute_each(blocks, certificate, |executed| {
-        let message = FromModule::Executed {
-            height: executed.height,
-            state_root: executed.state_root,
-            replies: executed.replies,
-            finals: executed.finals,
-            unopened: executed.unopened,
-        };
+    let result = engine.execute_each(blocks, certificate, |output| {
+        let message = message(output);
         // A host that no longer listens ends the process after this run of blocks.
         said = said.and_then(|()| say(stream, &message));
     });
@@ -204,5 +246,32 @@ fn execute(
                 reason: error.to_string(),
             },
         ),
+    }
+}
+
+fn message(output: Output) -> FromModule {
+    match output {
+        Output::Piece {
+            height,
+            index,
+            sealed,
+        } => FromModule::SnapshotPiece {
+            height,
+            index,
+            sealed,
+        },
+        Output::Snapshot(manifest) => FromModule::SnapshotDone {
+            manifest: manifest.encode(),
+        },
+        Output::Executed(executed) => FromModule::Executed {
+            height: executed.commitment.height,
+            commitment: executed.commitment,
+            next_epoch: executed.next_epoch,
+            quotas: executed.quotas,
+            wrapped_roots: executed.wrapped_roots,
+            replies: executed.replies,
+            finals: executed.finals,
+            unopened: executed.unopened,
+        },
     }
 }

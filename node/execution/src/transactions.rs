@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use borsh::BorshDeserialize;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
-use sealbook_ledger::{Attachment, Block, MAX_ATTACHMENT_BYTES, MAX_TRANSACTION_BYTES};
+use sealbook_ledger::{
+    Attachment, Block, MAX_ATTACHMENT_BYTES, MAX_TRANSACTION_BYTES, Transaction,
+};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::VerifyingKey;
@@ -14,13 +16,16 @@ use sealbook_protocol::payload::{
 };
 use sealbook_sealing::{Envelope, Purpose, binding};
 use sealbook_securities::{
-    Action, Authority as _, ClientReference, Code, Instruction, LongName, MemberId, NewMember,
-    Order, Outcome, Relation, Status,
+    Action, Authority as _, ClientReference, Code, Instruction, MemberId, NewMember, Order,
+    Outcome, Relation, Status,
 };
 use zeroize::Zeroizing;
 
-use crate::engine::{Engine, Executed, OUTCOME_CONTEXT, seal};
+use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
+use crate::keys::KEY_EPOCH;
 use crate::permissions::Permissions;
+use crate::results::{self, Waiting};
+use crate::snapshot::content::HolderName;
 
 const CONTENT_DOMAIN: &str = "sealbook 2026 order content v1";
 const ADMISSION_DOMAIN: &str = "sealbook 2026 admission content v1";
@@ -56,43 +61,37 @@ struct Opened {
 }
 
 impl Engine {
-    /// Executes one transaction. One that does not open, is not signed by who it says, or comes outside the time in
-    /// which it is answered, leaves no trace but a count.
+    /// Executes one transaction; false if it is not answered. One that does not open, is not signed by who it says, or
+    /// comes outside the time in which it is answered, leaves no trace but a count.
     pub(crate) fn execute_transaction(
         &mut self,
         block: &BlockContext<'_>,
-        bytes: &[u8],
-        executed: &mut Executed,
-        waiting: &mut Vec<(Digest, Secret32)>,
-    ) {
-        let Ok(envelope) = Envelope::decode(bytes, MAX_TRANSACTION_BYTES) else {
-            executed.unopened = executed.unopened.saturating_add(1);
-            return;
+        transaction: &Transaction,
+        brought: &mut Brought,
+    ) -> bool {
+        let Ok(envelope) = Envelope::decode(&transaction.envelope, MAX_TRANSACTION_BYTES) else {
+            return false;
         };
-        let (transaction, expires_ms) = (envelope.digest(), envelope.header.expires_ms);
-        if self.is_remembered(expires_ms, transaction) {
+        let (id, expires_ms) = (transaction.id(), envelope.header.expires_ms);
+        if self.is_remembered(expires_ms, id) {
             // A copy: the first one was answered, and the answer stands.
-            return;
+            return true;
         }
         let (earliest, latest) = self.answerable(block.time_ms);
         // Too early is not answered either: the same envelope may take effect once its time has come, and who was
         // told of a refusal would believe that it never can.
-        let answerable = (earliest..=latest).contains(&expires_ms);
-        let opened = if answerable {
-            self.open_transaction(&envelope, block.time_ms)
-        } else {
-            None
+        if !(earliest..=latest).contains(&expires_ms) {
+            return false;
+        }
+        let Some(opened) = self.open_transaction(&envelope, block.time_ms) else {
+            return false;
         };
-        let Some(Opened {
+        self.remember(expires_ms, id);
+        let Opened {
             caller,
             reply_key,
             orders,
-        }) = opened
-        else {
-            executed.unopened = executed.unopened.saturating_add(1);
-            return;
-        };
-        self.remember(expires_ms, transaction);
+        } = opened;
         let outcomes = if expires_ms < block.time_ms {
             vec![Outcome::refused(Code::Expired)]
         } else if let Some(caller) = caller {
@@ -107,7 +106,7 @@ impl Engine {
         } else {
             vec![Outcome::refused(Code::NotAMember)]
         };
-        count(&outcomes, &mut executed.outcomes);
+        count(&outcomes, &mut brought.outcomes);
         let reply = Reply {
             version: PAYLOAD_VERSION,
             height: block.height,
@@ -117,10 +116,15 @@ impl Engine {
                 .map(|o| borsh::to_vec(o).unwrap_or_default())
                 .collect(),
         };
-        executed
+        brought
             .replies
-            .push(seal(transaction, &reply_key, OUTCOME_CONTEXT, &reply));
-        waiting.push((transaction, reply_key));
+            .push(seal(id, &reply_key, OUTCOME_CONTEXT, &reply));
+        brought.waiting.push(Waiting {
+            transaction: id,
+            reply_key,
+            leaf: results::leaf(&self.keys.outcome, &id, &reply.outcomes),
+        });
+        true
     }
 
     fn open_transaction(&self, envelope: &Envelope, time_ms: u64) -> Option<Opened> {
@@ -158,7 +162,7 @@ impl Engine {
 
     /// Whether an envelope is of this network and of a key epoch that is open.
     fn is_current(&self, envelope: &Envelope) -> bool {
-        envelope.header.network == self.network && envelope.header.key_epoch == 0
+        envelope.header.network == self.network && envelope.header.key_epoch == KEY_EPOCH
     }
 
     /// Verifies a payload's signature with the signer's key.
@@ -191,6 +195,7 @@ impl Engine {
             OrderBytes::Admit { reference, chain } => {
                 self.execute_admit(block.time_ms, caller, reference, chain)
             }
+            OrderBytes::Governance(bytes) => self.execute_governance(block.time_ms, caller, bytes),
             OrderBytes::Securities(bytes) => {
                 let Ok(order) = Order::try_from_slice(bytes) else {
                     return Outcome::refused(Code::Malformed);
@@ -246,7 +251,7 @@ impl Engine {
     }
 
     /// The name in an attachment, if it opens and is the one that was committed to.
-    fn open_holder(&self, attachment: &Attachment, commitment: &[u8; 32]) -> Option<String> {
+    fn open_holder(&self, attachment: &Attachment, commitment: &[u8; 32]) -> Option<HolderName> {
         let envelope = Envelope::decode(attachment.bytes()?, MAX_ATTACHMENT_BYTES).ok()?;
         if !self.is_current(&envelope) {
             return None;
@@ -256,11 +261,12 @@ impl Engine {
             .opening
             .open(&envelope, Purpose::Attachment)
             .ok()?;
-        let holder = HolderAttachment::try_from_slice(plaintext.expose()).ok()?;
-        let valid = holder.version == PAYLOAD_VERSION
-            && LongName::new(&holder.holder).is_ok()
-            && holder.commitment().0 == *commitment;
-        valid.then_some(holder.holder)
+        let content = HolderAttachment::try_from_slice(plaintext.expose()).ok()?;
+        let name = HolderName {
+            blinding: content.blinding,
+            holder: content.holder,
+        };
+        (content.version == PAYLOAD_VERSION && name.is_of(commitment)).then_some(name)
     }
 
     fn execute_admit(

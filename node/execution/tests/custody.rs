@@ -25,7 +25,15 @@ fn every_seat_opens_its_own_root_and_all_get_the_same_keys() {
     let network = Network::new();
     for seat in 0..4 {
         let keys = network.keys(seat);
-        assert!(keys.leaf.constant_time_eq(&network.keys(0).leaf));
+        let first = network.keys(0);
+        for (key, same) in [
+            (&keys.leaf, &first.leaf),
+            (&keys.outcome, &first.outcome),
+            (&keys.snapshot, &first.snapshot),
+            (keys.root.as_ref().unwrap(), first.root.as_ref().unwrap()),
+        ] {
+            assert!(key.constant_time_eq(same));
+        }
         assert_eq!(keys.opening.public_key(), network.opening_key);
         for other in (0..4).filter(|other| *other != seat) {
             let root = &network.wrapped_roots[other];
@@ -43,7 +51,10 @@ fn a_root_opens_for_its_own_genesis_alone() {
     let root = &network.wrapped_roots[0];
     // Another network's module, another network's root, and both under the other genesis.
     let not_of_genesis = Err(KeyError::NotOfGenesis);
-    assert_eq!(open(&other, 0, &network.genesis, root), not_of_genesis);
+    assert_eq!(
+        open(&other, 0, &network.genesis, root),
+        Err(KeyError::DoesNotOpen)
+    );
     assert_eq!(
         open(&network, 0, &network.genesis, &other.wrapped_roots[0]),
         not_of_genesis
@@ -110,6 +121,13 @@ fn the_auditor_gets_working_keys_from_its_bundle_alone() {
     };
     let bundle = &network.audit_bundle;
     assert_eq!(open(&network.auditor, &network.genesis, bundle), Ok(()));
+    // All keys to open and to compare with, but nothing to let a module in.
+    let keys = EpochKeys::from_bundle(&auditor(&network.auditor), &network.genesis, bundle);
+    let (keys, modules) = (keys.unwrap(), network.keys(0));
+    assert!(keys.root.is_none());
+    assert!(keys.leaf.constant_time_eq(&modules.leaf));
+    assert!(keys.outcome.constant_time_eq(&modules.outcome));
+    assert!(keys.snapshot.constant_time_eq(&modules.snapshot));
     let does_not_open = Err(KeyError::DoesNotOpen);
     assert_eq!(
         open(&other.auditor, &network.genesis, bundle),

@@ -61,8 +61,8 @@ fn execute(engine: &mut Engine, blocks: &[(Vec<u8>, Vec<u8>)]) -> Said {
     all.into_iter()
         .map(|one| {
             (
-                one.height,
-                one.state_root,
+                one.commitment.height,
+                one.commitment.digest(),
                 one.replies,
                 one.finals,
                 one.unopened,
@@ -91,7 +91,7 @@ fn any_split_into_batches_gives_the_same() {
             .flat_map(|blocks| execute(&mut batched, blocks))
             .collect();
         assert!(said == expected, "batches of {size}");
-        assert_eq!(batched.state_root(), one_by_one.state_root());
+        assert_eq!(batched.commitment(), one_by_one.commitment());
     }
 }
 
@@ -109,7 +109,7 @@ fn the_auditor_computes_the_same_roots() {
         said.iter().map(|one| one.1).collect::<Vec<_>>(),
         play.chain.roots
     );
-    assert_eq!(engine.state_root(), play.engine.state_root());
+    assert_eq!(engine.commitment(), play.engine.commitment());
     engine.state().check_invariants().unwrap();
 }
 
@@ -154,7 +154,7 @@ fn a_recorded_network_gives_the_recorded_roots_and_replies() {
     let executed = engine
         .execute(&recording.blocks, &recording.certificate)
         .unwrap();
-    let roots: Vec<Digest> = executed.iter().map(|one| one.state_root).collect();
+    let roots: Vec<Digest> = executed.iter().map(|one| one.commitment.digest()).collect();
     assert_eq!(
         roots, recording.roots,
         "a change that makes other roots of old blocks breaks every network"
@@ -163,8 +163,8 @@ fn a_recorded_network_gives_the_recorded_roots_and_replies() {
         .into_iter()
         .map(|one| {
             (
-                one.height,
-                one.state_root,
+                one.commitment.height,
+                one.commitment.digest(),
                 one.replies,
                 one.finals,
                 one.unopened,

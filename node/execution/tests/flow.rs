@@ -46,7 +46,7 @@ fn a_trade_settles_and_its_result_becomes_final() {
     let executed = play.step(&[&recorded.bytes], &[]);
     assert_eq!(outcomes(&recorded, &executed), [Outcome::PENDING]);
     assert_eq!(executed.outcomes, [0, 1, 0, 0]);
-    let height = executed.height;
+    let height = executed.commitment.height;
     let answered = reply(&recorded, &executed).unwrap();
     assert_eq!(
         (answered.height, answered.time_ms),
@@ -72,7 +72,10 @@ fn a_trade_settles_and_its_result_becomes_final() {
     let executed = play.step(&[], &[]);
     let notice = final_notice(&recorded, &executed).unwrap();
     assert_eq!((notice.height, notice.committed_by), (height, height + 2));
-    assert_eq!(notice.state_root, play.chain.roots[height as usize - 1]);
+    assert_eq!(
+        notice.commitment.digest(),
+        play.chain.roots[height as usize - 1]
+    );
     let trades: TradesView = play.view("alpha", &Question::Trades).unwrap();
     assert_eq!(trades.trades.len(), 1);
     assert_eq!(trades.trades[0].status, TradeStatus::Settled);

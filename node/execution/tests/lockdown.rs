@@ -18,9 +18,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kit::Network;
-use kit::module::{Module, PATIENCE, PROGRAM};
+use kit::module::{Module, PATIENCE, PROGRAM, from_genesis};
 use sealbook_protocol::frame::{self, FrameError, MODULE_FRAME_MAX};
-use sealbook_protocol::module::{FromModule, ToModule};
+use sealbook_protocol::module::FromModule;
 
 /// An ordinary user that owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -270,9 +270,7 @@ fn descriptors_that_a_host_leaves_open_are_closed() {
         open.sort_unstable();
         assert_eq!(open, ["0", "1", "2", "3"]);
     }
-    let start = ToModule::Start {
-        genesis: network.genesis.encode(),
-    };
+    let start = from_genesis(&network.genesis);
     frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
     let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(started, FromModule::Started { .. }));

@@ -14,7 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use kit::module::{Module, PROGRAM, command, ended};
+use kit::module::{Module, PROGRAM, command, ended, from_genesis};
 use kit::play::{Play, outcomes};
 use kit::words::{self, order};
 use kit::{Network, Sealed, vote_keys};
@@ -36,7 +36,7 @@ fn a_whole_story_goes_through_the_socket() {
         certificate,
     });
     for root in &play.chain.roots {
-        assert_eq!(module.hear_executed().state_root, *root);
+        assert_eq!(module.hear_executed().commitment.digest(), *root);
     }
     let sealed = play.seal(
         "alpha",
@@ -55,14 +55,17 @@ fn a_whole_story_goes_through_the_socket() {
         (&executed.replies, &executed.finals)
     );
 
-    let query = play
-        .network
-        .seal_query("alpha", play.expiry(), same.height, &Question::Holdings);
+    let query = play.network.seal_query(
+        "alpha",
+        play.expiry(),
+        same.commitment.height,
+        &Question::Holdings,
+    );
     let answer = module.query(&query).unwrap();
     assert!(matches!(answer.body, AnswerBody::View(_)));
     assert_eq!(
         (answer.height, answer.state_root),
-        (same.height, same.state_root)
+        (same.commitment.height, same.commitment.state_root)
     );
     assert!(module.query(&query).is_none(), "a replay");
 
@@ -78,16 +81,14 @@ fn a_whole_story_goes_through_the_socket() {
         certificate,
     });
     assert!(module.refusal().contains("certificate"));
-    module.say(&ToModule::Start {
-        genesis: play.network.genesis.encode(),
-    });
+    module.say(&from_genesis(&play.network.genesis));
     assert_eq!(module.refusal(), "not in this session");
     let certificate = play.network.certificate(&next);
     module.say(&ToModule::Finalized {
         blocks: vec![next.encode()],
         certificate,
     });
-    assert_eq!(module.hear_executed().height, next.height());
+    assert_eq!(module.hear_executed().commitment.height, next.height());
 
     // A root that differs ends execution and answers; the process stays and says so.
     play.chain.roots[next.height() as usize - 2].0[0] ^= 1;
@@ -117,9 +118,7 @@ fn the_genesis_of_another_committee_is_refused() {
     let network = Network::new();
     let mut module = Module::start(&network);
     let refused = |module: &mut Module, genesis: &Genesis| {
-        module.say(&ToModule::Start {
-            genesis: genesis.encode(),
-        });
+        module.say(&from_genesis(genesis));
         module.refusal()
     };
     let mut other = network.genesis.clone();
@@ -134,13 +133,12 @@ fn the_genesis_of_another_committee_is_refused() {
     refused(&mut module, &Network::new().genesis);
     module.say(&ToModule::Start {
         genesis: b"no genesis".to_vec(),
+        offer: None,
     });
     module.refusal();
     // The right one still starts.
-    module.say(&ToModule::Start {
-        genesis: network.genesis.encode(),
-    });
-    assert!(matches!(module.hear(), FromModule::Started { network: id } if id == network.id));
+    module.say(&from_genesis(&network.genesis));
+    assert!(matches!(module.hear(), FromModule::Started { network: id, .. } if id == network.id));
 }
 
 #[test]
@@ -232,12 +230,10 @@ fn a_network_is_founded_by_processes_alone() {
     drop(run);
     let mut hear = || -> FromModule { frame::read(&mut socket, MODULE_FRAME_MAX).unwrap() };
     assert!(matches!(hear(), FromModule::Ready { .. }));
-    let start = ToModule::Start {
-        genesis: genesis.encode(),
-    };
+    let start = from_genesis(&genesis);
     frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
     let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
-    assert!(matches!(started, FromModule::Started { network } if network == genesis.network()));
+    assert!(matches!(started, FromModule::Started { network, .. } if network == genesis.network()));
     let _ = (process.kill(), process.wait());
 }
 
@@ -286,7 +282,7 @@ fn much_work_needs_no_call_that_is_not_allowed() {
         certificate,
     });
     for root in &play.chain.roots {
-        assert_eq!(module.hear_executed().state_root, *root);
+        assert_eq!(module.hear_executed().commitment.digest(), *root);
     }
     for question in [
         Question::Audit,

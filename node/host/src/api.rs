@@ -1,25 +1,33 @@
 //! The service to clients: framed requests over mutual TLS 1.3, any member's certificate.
 //!
-//! INVARIANTS: requests, connections and what is under way on each are limited; whatever a client sends, it gets an
-//! answer or loses its connection, and nobody else notices.
+//! INVARIANTS: requests, connections and what is under way on each are limited, and so is what one caller may use at a
+//! time over all its connections; whatever a client sends, it gets an answer or loses its connection, and nobody else
+//! notices. On a node without a module, what only a module can answer is asked of a validator, sealed as it came.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealbook_identity::{CertificateDer, Usage};
 use sealbook_ledger::MAX_ATTACHMENTS;
-use sealbook_ordering::Handle;
+use sealbook_ordering::{Handle, Seat};
+use sealbook_primitives::hash::Digest;
+use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::client::{
-    CertifiedBlock, NodeStatus, Request, RequestBody, Response, ResponseBody,
+    CertifiedBlock, NodeStatus, Request, RequestBody, Response, ResponseBody, Stage,
 };
 use sealbook_protocol::frame::{self, CLIENT_FRAME_MAX};
+use sealbook_store::StoreError;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
-use crate::application::Shared;
-use crate::waiting::{Carried, Refusal};
+use crate::admission::{Admission, Kind};
+use crate::proofs;
+use crate::relay::Relay;
+use crate::shared::Shared;
+use crate::waiting::Refusal;
 
 const CONNECTIONS_MAX: usize = 512;
 const UNDER_WAY_MAX: usize = 256;
@@ -37,6 +45,12 @@ pub struct Service {
     pub ordering: Arc<Handle>,
     /// The protocol that clients must agree to: it names the network.
     pub protocol: Vec<u8>,
+    /// The network's name and the roots of its certificate authority, to know callers by.
+    pub certificates: (String, Vec<CertificateDer<'static>>),
+    /// Asks validators, on a node without a module.
+    pub relay: Option<Relay>,
+    /// What callers use.
+    pub admission: Admission,
 }
 
 /// Serves clients until the task is dropped.
@@ -87,6 +101,13 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     if sealbook_identity::tls::require_protocol(stream.get_ref().1, &service.protocol).is_err() {
         return;
     }
+    let Some(caller) = service.caller(stream.get_ref().1) else {
+        return;
+    };
+    // Beyond its share of connections a caller is cut off; those that it has go on.
+    let Some(_share) = service.admission.enter(caller, Kind::Connection) else {
+        return;
+    };
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut responses) = mpsc::channel::<Response>(UNDER_WAY_MAX);
     let writing = tokio::spawn(async move {
@@ -107,7 +128,7 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
         };
         let (service, sender) = (Arc::clone(&service), sender.clone());
         tokio::spawn(async move {
-            let body = service.answer(request.body).await;
+            let body = service.answer(caller, request.body).await;
             let _ = sender
                 .send(Response {
                     number: request.number,
@@ -138,60 +159,114 @@ async fn read_request(reader: &mut (impl AsyncRead + Unpin)) -> Option<Request> 
     frame::decode(&content).ok()
 }
 
+fn busy(text: &str) -> ResponseBody {
+    ResponseBody::Busy(text.to_owned())
+}
+
 impl Service {
-    async fn answer(&self, body: RequestBody) -> ResponseBody {
+    /// The key of the certificate at the other end, which the handshake has checked.
+    fn caller(&self, connection: &rustls::CommonState) -> Option<VerifyingKey> {
+        let (network, roots) = &self.certificates;
+        let now_ms = self.shared.clock.now_ms();
+        let peer =
+            sealbook_identity::tls::peer_principal(connection, roots, network, now_ms, Usage::Any);
+        peer.ok().map(|principal| principal.key)
+    }
+
+    async fn answer(&self, caller: VerifyingKey, body: RequestBody) -> ResponseBody {
         match body {
             RequestBody::Status => ResponseBody::Status(self.status()),
             RequestBody::Submit {
                 transaction,
                 attachments,
-            } => self.submit(Carried {
-                version: 1,
-                transaction,
-                attachments,
-            }),
+            } => self.submit(caller, transaction, attachments),
             RequestBody::Await {
                 transaction,
                 stage,
                 timeout_ms,
-            } => {
-                if self.shared.module().is_none() {
-                    return ResponseBody::Busy(
-                        "this node only observes; ask a validator".to_owned(),
-                    );
-                }
-                let limit = Duration::from_millis(u64::from(timeout_ms.min(AWAIT_LIMIT_MS)));
-                match self.shared.outbox().wait(&transaction, stage, limit).await {
-                    Some(sealed) => ResponseBody::Reply(sealed),
-                    None => ResponseBody::NotYet,
-                }
+            } => self.wait(caller, transaction, stage, timeout_ms).await,
+            RequestBody::Query { envelope } => self.query(caller, envelope).await,
+            RequestBody::Find { transaction } => match self.shared.height_of(&transaction) {
+                Ok(Some(height)) => ResponseBody::Found { height },
+                Ok(None) => ResponseBody::Absent,
+                Err(error) => unreadable(&error),
+            },
+            RequestBody::Proof { height } => self.proof(height),
+            RequestBody::Epoch => match self.shared.present() {
+                Some(definition) => ResponseBody::Epoch((*definition).clone()),
+                None => ResponseBody::Absent,
+            },
+            RequestBody::Snapshot => match self.shared.newest_snapshot() {
+                Ok(Some(offer)) => ResponseBody::Snapshot(offer),
+                Ok(None) => ResponseBody::Absent,
+                Err(error) => unreadable(&error),
+            },
+            RequestBody::SnapshotPiece { height, index } => {
+                sealed(self.shared.store().snapshot_piece(height, index))
             }
-            RequestBody::Query { envelope } => self.query(envelope).await,
+            RequestBody::WrappedRoot { module_key } => {
+                sealed(self.shared.wrapped_root(&module_key))
+            }
             RequestBody::Blocks { from, limit } => self.blocks(from, limit),
         }
     }
 
-    fn submit(&self, carried: Carried) -> ResponseBody {
-        if carried.attachments.len() > MAX_ATTACHMENTS {
+    fn submit(
+        &self,
+        caller: VerifyingKey,
+        transaction: Vec<u8>,
+        attachments: Vec<Vec<u8>>,
+    ) -> ResponseBody {
+        if attachments.len() > MAX_ATTACHMENTS {
             return ResponseBody::Refused("too many attachments".to_owned());
         }
-        let Ok(gossip) = borsh::to_vec(&carried) else {
-            return ResponseBody::Refused("the transaction cannot be passed on".to_owned());
-        };
-        match self.shared.submit(carried, true) {
-            Ok(_) => {
-                self.ordering.gossip(gossip.into());
-                ResponseBody::Accepted
-            }
+        match self.shared.submit(caller, transaction, attachments) {
+            Ok(_) => ResponseBody::Accepted,
             Err(Refusal::Known) => ResponseBody::Known,
-            Err(refusal @ Refusal::Full) => ResponseBody::Busy(refusal.to_string()),
+            Err(refusal @ (Refusal::Full | Refusal::Share { .. })) => {
+                ResponseBody::Busy(refusal.to_string())
+            }
             Err(refusal) => ResponseBody::Refused(refusal.to_string()),
         }
     }
 
-    async fn query(&self, envelope: Vec<u8>) -> ResponseBody {
+    async fn wait(
+        &self,
+        caller: VerifyingKey,
+        transaction: Digest,
+        stage: Stage,
+        timeout_ms: u32,
+    ) -> ResponseBody {
+        let Some(_share) = self.admission.enter(caller, Kind::Wait) else {
+            return busy("too many of your requests wait on this node");
+        };
+        let timeout_ms = timeout_ms.min(AWAIT_LIMIT_MS);
+        let limit = Duration::from_millis(u64::from(timeout_ms));
+        if let Some(relay) = &self.relay {
+            let body = RequestBody::Await {
+                transaction,
+                stage,
+                timeout_ms,
+            };
+            return relay.ask(body, limit).await;
+        }
+        match self.shared.outbox().wait(&transaction, stage, limit).await {
+            Some(sealed) => ResponseBody::Reply(sealed),
+            None => ResponseBody::NotYet,
+        }
+    }
+
+    async fn query(&self, caller: VerifyingKey, envelope: Vec<u8>) -> ResponseBody {
+        let Some(_share) = self.admission.enter(caller, Kind::Query) else {
+            return busy("too many of your queries are under way on this node");
+        };
+        if let Some(relay) = &self.relay {
+            return relay
+                .ask(RequestBody::Query { envelope }, Duration::ZERO)
+                .await;
+        }
         let Some(module) = self.shared.module() else {
-            return ResponseBody::Busy("this node only observes; ask a validator".to_owned());
+            return busy("this node only observes; ask a validator");
         };
         match module.query(envelope).await {
             Ok(Some(sealed)) => ResponseBody::Answer(sealed),
@@ -200,6 +275,18 @@ impl Service {
                     .to_owned(),
             ),
             Err(reason) => ResponseBody::Busy(reason.to_owned()),
+        }
+    }
+
+    fn proof(&self, height: u64) -> ResponseBody {
+        let shared = &self.shared;
+        let head = shared.final_height();
+        let proof =
+            shared.with_epochs(|epochs| proofs::finality(shared.store(), epochs, height, head));
+        match proof {
+            Ok(Some(proof)) => ResponseBody::Proof(proof.encode()),
+            Ok(None) => ResponseBody::Absent,
+            Err(error) => unreadable(&error),
         }
     }
 
@@ -214,9 +301,7 @@ impl Service {
             ) {
                 (Ok(Some(block)), Ok(certificate)) => (block.encode(), certificate),
                 (Ok(None), _) => break,
-                (Err(error), _) | (_, Err(error)) => {
-                    return ResponseBody::Busy(format!("the ledger cannot be read: {error}"));
-                }
+                (Err(error), _) | (_, Err(error)) => return unreadable(&error),
             };
             bytes = bytes.saturating_add(block.len());
             if bytes > BLOCKS_BYTES_MAX && !found.is_empty() {
@@ -235,9 +320,17 @@ impl Service {
         let shared = &self.shared;
         let head = shared.head();
         let (executed_height, state_root) = shared.executed_root();
+        let ordering = self.ordering.status();
+        let (epoch, epoch_last_height) = shared.present().map_or((0, 0), |definition| {
+            (definition.epoch, definition.last_height)
+        });
         NodeStatus {
             name: shared.name().to_owned(),
-            validator: shared.validator(),
+            validator: ordering.seat == Seat::Validator,
+            not_voting: crate::node::not_voting(ordering.seat),
+            epoch,
+            epoch_last_height,
+            first_height: shared.store().floor(),
             network: shared.network(),
             height: head.height,
             block: head.digest(),
@@ -245,10 +338,22 @@ impl Service {
             executed_height,
             state_root,
             final_height: head.executed_height,
-            peers: u32::try_from(self.ordering.status().connected_peers).unwrap_or(u32::MAX),
+            peers: u32::try_from(ordering.connected_peers).unwrap_or(u32::MAX),
             waiting: u32::try_from(shared.waiting_count()).unwrap_or(u32::MAX),
             lockdown: shared.lockdown(),
             halted: shared.problem(),
         }
+    }
+}
+
+fn unreadable(error: &StoreError) -> ResponseBody {
+    ResponseBody::Busy(format!("the ledger cannot be read: {error}"))
+}
+
+fn sealed(found: Result<Option<Vec<u8>>, StoreError>) -> ResponseBody {
+    match found {
+        Ok(Some(bytes)) => ResponseBody::Sealed(bytes),
+        Ok(None) => ResponseBody::Absent,
+        Err(error) => unreadable(&error),
     }
 }

@@ -3,26 +3,30 @@
 //! ```toml
 //! version = 1
 //! name = "node-1"
-//! observer = false
 //! genesis = "ledger/genesis"
 //! ordering_listen = "127.0.0.1:40001"
 //! client_listen = "127.0.0.1:40002"
 //! key = "node.key.pem"
 //! chain = "node.chain.pem"
-//! ledger = "ledger"              # final blocks, certificates, attachments: all of it ciphertext
+//! ledger = "ledger"              # final blocks, certificates, attachments, snapshots: all of it ciphertext
 //! votes = "votes"                # the engine's vote log; not part of a backup
+//! evidence = "evidence"          # what must not happen and was seen; may be left out
+//! engine = "sled"                # what keeps the ledger on disk: sled or redb; may be left out
+//! relay = ["127.0.0.1:40012"]    # client services of validators, on a node without a module: what it cannot answer
+//!                                # itself it asks there; may be left out
 //!
 //! [module]                       # absent on an observer
 //! program = "/usr/lib/sealbook/sealbook-execution"
 //! key = "../modules/node-1/module.key"
 //! root = "../modules/node-1/root-0"
 //!
-//! [[peers]]
+//! [[peers]]                      # only where a node listens elsewhere than the ledger says; may be left out
 //! name = "node-1"
 //! vote_key = "..."               # hex
 //! address = "127.0.0.1:40001"
-//! observer = false
 //! ```
+//!
+//! Who validates and who observes stands on the ledger, not here.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -60,9 +64,6 @@ pub struct NodeConfig {
     pub version: u32,
     /// The node's name.
     pub name: String,
-    /// Whether the node only observes.
-    #[serde(default)]
-    pub observer: bool,
     /// The genesis document.
     pub genesis: PathBuf,
     /// Where other nodes connect.
@@ -77,10 +78,28 @@ pub struct NodeConfig {
     pub ledger: PathBuf,
     /// Folder of the engine's vote log.
     pub votes: PathBuf,
+    /// Folder of evidence.
+    #[serde(default = "evidence")]
+    pub evidence: PathBuf,
+    /// What keeps the ledger on disk.
+    #[serde(default = "engine")]
+    pub engine: String,
+    /// Client services of validators that a node without a module asks.
+    #[serde(default)]
+    pub relay: Vec<SocketAddr>,
     /// The execution module; an observer has none.
     pub module: Option<ModuleConfig>,
-    /// All nodes of the network, this one included.
+    /// Where nodes listen, if elsewhere than the ledger says.
+    #[serde(default)]
     pub peers: Vec<PeerConfig>,
+}
+
+fn evidence() -> PathBuf {
+    PathBuf::from("evidence")
+}
+
+fn engine() -> String {
+    "sled".to_owned()
 }
 
 /// How to start the execution module.
@@ -105,9 +124,6 @@ pub struct PeerConfig {
     pub vote_key: String,
     /// Where it listens for nodes.
     pub address: SocketAddr,
-    /// Whether it only observes.
-    #[serde(default)]
-    pub observer: bool,
 }
 
 impl NodeConfig {
@@ -141,8 +157,10 @@ impl NodeConfig {
                 config.version
             )));
         }
-        if !config.observer && config.module.is_none() {
-            return Err(malformed("a validator needs a [module]".to_owned()));
+        if config.module.is_some() && !config.relay.is_empty() {
+            return Err(malformed(
+                "a node with a [module] asks no other; leave `relay` out".to_owned(),
+            ));
         }
         for path in [
             &mut config.genesis,
@@ -150,6 +168,7 @@ impl NodeConfig {
             &mut config.chain,
             &mut config.ledger,
             &mut config.votes,
+            &mut config.evidence,
         ] {
             *path = folder.join(&*path);
         }

@@ -9,17 +9,26 @@
 //! INVARIANT: nothing here opens an envelope. The host has no opening key, does not link the code that opens, and
 //! sees of a transaction its size, its expiry and who connected to this node.
 //!
-//! After a crash the store holds all final blocks; the module executes them again; clients submit again what was
-//! still waiting.
+//! After a crash the store holds all final blocks; the module begins from the newest snapshot and executes what came
+//! after it; clients submit again what was still waiting. A store that is damaged is moved aside and filled anew from
+//! the other nodes; its node does not vote until the next committee epoch.
 
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod api;
 pub mod application;
+pub mod clock;
 pub mod config;
+pub mod epochs;
+pub mod evidence;
 pub mod module_link;
 pub mod node;
 pub mod outbox;
+pub mod proofs;
+pub mod relay;
+pub mod shared;
+pub mod snapshots;
 pub mod waiting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,14 +36,4 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Locks, also after a thread that held the lock has panicked: every structure here is valid between statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The machine's clock, Unix milliseconds.
-#[must_use]
-pub fn now_ms() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |passed| {
-            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
-        })
 }

@@ -1,6 +1,9 @@
 //! `sealbook-node FOLDER [--until-input-closes]`: runs the node whose configuration is `FOLDER/node.toml`, until SIGTERM
 //! or SIGINT, or until its standard input closes, so that a node started by a command ends with the command.
 //!
+//! `sealbook-node --found-votes FOLDER`: gives a founding validator the right to vote from the first committee epoch on.
+//! Once, before its first start; never for a node that has voted before.
+//!
 //! Logs go to standard error, without party, account or instrument; `SEALBOOK_LOG` sets the level.
 //! Exit codes: 0 stopped in order, 1 could not start or failed, 2 wrong use.
 
@@ -9,13 +12,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use sealbook_host::node::{self, NodeError};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (folder, until_input_closes) = match arguments.as_slice() {
-        [folder] => (*folder, false),
+        ["--found-votes", folder] => return finish(node::found_votes(Path::new(folder))),
+        [folder] if !folder.starts_with('-') => (*folder, false),
         [folder, "--until-input-closes"] => (*folder, true),
         _ => {
             eprintln!("error: give the folder of one node\nhint: sealbook-node network/node-1");
@@ -27,7 +32,11 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match sealbook_host::node::run(Path::new(folder), until_input_closes) {
+    finish(node::run(Path::new(folder), until_input_closes))
+}
+
+fn finish(result: Result<(), NodeError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -1,9 +1,11 @@
 //! The link to the execution module: starts the process, feeds it final blocks from the store, passes queries on.
 //!
 //! One thread owns the socket. It pulls blocks from the store, so that a start, a restart of a killed module and
-//! daily work are the same thing: feed what is final and not yet executed.
+//! daily work are the same thing: feed what is final and not yet executed. A module begins from the newest sealed
+//! snapshot that it accepts, or from genesis.
 //!
-//! INVARIANT: the module gets blocks only together with a certificate for the last of them; it checks everything.
+//! INVARIANT: the module gets blocks only together with a certificate for the last of them, all of one committee epoch;
+//! it checks everything.
 //! The process gets an empty environment, one socket as its standard input and `/dev/null` for the rest.
 
 use std::os::fd::OwnedFd;
@@ -13,13 +15,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use sealbook_ledger::SnapshotManifest;
 use sealbook_protocol::client::Stage;
 use sealbook_protocol::frame::{self, FrameError, MODULE_FRAME_MAX};
-use sealbook_protocol::module::{FromModule, ToModule};
+use sealbook_protocol::module::{FromModule, SealedReply, SnapshotOffer, ToModule};
+use sealbook_store::StoreError;
 use tokio::sync::oneshot;
 
-use crate::application::Shared;
 use crate::config::ModuleConfig;
+use crate::shared::Shared;
 
 const WORK_MAX: usize = 4_096;
 const BATCH_BLOCKS_MAX: u64 = 512;
@@ -42,8 +46,11 @@ pub enum ModuleError {
     #[error("the execution module said something out of turn")]
     Protocol,
     /// The store failed.
-    #[error("the ledger cannot be read: {0}")]
-    Store(String),
+    #[error("the ledger cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The ledger begins after genesis and no snapshot that the module accepts is in it.
+    #[error("there is no snapshot to begin from: {0}")]
+    NoStart(String),
 }
 
 /// Work for the thread that owns the socket.
@@ -89,6 +96,8 @@ struct Module {
     process: Child,
     socket: UnixStream,
     next_ticket: u64,
+    /// The last executed block.
+    executed: u64,
 }
 
 impl Drop for Module {
@@ -115,16 +124,71 @@ impl Module {
             process,
             socket,
             next_ticket: 0,
+            executed: 0,
         };
         let FromModule::Ready { lockdown } = module.hear()? else {
             return Err(ModuleError::Protocol);
         };
         shared.set_lockdown(lockdown);
-        module.say(&ToModule::Start {
+        module.begin(genesis, shared)?;
+        Ok(module)
+    }
+
+    /// Begins from the newest snapshot that the module accepts, or from genesis.
+    fn begin(&mut self, genesis: &[u8], shared: &Shared) -> Result<(), ModuleError> {
+        let mut refusal = "none is in the ledger".to_owned();
+        for height in shared.store().snapshot_heights()?.into_iter().rev() {
+            let Some(offer) = shared.snapshot_offer(height)? else {
+                continue;
+            };
+            match self.begin_from(genesis, Some((height, offer)), shared) {
+                Err(ModuleError::Refused(reason)) => {
+                    tracing::warn!(height, %reason, "the execution module refuses a snapshot");
+                    refusal = reason;
+                }
+                done => return done,
+            }
+        }
+        if shared.store().floor() > 0 {
+            return Err(ModuleError::NoStart(refusal));
+        }
+        self.begin_from(genesis, None, shared)
+    }
+
+    fn begin_from(
+        &mut self,
+        genesis: &[u8],
+        offer: Option<(u64, SnapshotOffer)>,
+        shared: &Shared,
+    ) -> Result<(), ModuleError> {
+        let pieces = match &offer {
+            Some((height, offer)) => SnapshotManifest::decode(&offer.manifest)
+                .map(|manifest| (*height, manifest.pieces().count()))
+                .map_err(|error| ModuleError::Refused(error.to_string()))?,
+            None => (0, 0),
+        };
+        self.say(&ToModule::Start {
             genesis: genesis.to_vec(),
+            offer: offer.map(|(_, offer)| offer),
         })?;
-        match module.hear()? {
-            FromModule::Started { network } if network == shared.network() => Ok(module),
+        for index in 0..pieces.1 {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            // A piece that is gone is sent empty; only of names may one be missing.
+            let sealed = shared.store().snapshot_piece(pieces.0, index);
+            let sealed = sealed?.unwrap_or_default();
+            self.say(&ToModule::SnapshotPiece { sealed })?;
+        }
+        match self.hear()? {
+            FromModule::Started {
+                network,
+                height,
+                definition: _,
+                results,
+            } if network == shared.network() => {
+                self.executed = height;
+                shared.resumed(results);
+                Ok(())
+            }
             FromModule::Refused { reason } => Err(ModuleError::Refused(reason)),
             _ => Err(ModuleError::Protocol),
         }
@@ -150,57 +214,44 @@ impl Module {
     }
 
     /// Feeds the next run of final blocks; false if there is none, or the module has diverged.
-    fn feed(&mut self, executed: &mut u64, shared: &Shared) -> Result<bool, ModuleError> {
-        let stored = |error: sealbook_store::StoreError| ModuleError::Store(error.to_string());
-        let next = executed.saturating_add(1);
-        let store = shared.store();
-        let Some(certified) = store
-            .certified_at_or_after(next)
-            .filter(|height| *height <= shared.final_height())
-        else {
+    fn feed(&mut self, shared: &Shared) -> Result<bool, ModuleError> {
+        let Some((blocks, certificate)) = next_run(self.executed, shared)? else {
             return Ok(false);
         };
-        // The furthest certificate within the batch saves the module the checks of those before it.
-        let limit = shared
-            .final_height()
-            .min(next.saturating_add(BATCH_BLOCKS_MAX - 1));
-        let mut last = limit.max(certified);
-        while last > certified && !store.has_certificate(last) {
-            last -= 1;
-        }
-        let (mut blocks, mut bytes) = (Vec::new(), 0_usize);
-        for height in next..=last {
-            let block = store.block(height).map_err(stored)?;
-            let block = block.ok_or_else(|| ModuleError::Store(format!("no block {height}")))?;
-            let encoded = block.encode();
-            bytes = bytes.saturating_add(encoded.len());
-            blocks.push(encoded);
-            // Too much for one frame: end at a certificate on the way.
-            if bytes > BATCH_BYTES_MAX && store.has_certificate(height) {
-                last = height;
-                break;
-            }
-        }
-        let proof = store.certificate(last).map_err(stored)?;
-        let proof = proof.ok_or_else(|| ModuleError::Store(format!("no certificate {last}")))?;
         let count = blocks.len();
         self.say(&ToModule::Finalized {
             blocks,
-            certificate: proof.encode(),
+            certificate,
         })?;
-        for _ in 0..count {
+        let mut done = 0;
+        while done < count {
             match self.hear()? {
+                FromModule::SnapshotPiece {
+                    height,
+                    index,
+                    sealed,
+                } => shared.take_piece(height, index, &sealed)?,
+                FromModule::SnapshotDone { manifest } => shared.take_manifest(&manifest)?,
                 FromModule::Executed {
                     height,
-                    state_root,
+                    commitment,
+                    next_epoch,
+                    quotas,
+                    wrapped_roots,
                     replies,
                     finals,
                     unopened,
                 } => {
-                    *executed = height;
-                    shared.executed(height, state_root, unopened);
+                    done += 1;
+                    self.executed = height;
+                    shared.note_commitment(&commitment)?;
+                    for one in wrapped_roots {
+                        shared.put_wrapped_root(&one.module_key, &one.wrapped)?;
+                    }
+                    shared.executed(commitment, next_epoch, quotas, unopened);
+                    let replies = replies.into_iter().map(|one| (height, one)).collect();
                     shared.outbox().put(Stage::Outcome, replies);
-                    shared.outbox().put(Stage::Final, finals);
+                    shared.outbox().put(Stage::Final, placed(finals, shared)?);
                 }
                 FromModule::Refused { reason } => return Err(ModuleError::Refused(reason)),
                 FromModule::Diverged {
@@ -208,14 +259,88 @@ impl Module {
                     computed,
                     committed,
                 } => {
-                    shared.diverged(height, computed, committed);
+                    let at = self.executed.saturating_add(1);
+                    let header = shared.store().block(at)?.map(|block| block.header);
+                    let certificate = shared.store().certificate(at)?;
+                    let digests = (computed, committed);
+                    shared.diverged(height, digests, header.as_ref(), certificate.as_ref());
                     return Ok(false);
                 }
                 _ => return Err(ModuleError::Protocol),
             }
         }
+        if shared.outbox().is_full() {
+            shared.outbox().flush()?;
+        }
         Ok(true)
     }
+}
+
+/// Final blocks after the last executed one, all of one committee epoch, encoded, with a certificate for the last.
+pub type Run = (Vec<Vec<u8>>, Vec<u8>);
+
+/// The next run for a module that has executed up to a height; nothing if there is none yet.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn next_run(executed: u64, shared: &Shared) -> Result<Option<Run>, ModuleError> {
+    let next = executed.saturating_add(1);
+    let store = shared.store();
+    let head = shared.final_height();
+    let Some(certified) = store
+        .certified_at_or_after(next)
+        .filter(|height| *height <= head)
+    else {
+        return Ok(None);
+    };
+    let missing = |what, height| StoreError::MissingAt { what, height };
+    let (mut blocks, mut bytes) = (Vec::new(), 0_usize);
+    // A run ends at the furthest certificate within its limits, which saves the module the checks of those before it,
+    // and at the end of an epoch, whose last block always has a certificate.
+    let mut last = None;
+    for height in next..=head
+        .min(next.saturating_add(BATCH_BLOCKS_MAX - 1))
+        .max(certified)
+    {
+        let block = store.block(height)?;
+        let block = block.ok_or_else(|| missing("block", height))?;
+        let is_boundary = block.header.next_epoch.is_some();
+        let encoded = block.encode();
+        bytes = bytes.saturating_add(encoded.len());
+        blocks.push(encoded);
+        if store.has_certificate(height) {
+            last = Some((height, blocks.len()));
+            if is_boundary || bytes > BATCH_BYTES_MAX {
+                break;
+            }
+        }
+        if is_boundary {
+            break;
+        }
+    }
+    let Some((height, count)) = last else {
+        return Ok(None);
+    };
+    blocks.truncate(count);
+    let certificate = store.certificate(height)?;
+    let certificate = certificate.ok_or_else(|| missing("certificate", height))?;
+    Ok(Some((blocks, certificate.encode())))
+}
+
+/// Notices of finality with the heights of the blocks that list their transactions.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn placed(
+    finals: Vec<SealedReply>,
+    shared: &Shared,
+) -> Result<Vec<(u64, SealedReply)>, StoreError> {
+    let mut placed = Vec::with_capacity(finals.len());
+    for one in finals {
+        let height = shared.height_of(&one.transaction)?.unwrap_or_default();
+        placed.push((height, one));
+    }
+    Ok(placed)
 }
 
 /// Starts the thread that owns the module, waits until the module runs, and gives the link to it.
@@ -253,20 +378,42 @@ fn keep_running(
         match result {
             Ok(()) => return,
             Err(error) => {
+                if let ModuleError::Store(store) = &error
+                    && store.is_damage()
+                {
+                    // Not to be used any more: the node is told, and builds its ledger anew.
+                    shared.set_damaged(store);
+                    return;
+                }
                 tracing::error!(%error, "execution module lost; starting it again");
                 shared.module_lost(&error.to_string());
-                std::thread::sleep(RESTART_PAUSE);
+                if told_to_stop(todo) {
+                    return;
+                }
             }
+        }
+    }
+}
+
+/// Waits a moment before the next try; true if the node is stopping. Queries that come meanwhile are refused, and
+/// their clients ask another node.
+fn told_to_stop(todo: &Receiver<Work>) -> bool {
+    let deadline = std::time::Instant::now() + RESTART_PAUSE;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        match todo.recv_timeout(left) {
+            Ok(Work::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+            Ok(Work::NewBlocks | Work::Query(..)) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
         }
     }
 }
 
 /// Serves until told to stop.
 fn serve(mut module: Module, shared: &Shared, todo: &Receiver<Work>) -> Result<(), ModuleError> {
-    let mut executed = 0;
     shared.module_started();
     loop {
-        let fed = !shared.halted() && module.feed(&mut executed, shared)?;
+        let fed = !shared.halted() && module.feed(shared)?;
         // Queries are answered between two runs of blocks; with nothing to feed, the thread sleeps for work.
         let work = if fed {
             match todo.try_recv() {
@@ -277,7 +424,10 @@ fn serve(mut module: Module, shared: &Shared, todo: &Receiver<Work>) -> Result<(
         } else {
             match todo.recv_timeout(Duration::from_millis(200)) {
                 Ok(work) => work,
-                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Timeout) => {
+                    shared.outbox().flush()?;
+                    continue;
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         };
@@ -287,7 +437,10 @@ fn serve(mut module: Module, shared: &Shared, todo: &Receiver<Work>) -> Result<(
                 // The client may have gone; its answer then goes nowhere.
                 let _ = reply.send(module.query(envelope)?);
             }
-            Work::Stop => return Ok(()),
+            Work::Stop => {
+                shared.outbox().flush()?;
+                return Ok(());
+            }
         }
     }
 }

@@ -1,30 +1,39 @@
-//! Sealed replies that wait for their submitters, by the digest of the transaction. In memory: a module that starts
-//! again makes them again.
+//! Sealed replies that wait for their submitters, by the digest of the transaction: in the ledger's store, so that they
+//! can be fetched at any later time, and in memory while they are new.
 //!
-//! INVARIANT: at most [`OUTBOX_MAX`] transactions are kept; the oldest go first.
+//! Replies go to the store some blocks at a time: until then a module that starts again makes them again, because it
+//! replays from a snapshot that is not newer than what was flushed.
+//!
+//! INVARIANT: everything is flushed before a snapshot counts as complete. At most [`OUTBOX_MAX`] transactions are kept in
+//! memory; the oldest go first, once they are flushed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::client::Stage;
 use sealbook_protocol::module::SealedReply;
+use sealbook_store::{LedgerStore, StoreError};
 use tokio::sync::Notify;
 
 use crate::lock;
 
-const OUTBOX_MAX: usize = 200_000;
+const OUTBOX_MAX: usize = 50_000;
+const UNFLUSHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 #[derive(Default)]
 struct Replies {
     by_transaction: BTreeMap<Digest, [Option<Vec<u8>>; 2]>,
     age: VecDeque<Digest>,
+    /// What is not in the store yet, by the height of the block that lists the transaction.
+    unflushed: BTreeMap<u64, Vec<(Digest, Stage)>>,
+    unflushed_bytes: usize,
 }
 
 /// The outbox.
-#[derive(Default)]
 pub struct Outbox {
+    store: Arc<LedgerStore>,
     replies: Mutex<Replies>,
     changed: Notify,
 }
@@ -36,18 +45,45 @@ const fn slot(stage: Stage) -> usize {
     }
 }
 
+/// The stage as the store knows it.
+const fn number(stage: Stage) -> u8 {
+    match stage {
+        Stage::Outcome => 0,
+        Stage::Final => 1,
+    }
+}
+
 impl Outbox {
-    /// Puts replies in and wakes those who wait.
-    pub fn put(&self, stage: Stage, sealed: Vec<SealedReply>) {
+    /// An outbox that keeps its replies in this store.
+    #[must_use]
+    pub fn new(store: Arc<LedgerStore>) -> Self {
+        Self {
+            store,
+            replies: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Puts replies in, each with the height of the block that lists its transaction, and wakes those who wait.
+    pub fn put(&self, stage: Stage, sealed: Vec<(u64, SealedReply)>) {
         if sealed.is_empty() {
             return;
         }
         let mut replies = lock(&self.replies);
-        for SealedReply {
-            transaction,
-            sealed,
-        } in sealed
+        for (
+            height,
+            SealedReply {
+                transaction,
+                sealed,
+            },
+        ) in sealed
         {
+            replies.unflushed_bytes = replies.unflushed_bytes.saturating_add(sealed.len());
+            replies
+                .unflushed
+                .entry(height)
+                .or_default()
+                .push((transaction, stage));
             if !replies.by_transaction.contains_key(&transaction) {
                 replies.age.push_back(transaction);
             }
@@ -56,27 +92,55 @@ impl Outbox {
                 *place = Some(sealed);
             }
         }
+        drop(replies);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether so much waits to be flushed that it should be soon.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        lock(&self.replies).unflushed_bytes > UNFLUSHED_BYTES_MAX
+    }
+
+    /// Puts everything that is only in memory into the store.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let waiting = std::mem::take(&mut lock(&self.replies).unflushed);
+        for (height, named) in waiting {
+            let replies = lock(&self.replies);
+            let kept: Vec<(Digest, u8, Vec<u8>)> = named
+                .into_iter()
+                .filter_map(|(transaction, stage)| {
+                    let sealed = replies.by_transaction.get(&transaction)?;
+                    let sealed = sealed.get(slot(stage)).cloned().flatten()?;
+                    Some((transaction, number(stage), sealed))
+                })
+                .collect();
+            drop(replies);
+            self.store.put_replies(height, &kept)?;
+        }
+        let mut replies = lock(&self.replies);
+        if replies.unflushed.is_empty() {
+            replies.unflushed_bytes = 0;
+        }
         while replies.age.len() > OUTBOX_MAX {
             if let Some(oldest) = replies.age.pop_front() {
                 replies.by_transaction.remove(&oldest);
             }
         }
-        drop(replies);
-        self.changed.notify_waiters();
+        Ok(())
     }
 
-    /// Whether the transaction has been executed.
+    /// The reply of a stage to a transaction, if there is one.
     #[must_use]
-    pub fn knows(&self, transaction: &Digest) -> bool {
-        lock(&self.replies).by_transaction.contains_key(transaction)
-    }
-
-    fn take(&self, transaction: &Digest, stage: Stage) -> Option<Vec<u8>> {
-        lock(&self.replies)
+    pub fn take(&self, transaction: &Digest, stage: Stage) -> Option<Vec<u8>> {
+        let fresh = lock(&self.replies)
             .by_transaction
-            .get(transaction)?
-            .get(slot(stage))?
-            .clone()
+            .get(transaction)
+            .and_then(|stages| stages.get(slot(stage)).cloned().flatten());
+        fresh.or_else(|| self.store.reply(transaction, number(stage)).ok().flatten())
     }
 
     /// Waits for a reply, at most `limit`.

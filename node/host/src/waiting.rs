@@ -1,32 +1,109 @@
-//! Sealed transactions that wait to be ordered, each with its attachments, first come first served.
+//! Sealed transactions that wait to be ordered, each with its attachments, in lanes.
 //!
-//! INVARIANT: bytes and number are limited; what does not fit is refused with a clear answer, never dropped later
-//! except by expiry. A transaction is in at most once.
+//! ```text
+//! own clients:  lane of member A   a3 a2 a1 \
+//!               lane of member B         b1  > round robin --> passed on to the other nodes, a window of bytes ahead
+//!               lane of member C      c2 c1 /
+//! other nodes:  lane of carrier 2, lane of carrier 3, ...
+//! a block:      the carriers in turn, each within its quota; own transactions in the order in which they were passed on
+//! ```
+//!
+//! Who connects to this node is a member with a certificate, so a lane is a member's; of what other nodes carry, only
+//! the carrier is known. A member that floods a node fills its own lane, and is told so; what a node passes on at once
+//! is bounded, so that its lanes take turns here and not in the queues of others.
+//!
+//! INVARIANT: bytes and number are limited, in all and for each lane; what does not fit is refused with a clear answer,
+//! never dropped later except by expiry. A transaction is in at most once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use sealbook_ledger::{
-    Attachment, MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
+    Attachment, EpochDefinition, MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, MAX_TRANSACTION_BYTES,
+    MAX_TRANSACTIONS, Transaction,
 };
 use sealbook_primitives::hash::Digest;
+use sealbook_primitives::signature::{Signature, SigningKey, VerifyingKey};
 use sealbook_sealing::Envelope;
 
 const WAITING_BYTES_MAX: usize = 128 * 1024 * 1024;
 const WAITING_MAX: usize = 100_000;
+/// What one member may have waiting on one node.
+const MEMBER_BYTES_MAX: usize = 16 * 1024 * 1024;
+const MEMBER_MAX: usize = 4_096;
+/// What one other node may have waiting here.
+const CARRIER_BYTES_MAX: usize = 24 * 1024 * 1024;
+const CARRIER_MAX: usize = 20_000;
+/// Own transactions that are passed on and not ordered yet, in bytes.
+const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 /// The largest submission, transaction and attachments together, in bytes.
 pub const SUBMISSION_BYTES_MAX: usize = 1024 * 1024 - 4096;
+/// The largest message in which nodes pass a submission on, in bytes.
+pub const CARRIED_BYTES_MAX: usize = SUBMISSION_BYTES_MAX + 2_048;
+const CARRIED_VERSION: u8 = 2;
 
 /// A transaction as nodes pass it on among themselves before it is ordered.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Carried {
-    /// Format version, 1.
+    /// Format version, 2.
     pub version: u8,
+    /// The node that took it from a client.
+    pub carrier: VerifyingKey,
+    /// That node's signature over the transaction's name.
+    pub signature: Signature,
     /// Encoded envelope.
     pub transaction: Vec<u8>,
     /// Encoded envelopes of attachments.
     pub attachments: Vec<Vec<u8>>,
+}
+
+impl Carried {
+    /// A submission of an own client, signed by this node as its carrier.
+    #[must_use]
+    pub fn own(
+        key: &SigningKey,
+        network: &Digest,
+        transaction: Vec<u8>,
+        attachments: Vec<Vec<u8>>,
+    ) -> Self {
+        let signed = Transaction::carried(0, key, network, Bytes::from(transaction));
+        Self {
+            version: CARRIED_VERSION,
+            carrier: key.verifying_key(),
+            signature: signed.signature,
+            transaction: signed.envelope.to_vec(),
+            attachments,
+        }
+    }
+
+    /// Whether the carrier really signed it.
+    #[must_use]
+    pub fn verify(&self, network: &Digest) -> bool {
+        let message = Transaction::signed_bytes(network, &Transaction::id_of(&self.transaction));
+        self.carrier
+            .verify(Transaction::signature_domain(), &message, &self.signature)
+            .is_ok()
+    }
+
+    /// Reads one that another node passed on.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > CARRIED_BYTES_MAX {
+            return None;
+        }
+        let carried = Self::try_from_slice(bytes).ok()?;
+        (carried.version == CARRIED_VERSION).then_some(carried)
+    }
+}
+
+/// Who a transaction waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// A client of this node, by the key of its certificate.
+    Member(VerifyingKey),
+    /// Another node.
+    Carrier(VerifyingKey),
 }
 
 /// Why a submission is not taken.
@@ -41,32 +118,72 @@ pub enum Refusal {
     /// Already waiting.
     #[error("already waiting")]
     Known,
-    /// Too much is waiting.
-    #[error("too many transactions are waiting")]
+    /// The sender has too much waiting already.
+    #[error(
+        "{count} transactions of yours ({bytes} bytes) wait on this node already; wait for some of them, then try again"
+    )]
+    Share {
+        /// How many of its transactions wait.
+        count: usize,
+        /// How many bytes they have.
+        bytes: usize,
+    },
+    /// Too much is waiting in all.
+    #[error("too many transactions are waiting on this node; try again, or try another node")]
     Full,
 }
 
 struct Entry {
+    lane: Lane,
     expires_ms: u64,
-    since_ms: u64,
-    own: bool,
-    transaction: Bytes,
+    /// When it was last passed on, by the node's own clock; own transactions only.
+    passed_on_ms: Option<u64>,
+    carrier: VerifyingKey,
+    signature: Signature,
+    envelope: Bytes,
     attachments: Vec<Bytes>,
 }
 
 impl Entry {
     fn size(&self) -> usize {
-        self.transaction.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+        self.envelope.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    fn carried(&self) -> Carried {
+        Carried {
+            version: CARRIED_VERSION,
+            carrier: self.carrier,
+            signature: self.signature,
+            transaction: self.envelope.to_vec(),
+            attachments: self.attachments.iter().map(|one| one.to_vec()).collect(),
+        }
     }
 }
+
+/// What waits for one member or carrier.
+#[derive(Default)]
+struct Queue {
+    /// What was not passed on yet, oldest first; of another carrier, everything.
+    order: VecDeque<Digest>,
+    /// All that waits, passed on or not.
+    count: usize,
+    bytes: usize,
+}
+
+/// What a block takes.
+pub type Picked = (Vec<Transaction>, Vec<Attachment>);
 
 /// What is waiting.
 pub struct Waiting {
     network: Digest,
-    horizon_ms: u64,
-    next: u64,
-    order: BTreeMap<u64, Digest>,
-    entries: BTreeMap<Digest, (u64, Entry)>,
+    me: VerifyingKey,
+    entries: BTreeMap<Digest, Entry>,
+    lanes: BTreeMap<Lane, Queue>,
+    /// Own transactions in the order in which they were passed on.
+    passed_on: VecDeque<Digest>,
+    passed_on_bytes: usize,
+    /// The lane that was last served.
+    last_lane: Option<Lane>,
     bytes: usize,
 }
 
@@ -84,15 +201,17 @@ pub fn check_envelope(bytes: &[u8], network: &Digest) -> Result<Envelope, Refusa
 }
 
 impl Waiting {
-    /// Nothing waiting, for this network.
+    /// Nothing waiting, for this network, on the node with this key.
     #[must_use]
-    pub const fn new(network: Digest, horizon_ms: u64) -> Self {
+    pub const fn new(network: Digest, me: VerifyingKey) -> Self {
         Self {
             network,
-            horizon_ms,
-            next: 0,
-            order: BTreeMap::new(),
+            me,
             entries: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            passed_on: VecDeque::new(),
+            passed_on_bytes: 0,
+            last_lane: None,
             bytes: 0,
         }
     }
@@ -109,60 +228,108 @@ impl Waiting {
         self.entries.is_empty()
     }
 
-    /// Takes a submission; `own` if a client of this node brought it.
+    /// Whether this very transaction waits here, under this signature of its carrier, which was then verified.
+    #[must_use]
+    pub fn is_verified(&self, id: &Digest, carrier: &VerifyingKey, signature: &Signature) -> bool {
+        self.entries
+            .get(id)
+            .is_some_and(|entry| entry.carrier == *carrier && entry.signature == *signature)
+    }
+
+    /// Whether a transaction waits here.
+    #[must_use]
+    pub fn contains(&self, id: &Digest) -> bool {
+        self.entries.contains_key(id)
+    }
+
+    /// Takes a submission, whose carrier's signature has been verified, into a lane. The envelope may expire at most
+    /// `horizon_ms` from now.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub fn add(&mut self, carried: Carried, own: bool, now_ms: u64) -> Result<Digest, Refusal> {
+    pub fn add(
+        &mut self,
+        carried: Carried,
+        lane: Lane,
+        now_ms: u64,
+        horizon_ms: u64,
+    ) -> Result<Digest, Refusal> {
         let envelope = check_envelope(&carried.transaction, &self.network)?;
-        let digest = envelope.digest();
+        let id = envelope.digest();
         let expires_ms = envelope.header.expires_ms;
         if expires_ms <= now_ms {
             return Err(Refusal::Expiry("past"));
         }
-        if expires_ms > now_ms.saturating_add(self.horizon_ms) {
+        if expires_ms > now_ms.saturating_add(horizon_ms) {
             return Err(Refusal::Expiry("too far ahead"));
         }
-        if self.entries.contains_key(&digest) {
+        if self.entries.contains_key(&id) {
             return Err(Refusal::Known);
         }
-        if carried.attachments.len() > MAX_ATTACHMENTS
-            || carried
-                .attachments
-                .iter()
-                .any(|bytes| bytes.len() > MAX_ATTACHMENT_BYTES)
+        let too_large = |bytes: &Vec<u8>| bytes.len() > MAX_ATTACHMENT_BYTES;
+        if carried.attachments.len() > MAX_ATTACHMENTS || carried.attachments.iter().any(too_large)
         {
             return Err(Refusal::Malformed(
                 "it has too many or too large attachments",
             ));
         }
         let entry = Entry {
+            lane,
             expires_ms,
-            since_ms: now_ms,
-            own,
-            transaction: Bytes::from(carried.transaction),
+            passed_on_ms: None,
+            carrier: carried.carrier,
+            signature: carried.signature,
+            envelope: Bytes::from(carried.transaction),
             attachments: carried.attachments.into_iter().map(Bytes::from).collect(),
         };
         let size = entry.size();
         if size > SUBMISSION_BYTES_MAX {
             return Err(Refusal::Malformed("it is too large"));
         }
+        let (count_max, bytes_max) = match lane {
+            Lane::Member(_) => (MEMBER_MAX, MEMBER_BYTES_MAX),
+            Lane::Carrier(_) => (CARRIER_MAX, CARRIER_BYTES_MAX),
+        };
+        let (count, bytes) = self
+            .lanes
+            .get(&lane)
+            .map_or((0, 0), |queue| (queue.count, queue.bytes));
+        if count >= count_max || bytes.saturating_add(size) > bytes_max {
+            return Err(Refusal::Share { count, bytes });
+        }
         if self.entries.len() >= WAITING_MAX || self.bytes.saturating_add(size) > WAITING_BYTES_MAX
         {
             return Err(Refusal::Full);
         }
         self.bytes = self.bytes.saturating_add(size);
-        self.order.insert(self.next, digest);
-        self.entries.insert(digest, (self.next, entry));
-        self.next = self.next.saturating_add(1);
-        Ok(digest)
+        let queue = self.lanes.entry(lane).or_default();
+        queue.bytes = queue.bytes.saturating_add(size);
+        queue.count = queue.count.saturating_add(1);
+        queue.order.push_back(id);
+        self.entries.insert(id, entry);
+        Ok(id)
     }
 
     /// Takes out what has been ordered.
-    pub fn remove(&mut self, digest: &Digest) {
-        if let Some((number, entry)) = self.entries.remove(digest) {
-            self.order.remove(&number);
-            self.bytes = self.bytes.saturating_sub(entry.size());
+    pub fn remove(&mut self, id: &Digest) {
+        let Some(entry) = self.entries.remove(id) else {
+            return;
+        };
+        let size = entry.size();
+        self.bytes = self.bytes.saturating_sub(size);
+        if let Some(queue) = self.lanes.get_mut(&entry.lane) {
+            queue.bytes = queue.bytes.saturating_sub(size);
+            queue.count = queue.count.saturating_sub(1);
+            if entry.passed_on_ms.is_none() {
+                forget(&mut queue.order, id);
+            }
+            if queue.count == 0 {
+                self.lanes.remove(&entry.lane);
+            }
+        }
+        if entry.passed_on_ms.is_some() {
+            self.passed_on_bytes = self.passed_on_bytes.saturating_sub(size);
+            forget(&mut self.passed_on, id);
         }
     }
 
@@ -171,186 +338,161 @@ impl Waiting {
         let expired: Vec<Digest> = self
             .entries
             .iter()
-            .filter(|(_, (_, entry))| entry.expires_ms <= now_ms)
-            .map(|(digest, _)| *digest)
+            .filter(|(_, entry)| entry.expires_ms <= now_ms)
+            .map(|(id, _)| *id)
             .collect();
-        for digest in expired {
-            self.remove(&digest);
+        for id in expired {
+            self.remove(&id);
         }
     }
 
-    /// The next transactions for a block of at most `bytes_max` that is dated `time_ms`, without those in `taken`.
-    #[must_use]
-    pub fn pick(
-        &self,
-        time_ms: u64,
-        bytes_max: usize,
-        taken: &BTreeSet<Digest>,
-    ) -> (Vec<Bytes>, Vec<Attachment>) {
-        let (mut transactions, mut attachments) = (Vec::new(), Vec::new());
-        let mut bytes = 0_usize;
-        for digest in self.order.values() {
-            let Some((_, entry)) = self.entries.get(digest) else {
+    /// Own transactions that may be passed on now: the members' lanes take turns, and no more goes out than the window
+    /// allows to be under way.
+    pub fn to_pass_on(&mut self, now_ms: u64) -> Vec<Carried> {
+        let mut chosen = Vec::new();
+        while self.passed_on_bytes < WINDOW_BYTES {
+            let Some(id) = self.next_in_turn() else {
+                break;
+            };
+            let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
             };
-            if taken.contains(digest) || entry.expires_ms < time_ms {
-                continue;
-            }
-            bytes = bytes.saturating_add(entry.size());
-            let fits = bytes <= bytes_max
-                && transactions.len() < MAX_TRANSACTIONS
-                && attachments.len() + entry.attachments.len() <= MAX_ATTACHMENTS;
-            if !fits {
-                break;
-            }
-            transactions.push(entry.transaction.clone());
-            attachments.extend(entry.attachments.iter().cloned().map(Attachment::Present));
+            entry.passed_on_ms = Some(now_ms);
+            self.passed_on_bytes = self.passed_on_bytes.saturating_add(entry.size());
+            chosen.push(entry.carried());
+            self.passed_on.push_back(id);
         }
-        (transactions, attachments)
+        chosen
     }
 
-    /// Whether anything waits that is not in `taken`.
-    #[must_use]
-    pub fn has_more_than(&self, taken: &BTreeSet<Digest>) -> bool {
-        self.entries.keys().any(|digest| !taken.contains(digest))
+    /// Takes the oldest transaction out of the first member's lane after the one that was last served.
+    fn next_in_turn(&mut self) -> Option<Digest> {
+        let serves = |(lane, queue): &(&Lane, &Queue)| {
+            matches!(lane, Lane::Member(_)) && !queue.order.is_empty()
+        };
+        let last = self.last_lane;
+        let after = |(lane, _): &(&Lane, &Queue)| last.is_none_or(|last| **lane > last);
+        let lane = self.lanes.iter().filter(serves).find(after);
+        let lane = lane.or_else(|| self.lanes.iter().find(serves));
+        let lane = *lane?.0;
+        self.last_lane = Some(lane);
+        self.lanes.get_mut(&lane)?.order.pop_front()
     }
 
-    /// Own submissions that have waited since before `before_ms`, to be passed on again; at most `limit`.
+    /// Own transactions that were passed on before `before_ms` and are not ordered yet, to be passed on again; at most
+    /// `limit`.
     #[must_use]
     pub fn overdue(&mut self, before_ms: u64, now_ms: u64, limit: usize) -> Vec<Carried> {
         self.entries
             .values_mut()
-            .map(|(_, entry)| entry)
-            .filter(|entry| entry.own && entry.since_ms < before_ms)
+            .filter(|entry| entry.passed_on_ms.is_some_and(|since| since < before_ms))
             .take(limit)
             .map(|entry| {
-                entry.since_ms = now_ms;
-                Carried {
-                    version: 1,
-                    transaction: entry.transaction.to_vec(),
-                    attachments: entry
-                        .attachments
-                        .iter()
-                        .map(|bytes| bytes.to_vec())
-                        .collect(),
-                }
+                entry.passed_on_ms = Some(now_ms);
+                entry.carried()
             })
             .collect()
+    }
+
+    /// The next transactions for a block that is dated `time_ms`, without those in `taken`: carriers take turns, each
+    /// within `quota` bytes; one transaction always fits a quota.
+    #[must_use]
+    pub fn pick(
+        &self,
+        time_ms: u64,
+        definition: &EpochDefinition,
+        quota: &dyn Fn(&VerifyingKey) -> u64,
+        taken: &BTreeSet<Digest>,
+    ) -> Picked {
+        let bytes_max = definition.parameters.block_bytes_max as usize;
+        let mut carriers: Vec<CarrierTurn<'_>> = Vec::new();
+        for (place, key) in definition.carriers().enumerate() {
+            let order = if *key == self.me {
+                &self.passed_on
+            } else {
+                match self.lanes.get(&Lane::Carrier(*key)) {
+                    Some(queue) => &queue.order,
+                    None => continue,
+                }
+            };
+            let (Ok(place), false) = (u16::try_from(place), order.is_empty()) else {
+                continue;
+            };
+            carriers.push(CarrierTurn {
+                place,
+                quota: usize::try_from(quota(key)).unwrap_or(usize::MAX),
+                used: 0,
+                rest: order.iter(),
+            });
+        }
+        let (mut transactions, mut attachments) = (Vec::new(), Vec::new());
+        let mut bytes = 0_usize;
+        while !carriers.is_empty() {
+            carriers.retain_mut(|carrier| {
+                let fits = |entry: &Entry| entry.expires_ms >= time_ms;
+                let next = carrier.rest.by_ref().find_map(|id| {
+                    let entry = self.entries.get(id).filter(|entry| fits(entry))?;
+                    (!taken.contains(id)).then_some(entry)
+                });
+                let Some(entry) = next else {
+                    return false;
+                };
+                // The quota is about envelopes: attachments do not name their carrier.
+                let (size, used) = (
+                    entry.size(),
+                    carrier.used.saturating_add(entry.envelope.len()),
+                );
+                if (carrier.used > 0 && used > carrier.quota)
+                    || bytes.saturating_add(size) > bytes_max
+                    || transactions.len() >= MAX_TRANSACTIONS
+                    || attachments.len() + entry.attachments.len() > MAX_ATTACHMENTS
+                {
+                    return false;
+                }
+                carrier.used = used;
+                bytes = bytes.saturating_add(size);
+                transactions.push(Transaction {
+                    carrier: carrier.place,
+                    signature: entry.signature,
+                    envelope: entry.envelope.clone(),
+                });
+                attachments.extend(entry.attachments.iter().cloned().map(Attachment::Present));
+                true
+            });
+        }
+        (transactions, attachments)
+    }
+
+    /// Whether anything that a block of this epoch could take waits and is not in `taken`.
+    #[must_use]
+    pub fn has_more_than(&self, definition: &EpochDefinition, taken: &BTreeSet<Digest>) -> bool {
+        definition.carriers().any(|key| {
+            let order = if *key == self.me {
+                Some(&self.passed_on)
+            } else {
+                self.lanes.get(&Lane::Carrier(*key)).map(|lane| &lane.order)
+            };
+            order.is_some_and(|order| order.iter().any(|id| !taken.contains(id)))
+        })
+    }
+}
+
+/// A carrier while a block is filled.
+struct CarrierTurn<'a> {
+    place: u16,
+    quota: usize,
+    used: usize,
+    rest: std::collections::vec_deque::Iter<'a, Digest>,
+}
+
+fn forget(order: &mut VecDeque<Digest>, id: &Digest) {
+    if order.front() == Some(id) {
+        order.pop_front();
+    } else if let Some(place) = order.iter().position(|one| one == id) {
+        order.remove(place);
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use sealbook_sealing::{EnvelopeHeader, Suite};
-
-    use super::*;
-
-    const NETWORK: Digest = Digest([7; 32]);
-
-    /// A transaction as it looks from outside; nobody here could open it anyway.
-    fn carried(number: u8, expires_ms: u64, attachments: Vec<Vec<u8>>) -> Carried {
-        let envelope = Envelope {
-            header: EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, NETWORK, 0, expires_ms),
-            encapsulated: vec![number; 32],
-            ciphertext: vec![number; 512 + 16],
-        };
-        Carried {
-            version: 1,
-            transaction: envelope.encode(),
-            attachments,
-        }
-    }
-
-    fn digest(carried: &Carried) -> Digest {
-        check_envelope(&carried.transaction, &NETWORK)
-            .unwrap()
-            .digest()
-    }
-
-    #[test]
-    fn transactions_leave_in_the_order_of_their_coming_with_their_attachments() {
-        let mut waiting = Waiting::new(NETWORK, 1_000);
-        let all: Vec<Carried> = [3, 1, 2]
-            .map(|number| carried(number, 500, vec![vec![number; 10]]))
-            .into();
-        for one in &all {
-            waiting.add(one.clone(), true, 100).unwrap();
-        }
-        let (transactions, attachments) = waiting.pick(100, usize::MAX, &BTreeSet::new());
-        let expected: Vec<&[u8]> = all.iter().map(|one| one.transaction.as_slice()).collect();
-        assert_eq!(transactions, expected);
-        let lengths: Vec<usize> = attachments
-            .iter()
-            .map(|one| one.bytes().map_or(0, Bytes::len))
-            .collect();
-        assert_eq!(lengths, [10, 10, 10]);
-        // What an ancestor carries already, what does not fit and what has expired stays out.
-        let taken = BTreeSet::from([digest(&all[0])]);
-        assert_eq!(waiting.pick(100, usize::MAX, &taken).0, expected[1..]);
-        assert_eq!(
-            waiting
-                .pick(100, all[0].transaction.len() + 10, &BTreeSet::new())
-                .0
-                .len(),
-            1
-        );
-        assert!(waiting.pick(501, usize::MAX, &BTreeSet::new()).0.is_empty());
-        waiting.remove(&digest(&all[1]));
-        assert_eq!(waiting.len(), 2);
-        waiting.expire(500);
-        assert!(waiting.is_empty());
-        assert_eq!(waiting.bytes, 0);
-    }
-
-    #[test]
-    fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
-        let mut waiting = Waiting::new(NETWORK, 1_000);
-        let good = carried(1, 500, vec![]);
-        assert_eq!(
-            waiting.add(good.clone(), true, 500),
-            Err(Refusal::Expiry("past"))
-        );
-        let late = carried(1, 5_000, vec![]);
-        assert_eq!(
-            waiting.add(late, true, 100),
-            Err(Refusal::Expiry("too far ahead"))
-        );
-        let large = carried(1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES + 1]]);
-        assert!(matches!(
-            waiting.add(large, true, 100),
-            Err(Refusal::Malformed(_))
-        ));
-        let many = carried(1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES]; 64]);
-        assert!(matches!(
-            waiting.add(many, true, 100),
-            Err(Refusal::Malformed(_))
-        ));
-        let mut other = Waiting::new(Digest([8; 32]), 1_000);
-        assert!(matches!(
-            other.add(good.clone(), true, 100),
-            Err(Refusal::Malformed(_))
-        ));
-        let junk = Carried {
-            version: 1,
-            transaction: vec![1; 600],
-            attachments: vec![],
-        };
-        assert!(matches!(
-            waiting.add(junk, true, 100),
-            Err(Refusal::Malformed(_))
-        ));
-        waiting.add(good.clone(), true, 100).unwrap();
-        assert_eq!(waiting.add(good, true, 100), Err(Refusal::Known));
-    }
-
-    #[test]
-    fn only_own_submissions_are_passed_on_again_and_not_at_once() {
-        let mut waiting = Waiting::new(NETWORK, 1_000);
-        waiting.add(carried(1, 900, vec![]), true, 100).unwrap();
-        waiting.add(carried(2, 900, vec![]), false, 100).unwrap();
-        assert!(waiting.overdue(100, 100, 10).is_empty());
-        assert_eq!(waiting.overdue(600, 700, 10), [carried(1, 900, vec![])]);
-        assert!(waiting.overdue(650, 750, 10).is_empty());
-    }
-}
+#[path = "waiting_tests.rs"]
+mod tests;

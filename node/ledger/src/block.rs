@@ -1,26 +1,31 @@
 //! A block: a header that is hashed and voted on, and the sealed transactions and attachments that it commits to.
 //!
 //! ```text
-//! block   = version u16 | header | count u32, transactions (bytes) | count u32, attachments
-//! header  = version u16 | network 32 | height u64 | parent 32 | time_ms u64 | transactions_root 32
-//!         | attachments_root 32 | executed_height u64 | roots: count u32, 32 each
+//! block   = version u16 | header | count u32, transactions | count u32, attachments
+//! header  = version u16 | network 32 | height u64 | epoch u64 | committee 32 | parent 32 | time_ms u64
+//!         | transactions_root 32 | attachments_root 32 | executed_height u64 | roots: count u32, 32 each
+//!         | next_epoch: option (definition)
 //! ```
 //!
 //! INVARIANT: the digest of a block is the hash of its header, and equal headers mean equal transactions and equal
-//! attachment hashes. Attachment bytes may be erased, their hashes never.
+//! attachment hashes. Attachment bytes may be erased, their hashes never. The last block of a committee epoch, and no
+//! other, carries the definition of the next one.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use sealbook_merkle::log;
 use sealbook_primitives::hash::{Digest, hash};
 
+use crate::transaction::WireTransaction;
+use crate::{EpochDefinition, Transaction};
+
 /// The version that blocks and headers are written with.
-pub const BLOCK_VERSION: u16 = 1;
+pub const BLOCK_VERSION: u16 = 2;
 /// The largest encoded block, in bytes.
 pub const MAX_BLOCK_BYTES: usize = 8 * 1024 * 1024;
 /// The most transactions in one block.
 pub const MAX_TRANSACTIONS: usize = 16_384;
-/// The largest sealed transaction, in bytes.
+/// The largest envelope of a transaction, in bytes.
 pub const MAX_TRANSACTION_BYTES: usize = 1024 * 1024;
 /// The most attachments in one block.
 pub const MAX_ATTACHMENTS: usize = 16_384;
@@ -29,8 +34,7 @@ pub const MAX_ATTACHMENT_BYTES: usize = 16 * 1024;
 /// The most state roots that one header may commit to.
 pub const MAX_ROOTS: usize = 1_024;
 
-const HEADER_DOMAIN: &str = "sealbook 2026 block header v1";
-const TRANSACTION_DOMAIN: &str = "sealbook 2026 transaction leaf v1";
+const HEADER_DOMAIN: &str = "sealbook 2026 block header v2";
 const ATTACHMENT_DOMAIN: &str = "sealbook 2026 attachment v1";
 
 /// Why bytes are not a block, or a block does not hang together.
@@ -70,6 +74,11 @@ pub struct Header {
     pub network: Digest,
     /// Distance from block 0.
     pub height: u64,
+    /// The committee epoch that it belongs to.
+    pub epoch: u64,
+    /// [`EpochDefinition::committee_digest`] of the epoch. Without it, votes of a new committee's members who were in
+    /// the old one too could pass for the old one's quorum, which may be smaller.
+    pub committee: Digest,
     /// Digest of the block before.
     pub parent: Digest,
     /// The proposer's clock, Unix milliseconds; never before the parent's.
@@ -78,10 +87,13 @@ pub struct Header {
     pub transactions_root: Digest,
     /// Merkle root over the attachments' hashes.
     pub attachments_root: Digest,
-    /// The height up to which the chain, this header included, commits to state roots.
+    /// The height up to which the chain, this header included, commits to results.
     pub executed_height: u64,
-    /// The state roots of the heights after the parent's `executed_height`, up to this one's.
+    /// The digests of the [`Commitment`](crate::Commitment)s of the heights after the parent's `executed_height`, up
+    /// to this one's.
     pub roots: Vec<Digest>,
+    /// In the last block of an epoch, what holds in the next one.
+    pub next_epoch: Option<EpochDefinition>,
 }
 
 impl Header {
@@ -92,7 +104,7 @@ impl Header {
         hash(HEADER_DOMAIN, &[&bytes])
     }
 
-    /// The heights whose state roots this header is the first to commit to, with those roots.
+    /// The heights whose results this header is the first to commit to, with the digests of their commitments.
     pub fn committed_roots(&self) -> impl Iterator<Item = (u64, Digest)> + '_ {
         let first = self.executed_height.saturating_sub(self.roots.len() as u64);
         self.roots
@@ -132,7 +144,33 @@ impl Header {
         if self.executed_height >= self.height {
             return broken("state root of a block that is not yet final");
         }
+        let (epoch, committee) = voters_after(parent);
+        if self.epoch != epoch {
+            return broken("another committee epoch");
+        }
+        if self.committee != committee {
+            return broken("another committee");
+        }
+        let Some(next) = &self.next_epoch else {
+            return Ok(());
+        };
+        // An epoch of a single block is not possible, so a definition never follows another at once.
+        if parent.next_epoch.is_some()
+            || Some(next.epoch) != self.epoch.checked_add(1)
+            || Some(next.first_height) != self.height.checked_add(1)
+            || next.check().is_err()
+        {
+            return broken("the next committee epoch cannot be as it is defined");
+        }
         Ok(())
+    }
+}
+
+/// The committee epoch, and the digest of the committee, of the block after `parent`.
+fn voters_after(parent: &Header) -> (u64, Digest) {
+    match &parent.next_epoch {
+        Some(definition) => (definition.epoch, definition.committee_digest()),
+        None => (parent.epoch, parent.committee),
     }
 }
 
@@ -177,7 +215,7 @@ pub struct Block {
     /// What is hashed and voted on.
     pub header: Header,
     /// Sealed transactions, in their order of execution.
-    pub transactions: Vec<Bytes>,
+    pub transactions: Vec<Transaction>,
     /// Sealed attachments.
     pub attachments: Vec<Attachment>,
 }
@@ -186,7 +224,7 @@ pub struct Block {
 struct WireBlock {
     version: u16,
     header: Header,
-    transactions: Vec<Vec<u8>>,
+    transactions: Vec<WireTransaction>,
     attachments: Vec<WireAttachment>,
 }
 
@@ -197,19 +235,23 @@ enum WireAttachment {
 }
 
 impl Block {
-    /// Block 0 of a network: no transactions, no state; its network field is the hash of the genesis document.
+    /// Block 0 of a network: no transactions, no state; its network field is the hash of the genesis document. It names
+    /// no committee; [`Genesis::block`](crate::Genesis::block) does.
     #[must_use]
     pub fn genesis(network: Digest, created_ms: u64) -> Self {
         let header = Header {
             version: BLOCK_VERSION,
             network,
             height: 0,
+            epoch: 0,
+            committee: Digest::ZERO,
             parent: Digest::ZERO,
             time_ms: created_ms,
             transactions_root: transactions_root(&[]),
             attachments_root: attachments_root(&[]),
             executed_height: 0,
             roots: Vec::new(),
+            next_epoch: None,
         };
         Self {
             header,
@@ -223,26 +265,37 @@ impl Block {
     pub fn after(
         parent: &Header,
         time_ms: u64,
-        transactions: Vec<Bytes>,
+        transactions: Vec<Transaction>,
         attachments: Vec<Attachment>,
         roots: Vec<Digest>,
     ) -> Self {
+        let (epoch, committee) = voters_after(parent);
         let header = Header {
             version: BLOCK_VERSION,
             network: parent.network,
             height: parent.height.saturating_add(1),
+            epoch,
+            committee,
             parent: parent.digest(),
             time_ms,
             transactions_root: transactions_root(&transactions),
             attachments_root: attachments_root(&attachments),
             executed_height: parent.executed_height.saturating_add(roots.len() as u64),
             roots,
+            next_epoch: None,
         };
         Self {
             header,
             transactions,
             attachments,
         }
+    }
+
+    /// This block as the last one of its epoch, which defines the next.
+    #[must_use]
+    pub fn with_next_epoch(mut self, definition: EpochDefinition) -> Self {
+        self.header.next_epoch = Some(definition);
+        self
     }
 
     /// The digest that is voted on.
@@ -269,7 +322,7 @@ impl Block {
             || self
                 .transactions
                 .iter()
-                .any(|bytes| bytes.len() > MAX_TRANSACTION_BYTES)
+                .any(|one| one.envelope.len() > MAX_TRANSACTION_BYTES)
         {
             return Err(BlockError::Limit("transactions"));
         }
@@ -302,7 +355,7 @@ impl Block {
             transactions: self
                 .transactions
                 .iter()
-                .map(|bytes| bytes.to_vec())
+                .map(WireTransaction::from)
                 .collect(),
             attachments: self.attachments.iter().map(WireAttachment::from).collect(),
         };
@@ -312,14 +365,28 @@ impl Block {
     /// The length of [`Block::encode`] without encoding.
     #[must_use]
     pub fn encoded_length(&self) -> usize {
-        const HEADER_FIXED: usize = 2 + 32 + 8 + 32 + 8 + 32 + 32 + 8 + 4;
-        let transactions: usize = self.transactions.iter().map(|bytes| bytes.len() + 4).sum();
+        const HEADER_FIXED: usize = 2 + 32 + 8 + 8 + 32 + 32 + 8 + 32 + 32 + 8 + 4 + 1;
+        let transactions: usize = self
+            .transactions
+            .iter()
+            .map(|one| one.envelope.len() + Transaction::OVERHEAD)
+            .sum();
+        let next_epoch = self.header.next_epoch.as_ref();
+        let next_epoch = next_epoch.map_or(0, |definition| {
+            borsh::to_vec(definition).map_or(0, |bytes| bytes.len())
+        });
         let attachments: usize = self
             .attachments
             .iter()
             .map(|attachment| attachment.bytes().map_or(33, |bytes| bytes.len() + 5))
             .sum();
-        2 + HEADER_FIXED + self.header.roots.len() * 32 + 4 + transactions + 4 + attachments
+        2 + HEADER_FIXED
+            + self.header.roots.len() * 32
+            + next_epoch
+            + 4
+            + transactions
+            + 4
+            + attachments
     }
 
     /// Reads a block of at most `limit` bytes and checks that its header commits to its body.
@@ -339,7 +406,11 @@ impl Block {
         }
         let block = Self {
             header: wire.header,
-            transactions: wire.transactions.into_iter().map(Bytes::from).collect(),
+            transactions: wire
+                .transactions
+                .into_iter()
+                .map(Transaction::from)
+                .collect(),
             attachments: wire.attachments.into_iter().map(Attachment::from).collect(),
         };
         block.check_body()?;
@@ -365,11 +436,8 @@ impl From<WireAttachment> for Attachment {
     }
 }
 
-fn transactions_root(transactions: &[Bytes]) -> Digest {
-    let leaves: Vec<Digest> = transactions
-        .iter()
-        .map(|bytes| hash(TRANSACTION_DOMAIN, &[bytes]))
-        .collect();
+fn transactions_root(transactions: &[Transaction]) -> Digest {
+    let leaves: Vec<Digest> = transactions.iter().map(Transaction::leaf).collect();
     log::root(&leaves)
 }
 

@@ -4,11 +4,31 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use sealbook_primitives::signature::{Signature, SigningKey};
 
 use super::*;
-use crate::testing::pin;
+use crate::testing::{network, pin};
 
 const NETWORK: Digest = Digest([1; 32]);
+
+/// A transaction with this envelope.
+fn carried(envelope: impl Into<Bytes>) -> Transaction {
+    let envelope = envelope.into();
+    Transaction::carried(3, &carrier(), &NETWORK, envelope)
+}
+
+fn carrier() -> SigningKey {
+    SigningKey::from_seed([7; 32])
+}
+
+/// A transaction whose signature nobody made, for tests of many or large ones.
+fn unsigned(envelope: impl Into<Bytes>) -> Transaction {
+    Transaction {
+        carrier: 0,
+        signature: Signature([0; 64]),
+        envelope: envelope.into(),
+    }
+}
 
 fn genesis() -> Header {
     Block::genesis(NETWORK, 1_000).header
@@ -16,9 +36,9 @@ fn genesis() -> Header {
 
 fn sample() -> Block {
     let transactions = vec![
-        Bytes::from_static(b"first"),
-        Bytes::new(),
-        Bytes::from_static(b"third"),
+        carried(&b"first"[..]),
+        carried(Bytes::new()),
+        carried(&b"third"[..]),
     ];
     let attachments = vec![
         Attachment::Present(Bytes::from_static(b"name")),
@@ -64,13 +84,20 @@ prop_compose! {
     fn any_block()(
         parent in (any_digest(), 0..u64::MAX, any_digest(), any::<u64>()),
         time_ms in any::<u64>(),
-        transactions in vec(vec(any::<u8>(), 0..80).prop_map(Bytes::from), 0..6),
+        transactions in vec(vec(any::<u8>(), 0..80).prop_map(unsigned), 0..6),
         attachments in vec(any_attachment(), 0..6),
         roots in vec(any_digest(), 0..4),
+        boundary in any::<bool>(),
     ) -> Block {
         let (network, height, grandparent, executed_height) = parent;
         let parent = Header { network, height, parent: grandparent, executed_height, ..genesis() };
-        Block::after(&parent, time_ms, transactions, attachments, roots)
+        let block = Block::after(&parent, time_ms, transactions, attachments, roots);
+        if boundary {
+            let first = crate::testing::network(4).genesis.first_epoch();
+            block.with_next_epoch(first)
+        } else {
+            block
+        }
     }
 }
 
@@ -115,22 +142,22 @@ proptest! {
 #[test]
 fn encodings_are_pinned() {
     let block = sample();
-    assert_eq!(
+    let pins = [
         pin(&block.encode()),
-        "b29899394665eb62202b6ec16b7f7216490d4f741b5c9c3e1435fe21d80f67d3"
-    );
-    assert_eq!(
         block.digest().to_string(),
-        "331cd40355e8eeeb87aea02cbdf55c0b78244f8bdeb324be705c91a13cd0a173"
-    );
-    assert_eq!(
         Attachment::digest_of(b"name").to_string(),
-        "f475bbde385e1c7905bb4605be55d08840ea7b4c9ce34e855bdc34bd6fa68860"
-    );
-    let genesis = Block::genesis(NETWORK, 1_000);
+        Block::genesis(NETWORK, 1_000).digest().to_string(),
+        carried(&b"name"[..]).leaf().to_string(),
+    ];
     assert_eq!(
-        genesis.digest().to_string(),
-        "fcdf6ef728b6443783674f11a4f403f28770186293bf6a55e61093a0f907fe6f"
+        pins,
+        [
+            "23398798efdfd420dbb0919fb9a1e6e5fdfc295d0ff6a179610a127bf86359c1",
+            "980c1434074bdaf7c90c2a6b1af82bb2f3a266c422b5a149b28139994f711f15",
+            "f475bbde385e1c7905bb4605be55d08840ea7b4c9ce34e855bdc34bd6fa68860",
+            "07b8958ad486072eda36296f6362f567476da223e17a53cbb49a9ba958c09c5c",
+            "77570cb282f28ec8478b8a764423dbe148f5f4206946e3335725d504167b6507",
+        ]
     );
 }
 
@@ -170,25 +197,25 @@ fn truncated_and_extended_blocks_are_refused() {
 #[test]
 fn versions_are_checked() {
     let mut bytes = sample().encode();
-    bytes[0] = 2;
-    assert_eq!(decode(&bytes), Err(BlockError::Version(2)));
+    bytes[0] = 1;
+    assert_eq!(decode(&bytes), Err(BlockError::Version(1)));
     let mut block = sample();
-    block.header.version = 2;
-    assert_eq!(decode(&block.encode()), Err(BlockError::Version(2)));
+    block.header.version = 1;
+    assert_eq!(decode(&block.encode()), Err(BlockError::Version(1)));
     assert_eq!(
         block.header.check_follows(&genesis()),
-        Err(BlockError::Version(2))
+        Err(BlockError::Version(1))
     );
 }
 
 #[test]
 fn lists_and_their_elements_have_limits() {
-    let after = |transactions: Vec<Bytes>, attachments: Vec<Attachment>, roots| {
+    let after = |transactions: Vec<Transaction>, attachments: Vec<Attachment>, roots| {
         Block::after(&genesis(), 1_000, transactions, attachments, roots).check_body()
     };
     let none = Vec::new;
-    let many = |count| vec![Bytes::from_static(b"x"); count];
-    let sized = |size: usize| vec![Bytes::from(vec![0; size])];
+    let many = |count| vec![unsigned(&b"x"[..]); count];
+    let sized = |size: usize| vec![unsigned(vec![0; size])];
     let erased = |count| vec![Attachment::Erased(Digest::ZERO); count];
     let named = |size: usize| vec![Attachment::Present(Bytes::from(vec![0; size]))];
     assert_eq!(after(many(MAX_TRANSACTIONS), Vec::new(), none()), Ok(()));
@@ -235,7 +262,12 @@ fn the_header_commits_to_order_and_place() {
     broken(&|block| block.transactions.swap(0, 2), "transactions");
     broken(&|block| drop(block.transactions.remove(1)), "transactions");
     broken(
-        &|block| block.transactions.push(Bytes::new()),
+        &|block| block.transactions.push(carried(Bytes::new())),
+        "transactions",
+    );
+    broken(&|block| block.transactions[0].carrier = 4, "transactions");
+    broken(
+        &|block| block.transactions[0].signature.0[63] ^= 1,
         "transactions",
     );
     broken(&|block| block.attachments.swap(0, 1), "attachments");
@@ -246,7 +278,7 @@ fn the_header_commits_to_order_and_place() {
     );
     // The bytes of an attachment are no transaction and the other way round.
     assert_ne!(
-        transactions_root(&[Bytes::from_static(b"name")]),
+        transactions_root(&[unsigned(&b"name"[..])]),
         attachments_root(&[Attachment::Present(Bytes::from_static(b"name"))])
     );
 }
@@ -268,6 +300,8 @@ fn a_block_follows_its_parent() {
     broken(&|one| one.height = 1, "height is not the next");
     broken(&|one| one.parent.0[31] ^= 1, "parent digest differs");
     broken(&|one| one.time_ms = 999, "time goes backwards");
+    broken(&|one| one.epoch = 1, "another committee epoch");
+    broken(&|one| one.committee.0[0] ^= 1, "another committee");
     broken(
         &|one| one.executed_height = 0,
         "state roots do not continue the parent's",
@@ -330,4 +364,85 @@ fn committed_roots_continue_without_gap_or_overlap() {
         .collect();
     assert_eq!(committed, expected);
     assert_eq!(genesis().committed_roots().count(), 0);
+}
+
+#[test]
+fn a_boundary_block_leads_into_the_next_epoch() {
+    let genesis = network(4).genesis;
+    let first = genesis.first_epoch();
+    let next = first.next(
+        first.validators[1..].to_vec(),
+        Vec::new(),
+        first.parameters.clone(),
+    );
+    let before = Header {
+        height: first.last_height - 1,
+        ..genesis.block().header
+    };
+    let empty = |parent: &Header| {
+        Block::after(
+            parent,
+            1_000_000_000_000_000,
+            Vec::new(),
+            Vec::new(),
+            Vec::new(),
+        )
+    };
+    let boundary = empty(&before).with_next_epoch(next.clone()).header;
+    assert_eq!(boundary.check_follows(&before), Ok(()));
+    assert_eq!(
+        (boundary.epoch, boundary.committee),
+        (0, first.committee_digest())
+    );
+    let after = empty(&boundary).header;
+    assert_eq!(after.check_follows(&boundary), Ok(()));
+    assert_eq!((after.epoch, after.committee), (1, next.committee_digest()));
+    assert_ne!(after.committee, boundary.committee);
+    let stale = Header {
+        epoch: 0,
+        ..after.clone()
+    };
+    let broken = |rule| Err(BlockError::Parent(rule));
+    assert_eq!(
+        stale.check_follows(&boundary),
+        broken("another committee epoch")
+    );
+    let stale = Header {
+        committee: boundary.committee,
+        ..after.clone()
+    };
+    assert_eq!(stale.check_follows(&boundary), broken("another committee"));
+    let cannot = broken("the next committee epoch cannot be as it is defined");
+    let refused = |alter: &dyn Fn(&mut EpochDefinition)| {
+        let mut other = next.clone();
+        alter(&mut other);
+        let header = empty(&before).with_next_epoch(other).header;
+        assert_eq!(header.check_follows(&before), cannot);
+    };
+    refused(&|one| one.epoch = 2);
+    refused(&|one| one.first_height += 1);
+    refused(&|one| one.validators.clear());
+    refused(&|one| one.parameters.block_interval_ms = 0);
+    // No block is first and last of an epoch.
+    let both = empty(&boundary).with_next_epoch(next.clone()).header;
+    assert_eq!(both.check_follows(&boundary), cannot);
+}
+
+#[test]
+fn carriers_sign_for_an_envelope_in_one_network() {
+    let key = carrier().verifying_key();
+    let transaction = carried(&b"envelope"[..]);
+    assert_eq!(transaction.id(), Transaction::id_of(b"envelope"));
+    assert!(transaction.verify_carrier(&NETWORK, &key).is_ok());
+    assert!(transaction.verify_carrier(&Digest([2; 32]), &key).is_err());
+    let other = SigningKey::from_seed([8; 32]).verifying_key();
+    assert!(transaction.verify_carrier(&NETWORK, &other).is_err());
+    let mut altered = transaction.clone();
+    altered.envelope = Bytes::from_static(b"another");
+    assert!(altered.verify_carrier(&NETWORK, &key).is_err());
+    assert_ne!(altered.leaf(), transaction.leaf());
+    let mut altered = transaction.clone();
+    altered.signature.0[0] ^= 1;
+    assert!(altered.verify_carrier(&NETWORK, &key).is_err());
+    assert_ne!(altered.leaf(), transaction.leaf());
 }

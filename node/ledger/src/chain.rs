@@ -66,20 +66,29 @@ pub fn verify_finalized(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
-    use bytes::Bytes;
     use sealbook_primitives::hash::Digest;
+    use sealbook_primitives::signature::Signature;
 
     use super::*;
+    use crate::Transaction;
     use crate::testing::{certify, committee_of, vote_keys};
 
     const NAMESPACE: &[u8] = b"a network";
+
+    fn unsigned(envelope: Vec<u8>) -> Transaction {
+        Transaction {
+            carrier: 0,
+            signature: Signature([0; 64]),
+            envelope: envelope.into(),
+        }
+    }
 
     fn chain(length: u64) -> (Header, Vec<Block>) {
         let genesis = Block::genesis(Digest([1; 32]), 1_000).header;
         let mut blocks: Vec<Block> = Vec::new();
         for height in 1..=length {
             let parent = blocks.last().map_or(&genesis, |block| &block.header);
-            let transaction = Bytes::from(height.to_le_bytes().to_vec());
+            let transaction = unsigned(height.to_le_bytes().to_vec());
             blocks.push(Block::after(
                 parent,
                 1_000,
@@ -136,7 +145,7 @@ mod tests {
         reordered.swap(1, 2);
         assert_eq!(at(verify(&genesis, &reordered)), 3);
         let mut altered = blocks.clone();
-        altered[1].transactions[0] = Bytes::from_static(b"another");
+        altered[1].transactions[0] = unsigned(b"another".to_vec());
         assert_eq!(at(verify(&genesis, &altered)), 2);
         // A block that was rebuilt around another content breaks the link of the next one.
         let mut rebuilt = blocks.clone();

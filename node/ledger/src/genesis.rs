@@ -2,20 +2,28 @@
 //! everything that is verified offline starts from it.
 //!
 //! ```text
-//! genesis = version u16 | network name | created_ms u64 | certificate roots | validator seats | opening epochs
-//!         | audit recipients | admin certificate chains | policy schema and files | parameters
+//! genesis = version u16 | network name | created_ms u64 | certificate roots | validator seats | observer seats
+//!         | opening epochs | audit recipients | admin certificate chains | policy schema and files | parameters
+//!         | governance rules
 //! ```
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_primitives::hash::{Digest, hash};
-use sealbook_primitives::signature::VerifyingKey;
 
-use crate::{Block, CertificateError, Committee};
+use crate::epoch::EPOCH_VERSION;
+use crate::{
+    Block, CertificateError, Committee, EpochDefinition, EpochError, ObserverSeat, Parameters,
+    ValidatorSeat,
+};
 
 /// The largest genesis document, in bytes.
 pub const MAX_GENESIS_BYTES: usize = 4 * 1024 * 1024;
-const GENESIS_VERSION: u16 = 1;
-const GENESIS_DOMAIN: &str = "sealbook 2026 genesis v1";
+const MAX_ELECTOR_ROLES: usize = 16;
+const MAX_ROLE_BYTES: usize = 32;
+/// 366 days.
+const MAX_PROPOSAL_LIFE_MS: u64 = 366 * 86_400_000;
+const GENESIS_VERSION: u16 = 2;
+const GENESIS_DOMAIN: &str = "sealbook 2026 genesis v2";
 
 /// Why bytes are not a genesis document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,17 +41,12 @@ pub enum GenesisError {
     /// seal to the other.
     #[error("genesis document names key epochs twice or out of order")]
     KeyEpochs,
-}
-
-/// One founding validator: the key it votes with and the public key of its execution module.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ValidatorSeat {
-    /// The node's name.
-    pub name: String,
-    /// The node's vote key, which is also the key of its TLS certificate.
-    pub vote_key: VerifyingKey,
-    /// The HPKE public key of the node's execution module, encoded.
-    pub module_key: Vec<u8>,
+    /// The first committee epoch cannot be as it follows from the document.
+    #[error("genesis document: {0}")]
+    Epoch(#[from] EpochError),
+    /// The rules of governance are outside their bounds, so that perhaps no proposal could ever be decided.
+    #[error("genesis document, governance: {0}")]
+    Governance(#[source] EpochError),
 }
 
 /// The public opening key of a key epoch.
@@ -64,30 +67,69 @@ pub struct PolicyText {
     pub text: String,
 }
 
-/// Network parameters.
+/// How members decide about the network.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Parameters {
-    /// Shortest time between two blocks, in milliseconds.
-    pub block_interval_ms: u64,
-    /// Longest time between two blocks when nothing is waiting, in milliseconds.
-    pub idle_interval_ms: u64,
-    /// How far a block's time may be ahead of a validator's clock, in milliseconds.
-    pub clock_drift_ms: u64,
-    /// Largest total of sealed bytes in one block.
-    pub block_bytes_max: u32,
-    /// How far ahead of block time an envelope may expire, in milliseconds.
-    pub expiry_horizon_ms: u64,
+pub struct GovernanceRules {
+    /// The roles whose members propose and approve, as certificates name them.
+    pub electors: Vec<String>,
+    /// How many different members must approve a proposal, its proposer included.
+    pub approvals: u16,
+    /// How long a proposal may be decided, in milliseconds of ledger time.
+    pub proposal_life_ms: u64,
 }
 
-impl Default for Parameters {
+impl Default for GovernanceRules {
     fn default() -> Self {
         Self {
-            block_interval_ms: 20,
-            idle_interval_ms: 1_000,
-            clock_drift_ms: 5_000,
-            block_bytes_max: 4 * 1024 * 1024,
-            expiry_horizon_ms: 3_600_000,
+            electors: vec!["admin".to_owned()],
+            approvals: 1,
+            proposal_life_ms: 7 * 86_400_000,
         }
+    }
+}
+
+impl GovernanceRules {
+    /// Checks the bounds of the rules.
+    ///
+    /// # Errors
+    /// [`EpochError::Parameter`] names the first one that is outside.
+    pub fn check(&self) -> Result<(), EpochError> {
+        let roles = &self.electors;
+        let distinct =
+            |(place, role): (usize, &String)| !roles.iter().take(place).any(|one| one == role);
+        let named = |role: &String| (1..=MAX_ROLE_BYTES).contains(&role.len());
+        let bounds = [
+            (
+                "electors",
+                roles.len() as u64,
+                (1..=MAX_ELECTOR_ROLES).contains(&roles.len())
+                    && roles.iter().all(named)
+                    && roles.iter().enumerate().all(distinct),
+                "1 to 16 different roles of 1 to 32 bytes",
+            ),
+            (
+                "approvals",
+                u64::from(self.approvals),
+                (1..=1_000).contains(&self.approvals),
+                "1 to 1000",
+            ),
+            (
+                "proposal_life_ms",
+                self.proposal_life_ms,
+                (1..=MAX_PROPOSAL_LIFE_MS).contains(&self.proposal_life_ms),
+                "1 to 31622400000",
+            ),
+        ];
+        for (name, found, holds, allowed) in bounds {
+            if !holds {
+                return Err(EpochError::Parameter {
+                    name,
+                    found,
+                    allowed,
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -104,6 +146,8 @@ pub struct Genesis {
     pub certificate_roots: Vec<Vec<u8>>,
     /// The founding validators.
     pub validators: Vec<ValidatorSeat>,
+    /// The founding observers.
+    pub observers: Vec<ObserverSeat>,
     /// Opening keys by key epoch.
     pub opening_epochs: Vec<OpeningEpoch>,
     /// Public keys (encoded) that the audit bundle is sealed to.
@@ -116,6 +160,8 @@ pub struct Genesis {
     pub policies: Vec<PolicyText>,
     /// Network parameters.
     pub parameters: Parameters,
+    /// How members decide about the network.
+    pub governance: GovernanceRules,
 }
 
 impl Genesis {
@@ -154,6 +200,11 @@ impl Genesis {
         if !genesis.opening_epochs.windows(2).all(ascending) {
             return Err(GenesisError::KeyEpochs);
         }
+        genesis.first_epoch().check()?;
+        genesis
+            .governance
+            .check()
+            .map_err(GenesisError::Governance)?;
         Ok(genesis)
     }
 
@@ -166,7 +217,23 @@ impl Genesis {
     /// Block 0.
     #[must_use]
     pub fn block(&self) -> Block {
-        Block::genesis(self.network(), self.created_ms)
+        let mut block = Block::genesis(self.network(), self.created_ms);
+        block.header.committee = self.first_epoch().committee_digest();
+        block
+    }
+
+    /// The first committee epoch, which holds block 0.
+    #[must_use]
+    pub fn first_epoch(&self) -> EpochDefinition {
+        EpochDefinition {
+            version: EPOCH_VERSION,
+            epoch: 0,
+            first_height: 0,
+            last_height: u64::from(self.parameters.epoch_blocks),
+            validators: self.validators.clone(),
+            observers: self.observers.clone(),
+            parameters: self.parameters.clone(),
+        }
     }
 
     /// The first committee.
@@ -174,10 +241,7 @@ impl Genesis {
     /// # Errors
     /// [`CertificateError::Committee`] if the seats do not make one.
     pub fn committee(&self) -> Result<Committee, CertificateError> {
-        Committee::new(
-            0,
-            self.validators.iter().map(|seat| seat.vote_key).collect(),
-        )
+        self.first_epoch().committee()
     }
 
     /// The namespace of votes and the ALPN of links: the network's identity in hex.
@@ -191,49 +255,29 @@ impl Genesis {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::testing::{pin, vote_keys};
+    use sealbook_primitives::signature::VerifyingKey;
+
+    use crate::testing::{network, pin};
 
     fn sample() -> Genesis {
-        let seat = |(index, key): (usize, &ed25519_zebra::SigningKey)| ValidatorSeat {
-            name: format!("node-{index}"),
-            vote_key: VerifyingKey(ed25519_zebra::VerificationKey::from(key).into()),
-            module_key: vec![index as u8; 37],
-        };
-        Genesis {
-            version: Genesis::VERSION,
-            network_name: "sample".to_owned(),
-            created_ms: 1_344_470_400_000,
-            certificate_roots: vec![vec![1; 300]],
-            validators: vote_keys(4).iter().enumerate().map(seat).collect(),
-            opening_epochs: vec![OpeningEpoch {
-                key_epoch: 0,
-                public_key: vec![2; 37],
-            }],
-            audit_recipients: vec![vec![3; 37]],
-            admins: vec![vec![vec![4; 200], vec![5; 200]]],
-            policy_schema: "schema".to_owned(),
-            policies: vec![PolicyText {
-                name: "a.cedar".to_owned(),
-                text: "text".to_owned(),
-            }],
-            parameters: Parameters::default(),
-        }
+        network(4).genesis
     }
 
     #[test]
     fn the_encoding_and_the_identity_are_pinned() {
         let genesis = sample();
-        assert_eq!(
+        let pins = [
             pin(&genesis.encode()),
-            "7dab270d1505ef4c0292b603f913b8d200c659520e3674e1351b3380d7d7b29f"
-        );
-        assert_eq!(
             genesis.network().to_string(),
-            "90526d46de3d16b832432587114c10d15ac60881f4e2365405cb9dc24537969d"
-        );
-        assert_eq!(
             genesis.block().digest().to_string(),
-            "bfe496cfa6614d0f9ce1decbc276cbf6d994fd3daf16ad02d4c27a892c9dfedf"
+        ];
+        assert_eq!(
+            pins,
+            [
+                "01ad3cea93f68417fbbd369c0efc31aaa2788281790fc1cedaad3deeba3f26d7",
+                "7aaacb96e9c2c4655417e9c123850ad42daaa1e51fd4a8c37461a3e8796c7b36",
+                "99b6e707544087f691c4e4a0268b8f8e5a5f1813dcfa83a2c5a461112060743c",
+            ]
         );
         assert_eq!(
             genesis.namespace(),
@@ -276,7 +320,7 @@ mod tests {
             alter(&mut genesis);
             assert_eq!(Genesis::decode(&genesis.encode()), Err(error));
         };
-        refused(&|one| one.version = 2, GenesisError::Version(2));
+        refused(&|one| one.version = 9, GenesisError::Version(9));
         refused(
             &|one| one.validators.clear(),
             GenesisError::Missing("validators"),
@@ -298,6 +342,32 @@ mod tests {
             });
         };
         refused(&double, GenesisError::KeyEpochs);
+        let outside = |alter: &dyn Fn(&mut GovernanceRules)| {
+            let mut genesis = sample();
+            alter(&mut genesis.governance);
+            let error = Genesis::decode(&genesis.encode()).unwrap_err();
+            assert!(matches!(error, GenesisError::Governance(_)), "{error}");
+        };
+        let role = |name: &str| name.to_owned();
+        outside(&|rules| rules.approvals = 0);
+        outside(&|rules| rules.approvals = 1_001);
+        outside(&|rules| rules.proposal_life_ms = 0);
+        outside(&|rules| rules.proposal_life_ms = MAX_PROPOSAL_LIFE_MS + 1);
+        outside(&|rules| rules.electors.clear());
+        outside(&|rules| rules.electors.push(role("admin")));
+        outside(&|rules| rules.electors.push(String::new()));
+        outside(&|rules| rules.electors = (0..17).map(|place| format!("role-{place}")).collect());
+        let mut genesis = sample();
+        genesis.parameters.epoch_blocks = 11;
+        let error = Genesis::decode(&genesis.encode()).unwrap_err();
+        assert!(matches!(error, GenesisError::Epoch(_)), "{error}");
+    }
+
+    #[test]
+    fn block_0_names_the_founding_committee() {
+        let genesis = sample();
+        let header = genesis.block().header;
+        assert_eq!(header.committee, genesis.first_epoch().committee_digest());
     }
 
     #[test]

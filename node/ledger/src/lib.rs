@@ -20,9 +20,15 @@
 mod block;
 mod certificate;
 mod chain;
+mod commitment;
+mod epoch;
 mod genesis;
+mod proof;
+mod receipt;
+mod snapshot;
 #[cfg(test)]
 mod testing;
+mod transaction;
 
 pub use block::{
     Attachment, BLOCK_VERSION, Block, BlockError, Header, MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS,
@@ -32,6 +38,18 @@ pub use certificate::{
     CertificateError, Committee, FinalityCertificate, finalize_message, finalize_namespace,
 };
 pub use chain::{ChainError, verify_finalized};
-pub use genesis::{
-    Genesis, GenesisError, MAX_GENESIS_BYTES, OpeningEpoch, Parameters, PolicyText, ValidatorSeat,
+pub use commitment::{Commitment, SnapshotReference, outcome_hash, outcome_leaf};
+pub use epoch::{
+    EPOCH_VERSION, EpochDefinition, EpochError, MAX_QUOTA_LEVEL, MAX_SEATS, MIN_EPOCH_BLOCKS,
+    ObserverSeat, PLAN_DISTANCE, Parameters, ValidatorSeat, check_node,
 };
+pub use genesis::{
+    Genesis, GenesisError, GovernanceRules, MAX_GENESIS_BYTES, OpeningEpoch, PolicyText,
+};
+pub use proof::{EpochStep, FinalityProof, MAX_PROOF_BYTES, ProofError};
+pub use receipt::{MAX_RECEIPT_BYTES, OutcomesProof, Proven, Receipt, ReceiptError, ShownOutcome};
+pub use snapshot::{
+    MAX_MANIFEST_BYTES, MAX_SNAPSHOT_PIECES, SNAPSHOT_DELAY, SNAPSHOT_PIECE_BYTES, SnapshotError,
+    SnapshotManifest,
+};
+pub use transaction::Transaction;

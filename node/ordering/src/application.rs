@@ -75,9 +75,11 @@ impl Drop for Acknowledgement {
 /// What is ordered, and what becomes of it.
 ///
 /// `propose` and `verify` run on the engine's threads and must return within a few milliseconds.
-/// `finalized` and `message` each have a thread of their own, and may take longer.
+/// `finalized` and `contradiction` share a thread, `message` has one of its own; they may take
+/// longer. (Simulated nodes have one thread for everything.)
 pub trait Application: Send + Sync + 'static {
-    /// A block on top of `parent`, if one is due.
+    /// A block on top of `parent`, if one is due. The last block of a committee epoch must define the
+    /// next epoch; the engine does not ask for a block after it in the same epoch.
     fn propose(&self, parent: &Header) -> Proposal;
 
     /// Whether `block` may follow `parent`. That it follows by parent digest, height and time, that
@@ -94,6 +96,14 @@ pub trait Application: Send + Sync + 'static {
         certificate: Option<FinalityCertificate>,
         done: Acknowledgement,
     );
+
+    /// The validator with this key signed two things of which an honest one signs one. `evidence` is
+    /// the engine's encoding of both: one byte for their kind, then the two votes with their
+    /// signatures, which were verified. May be called more than once, and evidence is dropped when
+    /// too much of it waits.
+    fn contradiction(&self, vote_key: [u8; 32], evidence: Bytes) {
+        let _ = (vote_key, evidence);
+    }
 
     /// A message of another node, whose certificate has the key `from`. Messages may be lost.
     fn message(&self, from: [u8; 32], bytes: Bytes);

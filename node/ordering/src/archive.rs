@@ -7,6 +7,10 @@
 //! INVARIANT: what was put can be read at once, from the buffer until its commit, from the store
 //! afterwards.
 //!
+//! A simulated node has no threads, so there every sync commits at once.
+//!
+//! A ledger that begins at a floor shows the engine nothing below it, whatever the store holds.
+//!
 //! After a failed commit every later sync fails, the engine stops, and the node reports it.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -65,11 +69,20 @@ struct Job {
     answer: Answer,
 }
 
+/// Who commits.
+enum Writer {
+    Thread(mpsc::Sender<Job>),
+    /// Whoever asks for a sync; with the failure of an earlier one.
+    Caller(Mutex<Option<StoreError>>),
+}
+
 struct Shared {
     store: Arc<LedgerStore>,
     buffer: Mutex<Buffer>,
-    jobs: mpsc::Sender<Job>,
+    writer: Writer,
     committees: Committees,
+    /// The lowest height of this ledger.
+    floor: u64,
 }
 
 impl Shared {
@@ -87,29 +100,41 @@ impl Shared {
             certificates: buffer.new_certificates.drain(..).collect(),
             answer,
         };
-        // Sent under the lock, so that the order of jobs is the order of writes.
-        self.jobs.send(job).map_err(|_| ArchiveError::Stopped)?;
-        drop(buffer);
+        match &self.writer {
+            Writer::Thread(jobs) => {
+                // Sent under the lock, so that the order of jobs is the order of writes.
+                jobs.send(job).map_err(|_| ArchiveError::Stopped)?;
+                drop(buffer);
+            }
+            Writer::Caller(failure) => {
+                drop(buffer);
+                let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                finish(self, vec![job], &mut failure);
+            }
+        }
         Ok(Handle::from_receiver(durable))
     }
 }
 
-/// Opens both archives and starts their writer, which ends when both are dropped.
+/// Both archives.
+pub(crate) type Archives = (BlockArchive, CertificateArchive);
+
+/// Opens both archives of a ledger that begins at `floor`. Every sync commits at once.
+pub(crate) fn open_inline(store: Arc<LedgerStore>, committees: Committees, floor: u64) -> Archives {
+    archives(store, committees, floor, Writer::Caller(Mutex::new(None)))
+}
+
+/// Opens both archives of a ledger that begins at `floor` and starts their writer, which ends when
+/// both are dropped.
 pub(crate) fn open(
     store: Arc<LedgerStore>,
     committees: Committees,
-) -> std::io::Result<(BlockArchive, CertificateArchive, JoinHandle<()>)> {
+    floor: u64,
+) -> std::io::Result<(Archives, JoinHandle<()>)> {
     let (jobs, queue) = mpsc::channel();
-    let block_heights = store.block_heights();
-    let certificate_heights = store.certificate_heights();
-    let shared = Arc::new(Shared {
-        store,
-        buffer: Mutex::default(),
-        jobs,
-        committees,
-    });
+    let archives = archives(store, committees, floor, Writer::Thread(jobs));
     // Weak, or the writer would keep its own queue open.
-    let writer = Arc::downgrade(&shared);
+    let writer = Arc::downgrade(&archives.0.shared);
     let thread = std::thread::Builder::new().name("sealbook-archive".to_owned());
     let thread = thread.spawn(move || {
         let mut failure = None;
@@ -120,18 +145,74 @@ pub(crate) fn open(
             write(&shared, first, &queue, &mut failure);
         }
     })?;
+    Ok((archives, thread))
+}
+
+fn archives(
+    store: Arc<LedgerStore>,
+    committees: Committees,
+    floor: u64,
+    writer: Writer,
+) -> Archives {
+    let block_heights = Heights::new(store.block_heights(), floor);
+    let certificate_heights = Heights::new(store.certificate_heights(), floor);
+    let shared = Arc::new(Shared {
+        store,
+        buffer: Mutex::default(),
+        writer,
+        committees,
+        floor,
+    });
     let blocks = BlockArchive {
         shared: shared.clone(),
         heights: block_heights,
     };
-    Ok((
-        blocks,
-        CertificateArchive {
-            shared,
-            heights: certificate_heights,
-        },
-        thread,
-    ))
+    let certificates = CertificateArchive {
+        shared,
+        heights: certificate_heights,
+    };
+    (blocks, certificates)
+}
+
+/// The heights from a floor on.
+struct Heights {
+    set: HeightSet,
+    floor: u64,
+}
+
+impl Heights {
+    const fn new(set: HeightSet, floor: u64) -> Self {
+        Self { set, floor }
+    }
+
+    fn contains(&self, height: u64) -> bool {
+        height >= self.floor && self.set.contains(height)
+    }
+
+    fn insert(&mut self, height: u64) {
+        self.set.insert(height);
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.set.last().filter(|last| *last >= self.floor)
+    }
+
+    fn missing(&self, start: u64, max: usize) -> Vec<u64> {
+        self.set.missing(start.max(self.floor), max)
+    }
+
+    fn next_gap(&self, value: u64) -> (Option<u64>, Option<u64>) {
+        if value < self.floor {
+            return (None, self.set.first_at_or_after(self.floor));
+        }
+        self.set.next_gap(value)
+    }
+
+    fn ranges_from(&self, from: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let floor = self.floor;
+        let ranges = self.set.ranges_from(from.max(floor));
+        ranges.map(move |(first, last)| (first.max(floor), last))
+    }
 }
 
 /// Commits one job and whatever else waits by now.
@@ -149,6 +230,11 @@ fn write(
             Err(_) => break,
         }
     }
+    finish(shared, jobs, failure);
+}
+
+/// Commits jobs and answers them.
+fn finish(shared: &Shared, jobs: Vec<Job>, failure: &mut Option<StoreError>) {
     if failure.is_none() {
         *failure = commit(shared, &jobs).err();
         if let Some(error) = failure {
@@ -214,7 +300,7 @@ fn commit(shared: &Shared, jobs: &[Job]) -> Result<(), StoreError> {
 /// Finalized blocks.
 pub(crate) struct BlockArchive {
     shared: Arc<Shared>,
-    heights: HeightSet,
+    heights: Heights,
 }
 
 impl BlockArchive {
@@ -224,6 +310,7 @@ impl BlockArchive {
     ) -> Result<Option<Arc<OrderedBlock>>, ArchiveError> {
         let store = &self.shared.store;
         let stored = match id {
+            Identifier::Index(height) if *height < self.shared.floor => None,
             Identifier::Index(height) => {
                 if let Some(block) = self.shared.buffer().blocks.get(height) {
                     return Ok(Some(block.clone()));
@@ -312,7 +399,7 @@ impl Blocks for BlockArchive {
 /// Finality certificates.
 pub(crate) struct CertificateArchive {
     shared: Arc<Shared>,
-    heights: HeightSet,
+    heights: Heights,
 }
 
 impl CertificateArchive {
@@ -335,6 +422,7 @@ impl CertificateArchive {
         let waiting = self.shared.buffer().certificates.get(&height).cloned();
         let certificate = match waiting {
             Some(certificate) => Some(certificate),
+            None if height < self.shared.floor => None,
             None => self.shared.store.certificate(height)?,
         };
         let Some(certificate) = certificate else {

@@ -96,7 +96,7 @@ mod tests {
     use sealbook_primitives::signature::SigningKey;
 
     use super::*;
-    use crate::committee::{Committees, engine_key, engine_signer};
+    use crate::committee::{engine_key, engine_signer};
 
     const NAMESPACE: &[u8] = b"a network";
 
@@ -120,21 +120,16 @@ mod tests {
         let proposal = Proposal::new(Round::new(Epoch::zero(), view), parent, to_engine(&block));
         let schemes = seeds.iter().map(|seed| {
             let signer = engine_signer(seed).unwrap();
-            let committees = Committees::new(NAMESPACE, set.clone(), Some(signer));
-            assert!(committees.votes());
-            committees.scheme_of(Epoch::zero()).unwrap()
+            Scheme::signer(NAMESPACE, set.clone(), signer).unwrap()
         });
         let schemes: Vec<_> = schemes.collect();
         let ballots: Vec<_> = schemes
             .iter()
             .take(votes)
-            .map(|scheme| Finalize::sign(scheme.as_ref(), proposal.clone()).unwrap())
+            .map(|scheme| Finalize::sign(scheme, proposal.clone()).unwrap())
             .collect();
-        let finalization = Finalization::from_finalizes(
-            schemes[0].as_ref(),
-            non_empty![@ballots.iter()],
-            &Sequential,
-        );
+        let finalization =
+            Finalization::from_finalizes(&schemes[0], non_empty![@ballots.iter()], &Sequential);
         let finalization = finalization.unwrap();
         let certificate = to_ledger(&finalization).unwrap();
         Made {

@@ -1,23 +1,43 @@
 //! What a node needs to know to take part.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rustls_pki_types::CertificateDer;
-use sealbook_ledger::{Block, MAX_BLOCK_BYTES};
+use sealbook_ledger::{Block, Committee, EpochDefinition, FinalityCertificate, MAX_BLOCK_BYTES};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 
 /// The largest application message, in bytes.
 pub const MAX_APPLICATION_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// Another node, or this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Peer {
-    /// The Ed25519 key that it votes with and that its TLS certificate has.
-    pub vote_key: [u8; 32],
-    /// Where it listens.
-    pub address: SocketAddr,
+/// Where a node's ledger begins.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is moved a few times"
+)]
+pub enum Start {
+    /// At block 0, in the epoch that genesis defines.
+    Genesis(EpochDefinition),
+    /// At a boundary block, for a node whose application starts from a snapshot of the state after
+    /// it. The node keeps this in its store: a later start may name it again, or genesis, or a
+    /// higher floor if it has fallen behind, which then takes its place.
+    Floor(Floor),
+}
+
+/// A boundary block from which a node follows, without the history before it.
+#[derive(Debug, Clone)]
+pub struct Floor {
+    /// The block, whose header defines the epoch that the node begins in. The first block that the
+    /// application hears of.
+    pub block: Block,
+    /// A certificate for it.
+    pub certificate: FinalityCertificate,
+    /// The committee that signed the certificate: that of the epoch that the block ends. The caller
+    /// knows, from genesis on, that it is the right one.
+    pub committee: Committee,
 }
 
 /// Who this node is on its links.
@@ -75,6 +95,9 @@ pub struct Limits {
     pub unacknowledged_blocks_max: usize,
     /// Threads of the engine.
     pub worker_threads: usize,
+    /// Nodes that there is room for links to, this one included; memory grows with it. Nodes of one
+    /// epoch and of the one before count while the first is young.
+    pub peers_max: usize,
 }
 
 impl Default for Limits {
@@ -85,6 +108,7 @@ impl Default for Limits {
             messages_waiting_max: 1_024,
             unacknowledged_blocks_max: 16,
             worker_threads: 2,
+            peers_max: 64,
         }
     }
 }
@@ -103,12 +127,16 @@ pub struct OrderingConfig {
     pub listen: SocketAddr,
     /// Who this node is.
     pub identity: NodeIdentity,
-    /// The committee, this node included if it votes.
-    pub validators: Vec<Peer>,
-    /// Nodes that follow without voting, this node included if it is one.
-    pub observers: Vec<Peer>,
-    /// Do not vote, although this node is in the committee: for a validator that lost its vote log.
+    /// Where the ledger begins.
+    pub start: Start,
+    /// Where nodes listen, by vote key, if the definitions of epochs do not say it right.
+    pub addresses: BTreeMap<[u8; 32], SocketAddr>,
+    /// Do not vote, even if this node is in the committee.
     pub observe_only: bool,
+    /// When this process started, by the wall clock, in Unix milliseconds.
+    pub start_time_ms: u64,
+    /// How far the clocks of validators may differ, in milliseconds: the network's parameter.
+    pub clock_drift_ms: u64,
     /// How long to wait.
     pub timing: Timing,
     /// How large things may be.
@@ -140,18 +168,9 @@ pub enum OrderingError {
         /// What the system says.
         reason: String,
     },
-    /// This node has voted before and has lost what it voted for.
-    #[error(
-        "the vote log of this validator is lost: to vote again it could contradict itself; \
-         start it as an observer, or give it a new vote key"
-    )]
-    VoteLogLost,
-    /// The engine's directory belongs to another node or network.
-    #[error("the engine's directory `{path}` holds the votes of another node or network")]
-    VoteLogOfAnother {
-        /// The directory.
-        path: String,
-    },
+    /// The engine's directory belongs to another network.
+    #[error("the engine's directory holds the votes of another network")]
+    VoteLogOfAnother,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] sealbook_store::StoreError),

@@ -9,15 +9,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Receiver as PeerReceiver, Recipients, Sender as PeerSender};
 use commonware_runtime::Clock;
-use futures::StreamExt as _;
-use futures::channel::mpsc;
+use commonware_utils::channel::mpsc;
 
 use crate::application::Application;
 use crate::committee::key_bytes;
@@ -71,7 +69,7 @@ pub(crate) struct OutgoingSender {
 
 impl OutgoingSender {
     /// False if the message does not fit the queue.
-    pub(crate) fn try_send(&mut self, message: Bytes) -> bool {
+    pub(crate) fn try_send(&self, message: Bytes) -> bool {
         let size = message.len();
         if !self.budget.take(size) {
             return false;
@@ -92,7 +90,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     async fn next(&mut self) -> Option<Bytes> {
-        let message = self.queue.next().await?;
+        let message = self.queue.recv().await?;
         self.budget.give_back(message.len());
         Some(message)
     }
@@ -127,19 +125,19 @@ type Incoming = ([u8; 32], Bytes);
 
 /// Puts messages into the queue to the application.
 pub(crate) struct IncomingSender {
-    queue: SyncSender<Incoming>,
+    queue: mpsc::Sender<Incoming>,
     budget: Arc<Budget>,
 }
 
 /// Messages to the application.
 pub(crate) struct IncomingQueue {
-    queue: Receiver<Incoming>,
+    queue: mpsc::Receiver<Incoming>,
     budget: Arc<Budget>,
 }
 
 /// A queue of at most `messages_max` messages to the application.
 pub(crate) fn incoming(messages_max: usize) -> (IncomingSender, IncomingQueue) {
-    let (sender, receiver) = sync_channel(messages_max);
+    let (sender, receiver) = mpsc::channel(messages_max);
     let budget = Budget::new(WAITING_BYTES_MAX);
     let sender = IncomingSender {
         queue: sender,
@@ -193,12 +191,12 @@ fn split(frame: &Bytes) -> Option<Vec<Bytes>> {
     Some(messages)
 }
 
-/// Sends what comes out of `outgoing` to `recipients`, for ever.
+/// Sends what comes out of `outgoing` to those who are `recipients` by then, for ever.
 pub(crate) async fn send(
     clock: impl Clock,
     mut outgoing: Outgoing,
     mut sender: impl PeerSender<PublicKey = ed25519::PublicKey>,
-    recipients: Vec<ed25519::PublicKey>,
+    recipients: impl Fn() -> Vec<ed25519::PublicKey> + Send,
     message_bytes_max: usize,
 ) {
     let limit = frame_bytes_max(message_bytes_max);
@@ -227,7 +225,7 @@ pub(crate) async fn send(
             push(&mut frame, &message);
         }
         // Peers that are away do not get it; the application sends again what matters.
-        let _ = sender.send(Recipients::Some(recipients.clone()), frame.freeze(), false);
+        let _ = sender.send(Recipients::Some(recipients()), frame.freeze(), false);
         clock.sleep(FRAME_INTERVAL).await;
     }
 }
@@ -254,8 +252,8 @@ pub(crate) async fn receive(
 }
 
 /// Hands messages to the application until the engine is gone.
-pub(crate) fn deliver(incoming: &IncomingQueue, application: &dyn Application) {
-    while let Ok((from, message)) = incoming.queue.recv() {
+pub(crate) async fn deliver(mut incoming: IncomingQueue, application: Arc<dyn Application>) {
+    while let Some((from, message)) = incoming.queue.recv().await {
         incoming.budget.give_back(message.len());
         application.message(from, message);
     }
@@ -303,7 +301,7 @@ mod tests {
 
     #[test]
     fn queues_are_bounded_in_bytes_and_messages() {
-        let (mut sender, mut queue) = outgoing(3);
+        let (sender, mut queue) = outgoing(3);
         let half = Bytes::from(vec![0; WAITING_BYTES_MAX / 2]);
         assert!(sender.try_send(half.clone()));
         assert!(sender.try_send(half.clone()));

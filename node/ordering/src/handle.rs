@@ -1,5 +1,5 @@
-//! Starting and stopping ordering: the checks that the engine would otherwise panic on, its
-//! threads, and its end.
+//! A real node: its threads, its links, its start and its end. The only place that instantiates the
+//! engine in this crate.
 //!
 //! ```text
 //! sealbook-ordering   the engine's runtime
@@ -8,8 +8,7 @@
 //! sealbook-archive    finalized blocks to the store
 //! ```
 
-use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,37 +17,32 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commonware_cryptography::ed25519;
-use commonware_p2p::Address;
-use commonware_runtime::Runner as _;
 use commonware_runtime::tokio::{Config as RuntimeConfig, Runner};
-use commonware_utils::ordered::{Map, Set};
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _};
 use futures::channel::oneshot;
-use sealbook_ledger::MAX_BLOCK_BYTES;
-use sealbook_primitives::signature::SigningKey;
+use futures::executor::block_on;
 use sealbook_store::LedgerStore;
 
 use crate::application::Application;
-use crate::archive;
-use crate::committee::{Committees, engine_key, engine_signer};
-use crate::config::{MAX_APPLICATION_MESSAGE_BYTES, OrderingConfig, OrderingError, Peer, Timing};
-use crate::driver::{self, Deliveries, Delivery, Driver};
-use crate::engine::{self, Parts};
-use crate::gossip::{self, IncomingQueue, OutgoingSender};
+use crate::assembly::{self, NodeSetup, assemble};
+use crate::config::{NodeIdentity, OrderingConfig, OrderingError};
+use crate::gossip::OutgoingSender;
 use crate::link::TlsLinks;
-use crate::status::{Counters, OrderingStatus, Seat};
-use crate::vote_log;
+use crate::lookup::{LINK_TIMEOUT, LookupLinks};
+use crate::status::{Counters, OrderingStatus};
+use crate::vote_log::{self, FileMark};
+use crate::{archive, driver, engine, gossip};
 
-const COMMITTEE_MAX: usize = 256;
-const OBSERVERS_MAX: usize = 256;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 const BLOCKING_THREADS: usize = 16;
+/// Prefix of the engine's files.
+const PARTITION: &str = "sealbook";
 
 /// Running ordering. Dropping it stops the engine without waiting.
 pub struct Handle {
-    seat: Seat,
     counters: Arc<Counters>,
-    outgoing: Mutex<OutgoingSender>,
+    outgoing: OutgoingSender,
     message_bytes_max: usize,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     threads: Vec<JoinHandle<()>>,
@@ -70,8 +64,7 @@ impl Handle {
         if bytes.len() > self.message_bytes_max {
             return false;
         }
-        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = outgoing.try_send(bytes);
+        let sent = self.outgoing.try_send(bytes);
         if !sent {
             self.counters
                 .dropped_messages
@@ -83,7 +76,7 @@ impl Handle {
     /// How ordering is doing.
     #[must_use]
     pub fn status(&self) -> OrderingStatus {
-        self.counters.status(self.seat)
+        self.counters.status()
     }
 
     /// Why the engine stopped by itself, if it did.
@@ -125,43 +118,61 @@ impl Drop for Handle {
 /// Starts ordering in threads of its own and returns when it takes part.
 ///
 /// # Errors
-/// A setting that cannot be, an identity that does not fit, an address or directory that cannot be
-/// used, or a lost vote log.
+/// A setting that cannot be, an identity that does not fit, or an address or directory that cannot
+/// be used.
 pub fn start(
     config: OrderingConfig,
     store: Arc<LedgerStore>,
     application: Arc<dyn Application>,
 ) -> Result<Handle, OrderingError> {
-    check(&config, &store)?;
-    let counters = Arc::new(Counters::default());
     let (storage, limits) = (config.storage_directory.clone(), config.limits);
-    vote_log::prepare(&storage)?;
-    let (parts, ends) = assemble(config, &store, &application, &counters)?;
-    let seat = if parts.committees.votes() {
-        Seat::Validator
-    } else {
-        Seat::Observer
-    };
+    let network = config.network;
+    let (setup, transport) = transport(config);
+    let (namespace, address) = (transport.namespace.clone(), transport.listen);
+    let counters = assembly::counters(&setup);
+    let archives = |committees, floor| archive::open(store.clone(), committees, floor);
+    assembly::check(&setup, &store)?;
+    let links = transport.links(&counters)?;
+    vote_log::prepare(&storage, &store, &network)?;
+    let (parts, ends, archive) = assemble(setup, &store, &application, &counters, archives)?;
 
-    let mut threads = vec![ends.archive];
-    let (delivered, observed) = (application.clone(), counters.clone());
-    threads.push(thread("sealbook-deliver", move || {
-        driver::deliver(&ends.deliveries, &store, delivered.as_ref(), &observed);
-    })?);
-    threads.push(thread("sealbook-messages", move || {
-        gossip::deliver(&ends.incoming, application.as_ref());
-    })?);
+    let mut threads = vec![archive];
+    let deliver = driver::deliver(
+        ends.deliveries,
+        store,
+        application.clone(),
+        counters.clone(),
+    );
+    threads.push(thread("sealbook-deliver", || block_on(deliver))?);
+    let messages = gossip::deliver(ends.incoming, application);
+    threads.push(thread("sealbook-messages", || block_on(messages))?);
     let (stop, stopped) = oneshot::channel();
     let (ready_sender, ready) = mpsc::sync_channel(1);
     let runtime = RuntimeConfig::new()
         .with_worker_threads(limits.worker_threads)
         .with_max_blocking_threads(BLOCKING_THREADS)
         .with_tcp_nodelay(Some(true))
+        .with_read_write_timeout(LINK_TIMEOUT)
         .with_storage_directory(vote_log::engine_directory(&storage));
     let reporting = counters.clone();
     threads.push(thread("sealbook-ordering", move || {
         let engine = || {
-            Runner::new(runtime).start(|context| engine::run(context, parts, ready_sender, stopped))
+            Runner::new(runtime).start(|context| async move {
+                let sizes = (engine::message_bytes_max(&limits), limits.peers_max);
+                let network = context.child("network");
+                let links = LookupLinks::new(network, links, &namespace, address, sizes);
+                // Nobody waits any more if starting was given up.
+                let ready = move || {
+                    let _ = ready_sender.send(());
+                };
+                let result = engine::run(&context, links, parts, ready, stopped).await;
+                // Tasks that do not end in time are dropped with the runtime; nothing of theirs is
+                // needed after a crash either.
+                if let Err(error) = context.stop(0, Some(STOP_TIMEOUT)).await {
+                    tracing::debug!(%error, "the engine did not end in time");
+                }
+                result
+            })
         };
         // The engine panics on damaged files and failed syncs. The node must hear of it, not
         // vanish.
@@ -173,9 +184,8 @@ pub fn start(
     })?);
 
     let handle = Handle {
-        seat,
         counters,
-        outgoing: Mutex::new(ends.outgoing),
+        outgoing: ends.outgoing,
         message_bytes_max: limits.message_bytes_max,
         stop: Mutex::new(Some(stop)),
         threads,
@@ -183,82 +193,53 @@ pub fn start(
     wait_until_ready(&ready, handle)
 }
 
-/// The ends of the engine's queues that do not belong to the engine.
-struct Ends {
-    deliveries: mpsc::Receiver<Delivery>,
-    incoming: IncomingQueue,
-    outgoing: OutgoingSender,
-    archive: JoinHandle<()>,
+/// What a real node has beside its [`NodeSetup`]: an identity on its links, and an address.
+struct Transport {
+    identity: NodeIdentity,
+    network_name: String,
+    namespace: Vec<u8>,
+    listen: SocketAddr,
 }
 
-/// Makes what the engine runs on.
-fn assemble(
-    config: OrderingConfig,
-    store: &Arc<LedgerStore>,
-    application: &Arc<dyn Application>,
-    counters: &Arc<Counters>,
-) -> Result<(Parts, Ends), OrderingError> {
-    let namespace = config.network.to_string().into_bytes();
-    let vote_key = SigningKey::from_secret(&config.identity.seed).verifying_key();
-    let signer = (!config.observe_only).then(|| engine_signer(&config.identity.seed));
-    let committees = Committees::new(
-        &namespace,
-        members(&config.validators)?,
-        signer.transpose()?,
-    );
-    let sessions = counters.sessions.clone();
-    let links = TlsLinks::new(config.identity, &config.network_name, &namespace, sessions)?;
-    // The engine would panic; this asks first.
-    let address = config.listen;
-    let taken = |error: std::io::Error| OrderingError::Listen {
-        address,
-        reason: error.to_string(),
-    };
-    drop(TcpListener::bind(address).map_err(taken)?);
-    if committees.votes() {
-        let key = vote_key.as_bytes();
-        vote_log::claim(&config.storage_directory, store, &config.network, key)?;
+impl Transport {
+    fn links(self, counters: &Counters) -> Result<TlsLinks, OrderingError> {
+        let sessions = counters.sessions.clone();
+        let network = &self.network_name;
+        let links = TlsLinks::new(self.identity, network, &self.namespace, sessions)?;
+        // The engine would panic; this asks first.
+        let address = self.listen;
+        let taken = |error: std::io::Error| OrderingError::Listen {
+            address,
+            reason: error.to_string(),
+        };
+        drop(TcpListener::bind(address).map_err(taken)?);
+        Ok(links)
     }
+}
 
-    let limits = config.limits;
-    let (outgoing_sender, outgoing) = gossip::outgoing(limits.messages_waiting_max);
-    let (incoming, incoming_queue) = gossip::incoming(limits.messages_waiting_max);
-    // The engine keeps to this number by itself.
-    let (deliveries, delivery_queue) = mpsc::sync_channel(limits.unacknowledged_blocks_max);
-    let (blocks, certificates, archive) = archive::open(store.clone(), committees.clone())
-        .map_err(|error| OrderingError::Engine(error.to_string()))?;
-    let driver = Driver {
-        application: application.clone(),
-        block_bytes_max: limits.block_bytes_max,
-        poll_interval: Duration::from_millis(config.timing.poll_interval_ms),
-    };
-    let parts = Parts {
-        namespace,
-        genesis: config.genesis_block,
-        listen: config.listen,
-        links,
-        me: engine_key(vote_key.as_bytes())?,
-        committees,
-        validators: addresses(&config.validators)?,
-        observers: addresses(&config.observers)?,
+fn transport(config: OrderingConfig) -> (NodeSetup, Transport) {
+    let setup = NodeSetup {
+        network: config.network,
+        genesis_block: config.genesis_block,
+        start: config.start,
+        seed: config.identity.seed.duplicate(),
+        partition: PARTITION.to_owned(),
+        mark: Box::new(FileMark::new(&config.storage_directory)),
+        observe_only: config.observe_only,
+        addresses: config.addresses,
+        start_time_ms: config.start_time_ms,
+        clock_drift_ms: config.clock_drift_ms,
         timing: config.timing,
-        limits,
-        archives: (blocks, certificates),
-        driver,
-        deliveries: Deliveries {
-            queue: deliveries,
-            counters: counters.clone(),
-        },
-        outgoing,
-        incoming,
+        limits: config.limits,
+        danger_unchecked_proposals: false,
     };
-    let ends = Ends {
-        deliveries: delivery_queue,
-        incoming: incoming_queue,
-        outgoing: outgoing_sender,
-        archive,
+    let transport = Transport {
+        identity: config.identity,
+        network_name: config.network_name,
+        namespace: config.network.to_string().into_bytes(),
+        listen: config.listen,
     };
-    Ok((parts, ends))
+    (setup, transport)
 }
 
 fn wait_until_ready(ready: &mpsc::Receiver<()>, handle: Handle) -> Result<Handle, OrderingError> {
@@ -293,87 +274,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "it panicked".to_owned())
-}
-
-fn members(validators: &[Peer]) -> Result<Set<ed25519::PublicKey>, OrderingError> {
-    let keys: Result<Vec<_>, _> = validators
-        .iter()
-        .map(|peer| engine_key(&peer.vote_key))
-        .collect();
-    Ok(Set::from_iter_dedup(keys?))
-}
-
-fn addresses(peers: &[Peer]) -> Result<Map<ed25519::PublicKey, Address>, OrderingError> {
-    let mut pairs = Vec::with_capacity(peers.len());
-    for peer in peers {
-        pairs.push((engine_key(&peer.vote_key)?, Address::from(peer.address)));
-    }
-    Map::try_from(pairs).map_err(|_| OrderingError::Config("a peer is named twice".to_owned()))
-}
-
-/// Everything that the engine would panic on or that could not work.
-fn check(config: &OrderingConfig, store: &LedgerStore) -> Result<(), OrderingError> {
-    let wrong = |reason: &str| Err(OrderingError::Config(reason.to_owned()));
-    let genesis = &config.genesis_block;
-    if genesis.height() != 0 || genesis.header.network != config.network {
-        return wrong("block 0 is not of this network");
-    }
-    if let Some(stored) = store.block(0)?
-        && stored.digest() != genesis.digest()
-    {
-        return wrong("the store holds another network's ledger");
-    }
-    if config.validators.is_empty() || config.validators.len() > COMMITTEE_MAX {
-        return wrong("a committee has 1 to 256 validators");
-    }
-    if config.observers.len() > OBSERVERS_MAX {
-        return wrong("there may be at most 256 observers");
-    }
-    let me = SigningKey::from_secret(&config.identity.seed).verifying_key();
-    let mut keys = BTreeSet::new();
-    for peer in config.validators.iter().chain(&config.observers) {
-        if !keys.insert(peer.vote_key) {
-            return wrong("a peer is named twice");
-        }
-    }
-    if !keys.contains(me.as_bytes()) {
-        return wrong("this node is neither among the validators nor among the observers");
-    }
-    let limits = &config.limits;
-    if limits.block_bytes_max == 0 || limits.block_bytes_max > MAX_BLOCK_BYTES {
-        return wrong("the limit on blocks is zero or beyond what a block may have");
-    }
-    if limits.message_bytes_max > MAX_APPLICATION_MESSAGE_BYTES {
-        return wrong("the limit on application messages is beyond 1 MiB");
-    }
-    if limits.unacknowledged_blocks_max == 0
-        || limits.messages_waiting_max == 0
-        || limits.worker_threads == 0
-    {
-        return wrong("limits on queues and threads must be at least 1");
-    }
-    check_timing(&config.timing)
-}
-
-fn check_timing(timing: &Timing) -> Result<(), OrderingError> {
-    let shortest = [
-        timing.leader_timeout_ms,
-        timing.timeout_retry_ms,
-        timing.fetch_timeout_ms,
-    ]
-    .into_iter()
-    .chain([timing.poll_interval_ms])
-    .min();
-    if shortest == Some(0) {
-        return Err(OrderingError::Config("a timeout is zero".to_owned()));
-    }
-    if timing.certification_timeout_ms <= timing.leader_timeout_ms {
-        let reason = "the certification timeout must exceed the leader timeout";
-        return Err(OrderingError::Config(reason.to_owned()));
-    }
-    if timing.skip_after_ms <= timing.certification_timeout_ms.max(timing.timeout_retry_ms) {
-        let reason = "silent leaders must be skipped later than the other timeouts";
-        return Err(OrderingError::Config(reason.to_owned()));
-    }
-    Ok(())
 }

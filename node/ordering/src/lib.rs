@@ -18,32 +18,42 @@
 //!   network's identity.
 //! - Observers run the same code without votes.
 //!
+//! - The committee changes at the end of a committee epoch: the last block of each defines the next,
+//!   see [`EpochDefinition`](sealbook_ledger::EpochDefinition).
+//!
 //! After a crash, of one node or of all: the engine replays its votes (it never votes twice
 //! differently), fetches what it missed and hands the application again what was not acknowledged.
-//! A node that lost its vote log does not vote again: [`start`] refuses, see
-//! [`OrderingError::VoteLogLost`].
+//! A node that lost its votes follows, and votes again from the next epoch on that it cannot have
+//! voted in before; see [`ObserverReason::VotesLost`] and [`found_vote_log`].
 
 #![forbid(unsafe_code)]
 
 mod application;
 mod archive;
+mod assembly;
 mod block;
 mod certificate;
 mod committee;
 mod config;
 mod driver;
 mod engine;
+mod epochs;
 mod gossip;
 mod handle;
 mod link;
+mod lookup;
+pub mod node;
+mod origin;
 mod session;
 mod status;
+mod transport;
 mod vote_log;
 
 pub use application::{Acknowledgement, Application, Proposal, Verdict};
 pub use config::{
-    Limits, MAX_APPLICATION_MESSAGE_BYTES, NodeIdentity, OrderingConfig, OrderingError, Peer,
-    Timing,
+    Floor, Limits, MAX_APPLICATION_MESSAGE_BYTES, NodeIdentity, OrderingConfig, OrderingError,
+    Start, Timing,
 };
 pub use handle::{Handle, start};
-pub use status::{OrderingStatus, Seat};
+pub use status::{ObserverReason, OrderingStatus, Seat};
+pub use vote_log::found_vote_log;

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use common::{Member, Network, Node, assert_one_chain, authority, free_addresses, wait_for};
 use common::{network, wait_for_height};
-use sealbook_ledger::{Block, FinalityCertificate, Header};
+use sealbook_ledger::{Block, EpochDefinition, FinalityCertificate, Header};
 use sealbook_ordering::{
-    Acknowledgement, Application, MAX_APPLICATION_MESSAGE_BYTES, OrderingError, Proposal, Seat,
-    Verdict, start,
+    Acknowledgement, Application, MAX_APPLICATION_MESSAGE_BYTES, ObserverReason, OrderingError,
+    Proposal, Seat, Start, Verdict, found_vote_log, start,
 };
 use sealbook_store::{Batch, Entry, LedgerStore, MemoryStore, Store, StoreError, Table};
 
@@ -30,11 +30,20 @@ fn assert_ledger(network_of: &Network, node: &Node) {
         let block = node.store.block(height).unwrap().unwrap();
         block.header.check_follows(&parent.header).unwrap();
         assert!(block.attachments.iter().all(|one| one.bytes().is_some()));
+        if block.header.next_epoch.is_some() {
+            assert!(
+                node.store.has_certificate(height),
+                "boundary block {height}"
+            );
+        }
         if let Some(certificate) = node.store.certificate(height).unwrap() {
             let namespace = network().to_string();
             assert_eq!(certificate.block, block.digest());
             certificate
-                .verify(&network_of.committee(), namespace.as_bytes())
+                .verify(
+                    &network_of.committee(block.header.epoch),
+                    namespace.as_bytes(),
+                )
                 .unwrap();
         }
         parent = block;
@@ -46,27 +55,27 @@ fn assert_ledger(network_of: &Network, node: &Node) {
 fn nodes_agree_catch_up_and_refuse_strangers() {
     let directory = tempfile::tempdir().unwrap();
     let base = directory.path();
-    let mut members = Network::new(base, 4, 2);
+    let mut members = Network::new(base, 6, |_| (&[0, 1, 2, 3], &[4, 5]));
     // The last observer's certificate is of another authority that calls itself by the same name.
-    let impostor = members.observers.pop().unwrap();
+    let impostor = members.members.pop().unwrap();
     let other_authority = authority(&base.join("other authority"));
     let address = free_addresses(1)[0];
     let impostor = Member::new(impostor.seed[0], &other_authority, address, base);
-    members.observers.push(impostor);
+    members.members.push(impostor);
 
-    let mut nodes: Vec<Node> = members
-        .validators
+    let mut nodes: Vec<Node> = members.members[..4]
         .iter()
         .map(|member| members.start(member))
         .collect();
-    let observer = members.start(&members.observers[0]);
-    let mut config = members.config(&members.observers[1]);
+    let observer = members.start(&members.members[4]);
+    let mut config = members.config(&members.members[5]);
     config.identity.roots.push(other_authority.root().clone());
     let impostor = members
-        .try_start(config, &members.observers[1].directory)
+        .try_start(config, &members.members[5].directory)
         .unwrap();
     assert_eq!(nodes[0].handle.status().seat, Seat::Validator);
-    assert_eq!(observer.handle.status().seat, Seat::Observer);
+    let appointed = Seat::Observer(ObserverReason::Appointed);
+    assert_eq!(observer.handle.status().seat, appointed);
 
     let everyone: Vec<&Node> = nodes.iter().chain([&observer]).collect();
     wait_for_height(&everyone, 20);
@@ -86,7 +95,7 @@ fn nodes_agree_catch_up_and_refuse_strangers() {
             .handle
             .gossip(Bytes::from(vec![5; MAX_APPLICATION_MESSAGE_BYTES + 1]))
     );
-    let sender = *members.validators[0].vote_key().as_bytes();
+    let sender = *members.members[0].vote_key().as_bytes();
     for node in &nodes[1..] {
         let expected = [
             (sender, Bytes::from_static(b"hello")),
@@ -105,7 +114,7 @@ fn nodes_agree_catch_up_and_refuse_strangers() {
     wait_for_height(&nodes.iter().collect::<Vec<_>>(), height + 20);
 
     // It comes back, is told only what it had not acknowledged, and catches up.
-    nodes.push(members.start(&members.validators[3]));
+    nodes.push(members.start(&members.members[3]));
     let height = nodes[0].height();
     let everyone: Vec<&Node> = nodes.iter().chain([&observer]).collect();
     wait_for_height(&everyone, height + 10);
@@ -126,8 +135,8 @@ fn nodes_agree_catch_up_and_refuse_strangers() {
 #[test]
 fn what_cannot_be_is_refused_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
-    let members = Network::new(directory.path(), 2, 0);
-    let member = &members.validators[0];
+    let members = Network::new(directory.path(), 2, |_| (&[0, 1], &[]));
+    let member = &members.members[0];
     let refused = |alter: &dyn Fn(&mut sealbook_ordering::OrderingConfig)| {
         let mut config = members.config(member);
         alter(&mut config);
@@ -137,13 +146,23 @@ fn what_cannot_be_is_refused_at_the_start() {
             .unwrap_err()
     };
     let config = |error| matches!(error, OrderingError::Config(_));
-    assert!(config(refused(&|config| config.validators.clear())));
-    assert!(config(refused(&|config| config
-        .validators
-        .push(config.validators[0]))));
+    let first = |alter: &dyn Fn(&mut EpochDefinition)| {
+        let mut definition = members.definition(0);
+        alter(&mut definition);
+        Start::Genesis(definition)
+    };
     assert!(config(refused(&|config| {
-        config.validators.remove(0);
+        config.start = first(&|definition| definition.validators.clear());
     })));
+    assert!(config(refused(&|config| {
+        config.start = first(&|definition| {
+            let again = definition.validators[0].clone();
+            definition.validators.push(again);
+        });
+    })));
+    assert!(config(refused(
+        &|config| config.start = first(&|definition| definition.epoch = 1)
+    )));
     assert!(config(refused(&|config| config.timing.skip_after_ms = 1)));
     assert!(config(
         refused(&|config| config.timing.poll_interval_ms = 0)
@@ -152,25 +171,15 @@ fn what_cannot_be_is_refused_at_the_start() {
         &|config| config.limits.block_bytes_max = usize::MAX
     )));
     assert!(config(refused(&|config| config.network.0[0] ^= 1)));
-    assert!(config(refused(
-        &|config| config.validators[1].vote_key = [2; 32]
-    )));
-    let other = &members.validators[1];
+    let other = &members.members[1];
     let identity = refused(&|config| config.identity.chain = other.chain.clone());
     assert!(matches!(identity, OrderingError::Identity(_)));
     let taken = std::net::TcpListener::bind(member.address).unwrap();
     assert!(matches!(refused(&|_| ()), OrderingError::Listen { .. }));
     drop(taken);
-
-    // A validator that lost its vote log does not vote again, but may observe.
-    members.start(member).stop();
-    std::fs::remove_dir_all(member.directory.join("ordering")).unwrap();
-    assert!(matches!(refused(&|_| ()), OrderingError::VoteLogLost));
-    let mut config = members.config(member);
-    config.observe_only = true;
-    let node = members.try_start(config, &member.directory).unwrap();
-    assert_eq!(node.handle.status().seat, Seat::Observer);
-    node.stop();
+    // A vote log is founded once.
+    let key = member.vote_key();
+    found_vote_log(&member.ordering(), None, &network(), key.as_bytes()).unwrap_err();
 }
 
 /// A store that refuses to write on command.
@@ -200,8 +209,8 @@ impl Store for FailingStore {
 #[test]
 fn a_failed_write_or_a_lost_acknowledgement_stops_the_engine_and_is_reported() {
     let directory = tempfile::tempdir().unwrap();
-    let members = Network::new(directory.path(), 1, 0);
-    let member = &members.validators[0];
+    let members = Network::new(directory.path(), 1, |_| (&[0], &[]));
+    let member = &members.members[0];
 
     let engine = Arc::new(FailingStore::default());
     let store = Arc::new(LedgerStore::open(engine.clone()).unwrap());
@@ -210,7 +219,8 @@ fn a_failed_write_or_a_lost_acknowledgement_stops_the_engine_and_is_reported() {
     wait_for("blocks", 10, || store.latest_height() > Some(5));
     engine.fails.store(true, Ordering::Relaxed);
     wait_for("the failure", 10, || handle.failed().is_some());
-    assert!(handle.failed().unwrap().contains("sync"));
+    let reason = handle.failed().unwrap();
+    assert!(reason.contains("sync"), "{reason}");
     let height = store.latest_height();
     handle.stop();
 

@@ -32,11 +32,14 @@ fn nodes_until_killed() {
     };
     let base = Path::new(&directory);
     let process = tempfile::tempdir_in(base).unwrap();
-    let members = Network::new(process.path(), NODES, 0);
+    let members = Network::new(process.path(), NODES, |_| (&[0, 1, 2, 3], &[]));
     let start = |(index, member): (usize, &Member)| {
         let state = base.join(format!("state-{index}"));
         let mut config = members.config(member);
         config.storage_directory = state.join("ordering");
+        if !state.exists() {
+            members.found(&config.storage_directory, index);
+        }
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -50,7 +53,7 @@ fn nodes_until_killed() {
         });
         members.try_start_with(config, &state, witness).unwrap()
     };
-    let nodes: Vec<Node> = members.validators.iter().enumerate().map(start).collect();
+    let nodes: Vec<Node> = members.members.iter().enumerate().map(start).collect();
     loop {
         assert!(nodes.iter().all(|node| node.handle.failed().is_none()));
         std::thread::sleep(Duration::from_millis(50));

@@ -3,7 +3,10 @@
 //! One request gets one response with the same number; several may be under way on one connection.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::EpochDefinition;
 use sealbook_primitives::hash::Digest;
+
+use crate::module::SnapshotOffer;
 
 /// A client's request.
 #[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
@@ -39,6 +42,32 @@ pub enum RequestBody {
     Query {
         /// Encoded envelope.
         envelope: Vec<u8>,
+    },
+    /// Which block ordered a transaction.
+    Find {
+        /// Digest of the transaction's envelope.
+        transaction: Digest,
+    },
+    /// Proof that the block at a height and the results after it are final.
+    Proof {
+        /// The height.
+        height: u64,
+    },
+    /// What holds in the present committee epoch.
+    Epoch,
+    /// The newest complete snapshot, with the proof that the network agreed on it.
+    Snapshot,
+    /// A piece of a snapshot.
+    SnapshotPiece {
+        /// The snapshot's height.
+        height: u64,
+        /// The piece's place.
+        index: u32,
+    },
+    /// The network's root, sealed to an admitted module.
+    WrappedRoot {
+        /// The module's public key, encoded.
+        module_key: Vec<u8>,
     },
     /// Final blocks with certificates, for whoever keeps a copy.
     Blocks {
@@ -84,6 +113,22 @@ pub enum ResponseBody {
     Answer(Vec<u8>),
     /// Blocks from the asked height on.
     Blocks(Vec<CertifiedBlock>),
+    /// The block that ordered the transaction.
+    Found {
+        /// Its height.
+        height: u64,
+    },
+    /// An encoded [`FinalityProof`](sealbook_ledger::FinalityProof): the header asked for first, then the others up to
+    /// one that is certified and commits to the results of the first.
+    Proof(Vec<u8>),
+    /// The present committee epoch.
+    Epoch(EpochDefinition),
+    /// A snapshot.
+    Snapshot(SnapshotOffer),
+    /// Sealed bytes: a snapshot's piece, or a wrapped root.
+    Sealed(Vec<u8>),
+    /// There is no such thing here (yet).
+    Absent,
     /// The node cannot do this now; another may.
     Busy(String),
     /// The request itself is wrong.
@@ -104,8 +149,16 @@ pub struct CertifiedBlock {
 pub struct NodeStatus {
     /// The node's name.
     pub name: String,
-    /// Whether it votes.
+    /// Whether it votes now.
     pub validator: bool,
+    /// Why it does not vote although it is in the committee, if so.
+    pub not_voting: Option<String>,
+    /// Committee epoch of the newest final block.
+    pub epoch: u64,
+    /// The last height of that epoch.
+    pub epoch_last_height: u64,
+    /// The first block in this node's store: 0, or where it joined.
+    pub first_height: u64,
     /// Hash of the genesis document.
     pub network: Digest,
     /// Height of the newest final block.
@@ -116,9 +169,9 @@ pub struct NodeStatus {
     pub time_ms: u64,
     /// Height of the newest executed block.
     pub executed_height: u64,
-    /// State root after that block.
+    /// Digest of the results after that block.
     pub state_root: Digest,
-    /// Height whose state root a final header commits to.
+    /// Height whose results a final header commits to.
     pub final_height: u64,
     /// Peers that the node has a link to.
     pub peers: u32,

@@ -2,21 +2,30 @@
 //!
 //! ```text
 //! host                                   module
-//!   Start{genesis}              ->
+//!   Start{genesis, offer?}      ->
+//!   SnapshotPiece{..} each      ->                              if there was an offer: the pieces of that snapshot
 //!                               <-  Started{..} | Refused{..}
 //!   Finalized{blocks, cert}     ->                              blocks that the certificate makes final
+//!                               <-  SnapshotPiece{..}, SnapshotDone{..}      as they become ready
 //!                               <-  Executed{..} per block, or Refused{..}
 //!   Query{ticket, envelope}     ->
 //!                               <-  Answer{ticket, sealed} | QueryRefused{ticket}
 //! ```
 //!
-//! In a founding session (no genesis yet) the host says `Found` and `Bind` instead of `Start`.
+//! In a founding session (no genesis yet) the host says `Found` and `Bind` instead of `Start`. Blocks of one
+//! `Finalized` are all of one committee epoch.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::{Commitment, EpochDefinition};
 use sealbook_primitives::hash::Digest;
+use sealbook_primitives::signature::VerifyingKey;
 
 /// From host to module.
 #[derive(Debug, BorshSerialize, BorshDeserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is encoded at once"
+)]
 pub enum ToModule {
     /// Make the root of the first key epoch and name its public opening key.
     Found,
@@ -25,10 +34,17 @@ pub enum ToModule {
         /// Encoded genesis document.
         genesis: Vec<u8>,
     },
-    /// Begin to execute this network from its genesis.
+    /// Begin to execute this network, from its genesis or from a snapshot.
     Start {
         /// Encoded genesis document.
         genesis: Vec<u8>,
+        /// A snapshot to begin from; its pieces follow in order.
+        offer: Option<SnapshotOffer>,
+    },
+    /// One piece of the snapshot that was offered.
+    SnapshotPiece {
+        /// Sealed bytes.
+        sealed: Vec<u8>,
     },
     /// Blocks in order, the last of which the certificate finalizes.
     Finalized {
@@ -48,6 +64,10 @@ pub enum ToModule {
 
 /// From module to host.
 #[derive(Debug, BorshSerialize, BorshDeserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is encoded at once"
+)]
 pub enum FromModule {
     /// The module has locked itself down; what it found of itself.
     Ready {
@@ -70,13 +90,40 @@ pub enum FromModule {
     Started {
         /// Hash of the genesis document.
         network: Digest,
+        /// The last executed block: 0, or the one that the snapshot was taken after.
+        height: u64,
+        /// What holds in the epoch of the next block.
+        definition: EpochDefinition,
+        /// The results after that block, and those before it that a header may still be asked about: from the height
+        /// up to which that block's header commits, ascending.
+        results: Vec<PastResult>,
+    },
+    /// A piece of a snapshot that is being made; equal bytes from every module.
+    SnapshotPiece {
+        /// The height whose state it holds.
+        height: u64,
+        /// Its place.
+        index: u32,
+        /// Sealed bytes.
+        sealed: Vec<u8>,
+    },
+    /// All pieces of a snapshot are made.
+    SnapshotDone {
+        /// Encoded manifest.
+        manifest: Vec<u8>,
     },
     /// A block has been executed.
     Executed {
         /// Its height.
         height: u64,
-        /// The state root after it.
-        state_root: Digest,
+        /// The results after it; later headers commit to their digest.
+        commitment: Commitment,
+        /// What holds in the next committee epoch, said once it is decided and with every block until the end.
+        next_epoch: Option<EpochDefinition>,
+        /// Carriers whose quota is cut, after this block.
+        quotas: Vec<QuotaLevel>,
+        /// The root, sealed to modules that were admitted with this block.
+        wrapped_roots: Vec<WrappedRoot>,
         /// Digests of transactions, with the sealed reply to each submitter.
         replies: Vec<SealedReply>,
         /// Digests of transactions whose results became final with this block, with the sealed notice.
@@ -105,11 +152,51 @@ pub enum FromModule {
     Diverged {
         /// Height of the block whose root differs.
         height: u64,
-        /// The root that this module computed.
+        /// The digest of the results that this module computed.
         computed: Digest,
-        /// The root that the final header commits to.
+        /// The digest that the final header commits to.
         committed: Digest,
     },
+}
+
+/// A snapshot, with the proof that the network agreed on it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SnapshotOffer {
+    /// Encoded manifest.
+    pub manifest: Vec<u8>,
+    /// Results that name the manifest.
+    pub commitment: Commitment,
+    /// Encoded proof of final headers that commit to those results.
+    pub proof: Vec<u8>,
+}
+
+/// By how much a carrier's quota is cut: halved so many times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct QuotaLevel {
+    /// The carrier.
+    pub carrier: VerifyingKey,
+    /// How many times its quota is halved.
+    pub level: u8,
+}
+
+/// What a host needs to know of an executed block to judge proposals.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PastResult {
+    /// The block.
+    pub height: u64,
+    /// The digest of its commitment.
+    pub digest: Digest,
+    /// Carriers whose quota is cut, after it.
+    pub quotas: Vec<QuotaLevel>,
+}
+
+/// The network's root, sealed to one module.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct WrappedRoot {
+    /// The module's public key, encoded.
+    pub module_key: Vec<u8>,
+    /// The content of its root file.
+    pub wrapped: Vec<u8>,
 }
 
 /// A reply for whoever submitted the transaction with this digest.

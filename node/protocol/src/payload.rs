@@ -10,6 +10,8 @@
 //! network, key epoch, expiry or purpose.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::Commitment;
+use sealbook_merkle::log::Proof;
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::Signature;
 
@@ -54,7 +56,7 @@ pub struct Submission {
     pub orders: Vec<OrderBytes>,
 }
 
-/// One order: either for the securities contract or about membership.
+/// One order: for the securities contract, about membership, or about the network itself.
 #[derive(Clone, BorshSerialize, BorshDeserialize)]
 pub enum OrderBytes {
     /// Encoded order of the securities contract.
@@ -66,6 +68,8 @@ pub enum OrderBytes {
         /// Certificate chain.
         chain: Vec<Vec<u8>>,
     },
+    /// Encoded order of the governance contract.
+    Governance(Vec<u8>),
 }
 
 /// The content of an attachment: a holder's name, blinded so that its commitment cannot be guessed.
@@ -118,6 +122,8 @@ pub enum Question {
     Audit,
     /// Who the caller is to the ledger, and up to which height results are final.
     Member,
+    /// Proposals about the network, and what was decided.
+    Governance,
 }
 
 /// A moment of the ledger.
@@ -156,17 +162,23 @@ pub struct Reply {
 /// An encoded outcome of the securities contract.
 pub type OutcomeBytes = Vec<u8>;
 
-/// The notice that the results of a submission are final.
+/// The notice that the results of a submission are final, with what a receipt needs besides public headers.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FinalNotice {
     /// [`PAYLOAD_VERSION`].
     pub version: u8,
     /// The block that ordered the submission.
     pub height: u64,
-    /// The state root that a final header commits to for that height.
-    pub state_root: Digest,
-    /// The height of the header that commits to it.
+    /// The results of that block.
+    pub commitment: Commitment,
+    /// The height of the header that commits to them.
     pub committed_by: u64,
+    /// The place of the submission's leaf among the block's outcomes.
+    pub place: u64,
+    /// The way from that leaf to the root over the block's outcomes.
+    pub path: Proof,
+    /// What the outcomes are blinded with.
+    pub blinding: [u8; 32],
 }
 
 /// The answer to a query, sealed with its key.

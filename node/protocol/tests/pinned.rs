@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use borsh::BorshSerialize;
+use sealbook_ledger::{Commitment, SnapshotReference};
+use sealbook_merkle::log::Proof;
 use sealbook_primitives::hash::{Digest, hash};
-use sealbook_primitives::signature::Signature;
+use sealbook_primitives::signature::{Signature, VerifyingKey};
 use sealbook_protocol::client::{Request, RequestBody, Response, ResponseBody, Stage};
 use sealbook_protocol::frame::{self, FrameError};
-use sealbook_protocol::module::{FromModule, SealedReply, ToModule};
+use sealbook_protocol::module::{
+    FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule, WrappedRoot,
+};
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, FinalNotice, OrderBytes, Query, Question, Reply, Signed,
     Submission,
@@ -21,6 +25,22 @@ fn pin<T: BorshSerialize>(name: &str, sample: &T, expected: &str) {
     assert_eq!(&found[..16], expected, "{name}");
 }
 
+fn commitment() -> Commitment {
+    Commitment {
+        version: Commitment::VERSION,
+        height: 9,
+        state_root: Digest([10; 32]),
+        network_root: Digest([14; 32]),
+        outcomes: 15,
+        outcomes_root: Digest([16; 32]),
+        snapshot: Some(SnapshotReference {
+            height: 3,
+            digest: Digest([17; 32]),
+        }),
+        next_epoch: None,
+    }
+}
+
 #[test]
 fn words_between_host_and_module() {
     pin("found", &ToModule::Found, "8976b490628a15a8");
@@ -28,14 +48,14 @@ fn words_between_host_and_module() {
         blocks: vec![vec![1], vec![2, 3]],
         certificate: vec![4],
     };
-    pin("finalized", &finalized, "1a6674930def60eb");
+    pin("finalized", &finalized, "a7f241b6a075665e");
     pin(
         "query",
         &ToModule::Query {
             ticket: 5,
             envelope: vec![6],
         },
-        "fcccd28d5e827bd2",
+        "941d20b503ca3ad1",
     );
     let reply = SealedReply {
         transaction: Digest([7; 32]),
@@ -43,19 +63,49 @@ fn words_between_host_and_module() {
     };
     let executed = FromModule::Executed {
         height: 9,
-        state_root: Digest([10; 32]),
+        commitment: commitment(),
+        next_epoch: None,
+        quotas: vec![QuotaLevel {
+            carrier: VerifyingKey([18; 32]),
+            level: 2,
+        }],
+        wrapped_roots: vec![WrappedRoot {
+            module_key: vec![19],
+            wrapped: vec![20],
+        }],
         replies: vec![reply.clone()],
         finals: vec![reply],
         unopened: 11,
     };
-    pin("executed", &executed, "584549d999b0bb14");
+    let past = PastResult {
+        height: 1,
+        digest: Digest([2; 32]),
+        quotas: Vec::new(),
+    };
+    pin("past result", &past, "7449545621ba6e0b");
+    let start = ToModule::Start {
+        genesis: vec![1],
+        offer: Some(SnapshotOffer {
+            manifest: vec![2],
+            commitment: commitment(),
+            proof: vec![3],
+        }),
+    };
+    pin("start", &start, "98b3fec87a05e97b");
+    let piece = FromModule::SnapshotPiece {
+        height: 1,
+        index: 2,
+        sealed: vec![3],
+    };
+    pin("piece", &piece, "25643cef084f0e85");
+    pin("executed", &executed, "c2a33c8008dd1842");
     pin(
         "answer",
         &FromModule::Answer {
             ticket: 12,
             sealed: vec![13],
         },
-        "614a1c4907900462",
+        "daa56417fecc2178",
     );
 }
 
@@ -80,6 +130,30 @@ fn words_between_client_and_node() {
         timeout_ms: 5,
     };
     pin("await", &Request { number: 6, body }, "b050a49b7c669ebb");
+    for (name, body, expected) in [
+        (
+            "find",
+            RequestBody::Find { transaction },
+            "a93549828a6b8e0d",
+        ),
+        (
+            "proof",
+            RequestBody::Proof { height: 9 },
+            "925548f97c751cbd",
+        ),
+        ("epoch", RequestBody::Epoch, "3ebe2cee5b0de779"),
+        ("snapshot", RequestBody::Snapshot, "cc5a0cbb3de14708"),
+        (
+            "blocks",
+            RequestBody::Blocks {
+                from: 10,
+                limit: 11,
+            },
+            "774a2e5cc1984f5c",
+        ),
+    ] {
+        pin(name, &Request { number: 6, body }, expected);
+    }
     pin(
         "reply",
         &Response {
@@ -119,8 +193,8 @@ fn what_is_sealed() {
         holder: "Example".to_owned(),
     };
     pin("attachment", &attachment, "a1f463754127d5b4");
-    let commitment = attachment.commitment().to_string();
-    assert_eq!(&commitment[..16], "617596d6300cb7ea");
+    let holder = attachment.commitment().to_string();
+    assert_eq!(&holder[..16], "617596d6300cb7ea");
     let question = Question::Registry {
         isin: "US0378331005".to_owned(),
         as_of: AsOf::Date {
@@ -155,10 +229,15 @@ fn what_is_sealed() {
         &FinalNotice {
             version: 1,
             height: 14,
-            state_root,
+            commitment: commitment(),
             committed_by: 15,
+            place: 21,
+            path: Proof {
+                siblings: vec![Digest([22; 32])],
+            },
+            blinding: [23; 32],
         },
-        "ed5356f53f7206f6",
+        "657ffdaf9846fe9b",
     );
     let body = AnswerBody::View(vec![16]);
     pin(

@@ -22,17 +22,35 @@ pub enum Table {
     Digests = 5,
     /// Bitmaps that say which heights are stored, so that opening need not read every block.
     Presence = 6,
+    /// Sealed pieces of snapshots, by height and index.
+    SnapshotPieces = 7,
+    /// Manifests of complete snapshots, by height.
+    Snapshots = 8,
+    /// Heights of blocks, by the id of a transaction that they list.
+    Transactions = 9,
+    /// Sealed replies, those of a block together.
+    Replies = 10,
+    /// Hashes of attachments whose bytes are not kept: erased, or never received.
+    Absent = 11,
+    /// What holds for the ledger as a whole, by fixed words.
+    Facts = 12,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::Blocks,
         Self::Certificates,
         Self::Attachments,
         Self::Metadata,
         Self::Digests,
         Self::Presence,
+        Self::SnapshotPieces,
+        Self::Snapshots,
+        Self::Transactions,
+        Self::Replies,
+        Self::Absent,
+        Self::Facts,
     ];
 
     /// The byte that keys of this table begin with.
@@ -51,6 +69,12 @@ impl Table {
             Self::Metadata => "metadata",
             Self::Digests => "digests",
             Self::Presence => "presence",
+            Self::SnapshotPieces => "snapshot pieces",
+            Self::Snapshots => "snapshots",
+            Self::Transactions => "transactions",
+            Self::Replies => "replies",
+            Self::Absent => "absent",
+            Self::Facts => "facts",
         }
     }
 }
@@ -64,6 +88,27 @@ pub enum StoreError {
         /// Where the store is.
         path: String,
         /// What went wrong.
+        reason: String,
+    },
+    /// The folder holds a store of another engine.
+    #[error(
+        "the store at `{path}` was made by {found}, and {asked} was asked for; name {found} in the configuration, or \
+         move the folder away and let the node fetch the ledger anew"
+    )]
+    Engine {
+        /// Where the store is.
+        path: String,
+        /// The engine whose files lie there.
+        found: &'static str,
+        /// The engine that was asked for.
+        asked: &'static str,
+    },
+    /// The files of the store are not what was written, or a part of them is gone.
+    #[error("the store at `{path}` is damaged: {reason}; restore it from a backup or from peers")]
+    Corrupt {
+        /// Where the store is.
+        path: String,
+        /// What is wrong.
         reason: String,
     },
     /// A read failed.
@@ -86,7 +131,7 @@ pub enum StoreError {
     /// The block or certificate of a height is not what was written.
     #[error("{what} at height {height} is damaged: {reason}")]
     DamagedAt {
-        /// `block` or `certificate`.
+        /// `block`, `certificate`, or what else belongs to a height.
         what: &'static str,
         /// The height.
         height: u64,
@@ -96,7 +141,7 @@ pub enum StoreError {
     /// The block or certificate of a height was stored once and is gone.
     #[error("{what} at height {height} is missing from the store")]
     MissingAt {
-        /// `block` or `certificate`.
+        /// `block`, `certificate`, or what else belongs to a height.
         what: &'static str,
         /// The height.
         height: u64,
@@ -104,7 +149,7 @@ pub enum StoreError {
     /// Another block than the one already stored at this height.
     #[error("another {what} is already stored at height {height}")]
     Conflict {
-        /// `block` or `certificate`.
+        /// `block`, `certificate`, or what else belongs to a height.
         what: &'static str,
         /// The height.
         height: u64,
@@ -119,6 +164,20 @@ pub enum StoreError {
         /// What is allowed.
         limit: usize,
     },
+}
+
+impl StoreError {
+    /// Whether what was written is not there any more as it was: the store should be moved aside and filled anew.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt { .. }
+                | Self::Damaged { .. }
+                | Self::DamagedAt { .. }
+                | Self::MissingAt { .. }
+        )
+    }
 }
 
 /// One change within a batch.
@@ -235,4 +294,27 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// A failed read, or a damaged entry.
     fn scan(&self, table: Table, from_key: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    /// The keys of [`Store::scan`], for those who do not want the values.
+    ///
+    /// # Errors
+    /// A failed read, or a damaged entry; an engine that leaves the values alone does not see their damage.
+    fn keys(
+        &self,
+        table: Table,
+        from_key: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let entries = self.scan(table, from_key, limit)?;
+        Ok(entries.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// Compares whatever checksums the engine keeps besides those of the values. Reading every entry is the caller's
+    /// part.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], or a failed read.
+    fn verify(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -1,20 +1,30 @@
 //! Blocks, certificates, attachments and metadata over any [`Store`].
 //!
 //! ```text
-//! Blocks        height u64          -> block, encoded with every attachment reduced to its hash
-//! Attachments   hash 32             -> sealed bytes, until they are erased
-//! Certificates  height u64          -> certificate, encoded
-//! Digests       block digest 32     -> height u64
-//! Presence      kind u8 | chunk u64 -> bitmap of 8192 heights
-//! Metadata      name                -> bytes
+//! Blocks         height u64                  -> block, encoded with every attachment reduced to its hash
+//! Attachments    hash 32                     -> sealed bytes, until they are erased
+//! Absent         hash 32                     -> nothing: the bytes were erased, or never came
+//! Certificates   height u64                  -> certificate, encoded
+//! Digests        block digest 32             -> height u64
+//! Transactions   transaction id 32           -> height u64 of the first block that lists it
+//! Presence       kind u8 | chunk u64         -> bitmap of 8192 heights
+//! Replies        height u64 | stage u8 | id  -> see `replies`
+//! Snapshots      height u64                  -> see `snapshots`
+//! SnapshotPieces height u64 | index u32      -> sealed bytes
+//! Facts          "floor"                     -> version u8 | height u64
+//! Metadata       name                        -> bytes
 //! ```
 //!
-//! INVARIANT: a block, the heights' index and its bitmap change in one commit. The first block and
-//! the first certificate of a height stay; both are final, and a second certificate says nothing
-//! new.
+//! INVARIANT: a block, the indexes of its digest and its transactions, its attachments and its bitmap change in one
+//! commit. The first block and the first certificate of a height stay; both are final, and a second certificate says
+//! nothing new. An attachment that a stored block names lies either in `Attachments` or in `Absent`.
 
-use std::collections::BTreeMap;
+pub(crate) mod check;
+mod replies;
+mod snapshots;
+
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -23,12 +33,17 @@ use sealbook_primitives::hash::Digest;
 
 use crate::engine::{Batch, Store, StoreError, Table};
 use crate::heights::HeightSet;
+use crate::pieces::hex;
+
+pub use replies::MAX_REPLY_BYTES;
 
 const HEIGHTS_PER_CHUNK: u64 = 8192;
 const CHUNK_BYTES: usize = 1024;
 const SCAN_ENTRIES: usize = 256;
 const BLOCK: &str = "block";
 const CERTIFICATE: &str = "certificate";
+const FLOOR_KEY: &[u8] = b"floor";
+const FLOOR_VERSION: u8 = 1;
 
 /// Which heights a bitmap is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +52,21 @@ enum Kind {
     Certificates = 1,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Heights {
     blocks: HeightSet,
     certificates: HeightSet,
+    floor: u64,
+}
+
+/// What one commit adds.
+#[derive(Debug, Default)]
+struct Additions {
+    batch: Batch,
+    heights: Vec<(Kind, u64)>,
+    transactions: BTreeMap<Digest, u64>,
+    present: BTreeSet<Digest>,
+    absent: BTreeSet<Digest>,
 }
 
 /// The ledger as a node keeps it.
@@ -66,20 +92,7 @@ impl LedgerStore {
     /// # Errors
     /// A failed read, or a damaged bitmap.
     pub fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let mut heights = Heights::default();
-        let mut from = Vec::new();
-        loop {
-            let entries = store.scan(Table::Presence, &from, SCAN_ENTRIES)?;
-            let full = entries.len() == SCAN_ENTRIES;
-            for (key, bitmap) in entries {
-                load_bitmap(&mut heights, &key, &bitmap)?;
-                from = key;
-                from.push(0);
-            }
-            if !full {
-                break;
-            }
-        }
+        let heights = load_heights(store.as_ref())?;
         Ok(Self {
             store,
             heights: RwLock::new(heights),
@@ -104,23 +117,29 @@ impl LedgerStore {
         certificates: &[(u64, &FinalityCertificate)],
     ) -> Result<(), StoreError> {
         let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
-        let mut batch = Batch::new();
-        let mut added: Vec<(Kind, u64)> = Vec::new();
+        let mut additions = Additions::default();
         for block in blocks {
-            if self.add_block(&mut batch, block)? {
-                added.push((Kind::Blocks, block.height()));
-            }
+            self.add_block(&mut additions, block)?;
         }
         for (height, certificate) in certificates {
             if !self.with_heights(|heights| heights.certificates.contains(*height)) {
-                batch.put(
+                additions.batch.put(
                     Table::Certificates,
                     height.to_be_bytes(),
                     certificate.encode(),
                 );
-                added.push((Kind::Certificates, *height));
+                additions.heights.push((Kind::Certificates, *height));
             }
         }
+        let Additions {
+            mut batch,
+            heights: added,
+            transactions,
+            present,
+            absent,
+        } = additions;
+        self.add_transactions(&mut batch, transactions)?;
+        self.add_absences(&mut batch, &present, &absent)?;
         self.add_bitmaps(&mut batch, &added)?;
         if batch.is_empty() {
             return Ok(());
@@ -156,36 +175,92 @@ impl LedgerStore {
         self.put_final(&[], &[(height, certificate)])
     }
 
-    /// Adds a block to a batch; false if it is already there whole.
-    fn add_block(&self, batch: &mut Batch, block: &Block) -> Result<bool, StoreError> {
+    /// Adds a block, unless it is already there.
+    fn add_block(&self, additions: &mut Additions, block: &Block) -> Result<(), StoreError> {
         let (height, digest) = (block.height(), block.digest());
-        let known = self.with_heights(|heights| heights.blocks.contains(height));
-        if known && self.height_of(&digest)? != Some(height) {
-            return Err(StoreError::Conflict {
-                what: BLOCK,
-                height,
-            });
+        if self.with_heights(|heights| heights.blocks.contains(height)) {
+            let same = self.height_of(&digest)? == Some(height);
+            return if same {
+                Ok(())
+            } else {
+                Err(StoreError::Conflict {
+                    what: BLOCK,
+                    height,
+                })
+            };
         }
         for attachment in &block.attachments {
-            if let Some(bytes) = attachment.bytes()
-                && !known
-            {
-                batch.put(
-                    Table::Attachments,
-                    *attachment.digest().as_bytes(),
-                    bytes.to_vec(),
-                );
+            let name = attachment.digest();
+            match attachment.bytes() {
+                Some(bytes) => {
+                    let bytes = bytes.to_vec();
+                    additions
+                        .batch
+                        .put(Table::Attachments, *name.as_bytes(), bytes);
+                    additions.present.insert(name);
+                }
+                None => {
+                    additions.absent.insert(name);
+                }
             }
         }
-        if !known {
-            batch.put(
-                Table::Blocks,
-                height.to_be_bytes(),
-                without_attachments(block).encode(),
-            );
-            batch.put(Table::Digests, *digest.as_bytes(), height.to_be_bytes());
+        for transaction in &block.transactions {
+            let first = additions
+                .transactions
+                .entry(transaction.id())
+                .or_insert(height);
+            *first = height.min(*first);
         }
-        Ok(!known)
+        additions.batch.put(
+            Table::Blocks,
+            height.to_be_bytes(),
+            without_attachments(block).encode(),
+        );
+        additions
+            .batch
+            .put(Table::Digests, *digest.as_bytes(), height.to_be_bytes());
+        additions.heights.push((Kind::Blocks, height));
+        Ok(())
+    }
+
+    /// Notes where transactions stand. Of several blocks that list one, the first counts: there it took effect.
+    fn add_transactions(
+        &self,
+        batch: &mut Batch,
+        transactions: BTreeMap<Digest, u64>,
+    ) -> Result<(), StoreError> {
+        for (id, height) in transactions {
+            let known = self.height_of_transaction(&id)?;
+            if known.is_none_or(|known| height < known) {
+                batch.put(Table::Transactions, *id.as_bytes(), height.to_be_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes which attachments came without their bytes, so that a lost one differs from one that never was here.
+    fn add_absences(
+        &self,
+        batch: &mut Batch,
+        present: &BTreeSet<Digest>,
+        absent: &BTreeSet<Digest>,
+    ) -> Result<(), StoreError> {
+        for name in present {
+            if self.is_absent(name)? {
+                batch.delete(Table::Absent, *name.as_bytes());
+            }
+        }
+        for name in absent.difference(present) {
+            if self.attachment(name)?.is_none() {
+                batch.put(Table::Absent, *name.as_bytes(), Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_absent(&self, attachment: &Digest) -> Result<bool, StoreError> {
+        let mark = self.store.get(Table::Absent, attachment.as_bytes())?;
+        Ok(mark.is_some())
     }
 
     fn add_bitmaps(&self, batch: &mut Batch, added: &[(Kind, u64)]) -> Result<(), StoreError> {
@@ -219,6 +294,19 @@ impl LedgerStore {
     /// # Errors
     /// A failed read; a block that is damaged, or that was stored and is gone.
     pub fn block(&self, height: u64) -> Result<Option<Block>, StoreError> {
+        let Some(mut block) = self.block_alone(height)? else {
+            return Ok(None);
+        };
+        for attachment in &mut block.attachments {
+            if let Some(bytes) = self.attachment(&attachment.digest())? {
+                *attachment = Attachment::Present(bytes);
+            }
+        }
+        Ok(Some(block))
+    }
+
+    /// The block at a height with its attachments reduced to their hashes.
+    fn block_alone(&self, height: u64) -> Result<Option<Block>, StoreError> {
         if !self.has_block(height) {
             return Ok(None);
         }
@@ -237,15 +325,10 @@ impl LedgerStore {
             height,
             reason,
         };
-        let mut block =
+        let block =
             Block::decode(&bytes, MAX_BLOCK_BYTES).map_err(|error| damaged(error.to_string()))?;
         if block.height() != height {
             return Err(damaged("it claims another height".to_owned()));
-        }
-        for attachment in &mut block.attachments {
-            if let Some(bytes) = self.attachment(&attachment.digest())? {
-                *attachment = Attachment::Present(bytes);
-            }
         }
         Ok(Some(block))
     }
@@ -255,11 +338,23 @@ impl LedgerStore {
     /// # Errors
     /// A failed read or a damaged entry.
     pub fn height_of(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        let Some(bytes) = self.store.get(Table::Digests, digest.as_bytes())? else {
+        self.height_in(Table::Digests, digest)
+    }
+
+    /// The height of the first block that lists a transaction with this id.
+    ///
+    /// # Errors
+    /// A failed read or a damaged entry.
+    pub fn height_of_transaction(&self, id: &Digest) -> Result<Option<u64>, StoreError> {
+        self.height_in(Table::Transactions, id)
+    }
+
+    fn height_in(&self, table: Table, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let Some(bytes) = self.store.get(table, digest.as_bytes())? else {
             return Ok(None);
         };
         let damaged = StoreError::Damaged {
-            table: Table::Digests.name(),
+            table: table.name(),
             key: digest.to_string(),
         };
         <[u8; 8]>::try_from(bytes.as_slice())
@@ -324,9 +419,13 @@ impl LedgerStore {
     /// # Errors
     /// A failed write.
     pub fn put_attachment(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
         let digest = Attachment::digest_of(bytes);
         let mut batch = Batch::new();
         batch.put(Table::Attachments, *digest.as_bytes(), bytes);
+        if self.is_absent(&digest)? {
+            batch.delete(Table::Absent, *digest.as_bytes());
+        }
         self.store.commit(batch)?;
         Ok(digest)
     }
@@ -337,9 +436,11 @@ impl LedgerStore {
     /// # Errors
     /// A failed write.
     pub fn erase_attachments(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
         let mut batch = Batch::new();
         for digest in digests {
             batch.delete(Table::Attachments, *digest.as_bytes());
+            batch.put(Table::Absent, *digest.as_bytes(), Vec::new());
         }
         self.store.commit(batch)
     }
@@ -380,10 +481,38 @@ impl LedgerStore {
         self.with_heights(|heights| heights.blocks.last())
     }
 
-    /// The height up to which every block from 0 on is stored.
+    /// The height up to which every block from the floor on is stored.
     #[must_use]
     pub fn complete_height(&self) -> Option<u64> {
-        self.with_heights(|heights| heights.blocks.contiguous_from(0))
+        self.with_heights(|heights| heights.blocks.contiguous_from(heights.floor))
+    }
+
+    /// The lowest height whose block this ledger is meant to hold: 0, unless the node joined from a snapshot.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.with_heights(|heights| heights.floor)
+    }
+
+    /// Sets the floor. Blocks below it are not missed, but they are kept where they are, and more may be added.
+    ///
+    /// # Errors
+    /// A failed write.
+    pub fn set_floor(&self, height: u64) -> Result<(), StoreError> {
+        let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
+        let mut batch = Batch::new();
+        let mut value = vec![FLOOR_VERSION];
+        value.extend_from_slice(&height.to_be_bytes());
+        batch.put(Table::Facts, FLOOR_KEY, value);
+        self.store.commit(batch)?;
+        let mut heights = self.heights.write().unwrap_or_else(PoisonError::into_inner);
+        heights.floor = height;
+        Ok(())
+    }
+
+    /// At most `max` heights between the floor and the highest block whose blocks are not stored.
+    #[must_use]
+    pub fn missing_blocks(&self, max: usize) -> Vec<u64> {
+        self.with_heights(|heights| heights.blocks.missing(heights.floor, max))
     }
 
     /// The lowest height not below `height` that has a certificate of its own.
@@ -433,6 +562,36 @@ fn without_attachments(block: &Block) -> Block {
     }
 }
 
+fn load_heights(store: &dyn Store) -> Result<Heights, StoreError> {
+    let mut heights = Heights::default();
+    let mut from = Vec::new();
+    loop {
+        let entries = store.scan(Table::Presence, &from, SCAN_ENTRIES)?;
+        let full = entries.len() == SCAN_ENTRIES;
+        for (key, bitmap) in entries {
+            load_bitmap(&mut heights, &key, &bitmap)?;
+            from = key;
+            from.push(0);
+        }
+        if !full {
+            break;
+        }
+    }
+    if let Some(floor) = store.get(Table::Facts, FLOOR_KEY)? {
+        let height = match floor.split_first() {
+            Some((&FLOOR_VERSION, height)) => <[u8; 8]>::try_from(height).ok(),
+            _ => None,
+        };
+        heights.floor = height
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| StoreError::Damaged {
+                table: Table::Facts.name(),
+                key: hex(FLOOR_KEY),
+            })?;
+    }
+    Ok(heights)
+}
+
 fn presence_key(kind: Kind, chunk: u64) -> Vec<u8> {
     [&[kind as u8][..], &chunk.to_be_bytes()].concat()
 }
@@ -440,7 +599,7 @@ fn presence_key(kind: Kind, chunk: u64) -> Vec<u8> {
 fn load_bitmap(heights: &mut Heights, key: &[u8], bitmap: &[u8]) -> Result<(), StoreError> {
     let damaged = || StoreError::Damaged {
         table: Table::Presence.name(),
-        key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        key: hex(key),
     };
     let (kind, chunk) = key.split_first().ok_or_else(damaged)?;
     let chunk = <[u8; 8]>::try_from(chunk)

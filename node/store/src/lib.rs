@@ -2,11 +2,11 @@
 //! metadata. Ciphertext only.
 //!
 //! ```text
-//! LedgerStore   blocks, certificates, attachments, metadata: typed, checked
+//! LedgerStore   blocks, certificates, attachments, replies, snapshots, metadata: typed, checked
 //!      |
 //! Store         commit (atomic over tables, durable on return), get, scan
 //!      |
-//! SledStore | MemoryStore
+//! SledStore | RedbStore | MemoryStore
 //! ```
 //!
 //! INVARIANT: no key names a party, an account or an instrument; keys are heights, digests and
@@ -19,18 +19,24 @@
 #![forbid(unsafe_code)]
 
 mod engine;
+mod folder;
 mod heights;
 mod ledger;
 pub mod manifest;
 mod memory;
+mod pieces;
+mod redb_engine;
 mod sled_engine;
 mod tip;
 
 pub use engine::{
     Batch, Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Operation, Store, StoreError, Table,
 };
+pub use folder::{Engine, UnknownEngine, open_store, quarantine};
 pub use heights::HeightSet;
-pub use ledger::LedgerStore;
+pub use ledger::check::{CheckReport, Damage};
+pub use ledger::{LedgerStore, MAX_REPLY_BYTES};
 pub use memory::MemoryStore;
+pub use redb_engine::RedbStore;
 pub use sled_engine::SledStore;
 pub use tip::{TIP, Tip, TipError};

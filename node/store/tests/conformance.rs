@@ -6,17 +6,28 @@
     clippy::indexing_slicing
 )]
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use sealbook_store::{
-    Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, SledStore, Store, StoreError, Table,
+    Batch, Engine, MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, Store, StoreError, Table,
+    open_store,
 };
+
+const ON_DISK: [Engine; 2] = [Engine::Sled, Engine::Redb];
 
 fn engines(test: impl Fn(&dyn Store)) {
     test(&MemoryStore::new());
-    let directory = tempfile::tempdir().unwrap();
-    test(&SledStore::open(directory.path()).unwrap());
+    on_disk(|engine, path| test(open_store(engine, path).unwrap().as_ref()));
+}
+
+fn on_disk(test: impl Fn(Engine, &Path)) {
+    for engine in ON_DISK {
+        let directory = tempfile::tempdir().unwrap();
+        test(engine, &directory.path().join("ledger"));
+    }
 }
 
 fn one(table: Table, key: &[u8], value: &[u8]) -> Batch {
@@ -120,78 +131,157 @@ fn what_is_too_large_is_refused_and_the_store_goes_on() {
 }
 
 #[test]
-fn sled_keeps_what_it_acknowledged_and_is_opened_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ledger");
-    for round in 0..3_u8 {
-        let store = SledStore::open(&path).unwrap();
-        for before in 0..round {
-            let value = store.get(Table::Blocks, &[before]).unwrap().unwrap();
-            assert_eq!(value, vec![before; 70_000]);
+fn keys_are_those_of_a_scan() {
+    engines(|store| {
+        let mut batch = Batch::new();
+        for number in [5_u64, 1, 300] {
+            batch.put(Table::Replies, number.to_be_bytes(), vec![1; 60_000]);
         }
-        assert!(matches!(
-            SledStore::open(&path),
-            Err(StoreError::Open { .. })
-        ));
-        store
-            .commit(one(Table::Blocks, &[round], &vec![round; 70_000]))
-            .unwrap();
-    }
+        batch.put(Table::Absent, *b"x", *b"");
+        store.commit(batch).unwrap();
+        for (from, limit) in [(0_u64, 9), (2, 9), (5, 1), (301, 9), (0, 0)] {
+            let from = from.to_be_bytes();
+            let entries = store.scan(Table::Replies, &from, limit).unwrap();
+            let keys: Vec<_> = entries.into_iter().map(|(key, _)| key).collect();
+            assert_eq!(store.keys(Table::Replies, &from, limit).unwrap(), keys);
+        }
+        store.verify().unwrap();
+    });
 }
 
 #[test]
-fn readers_never_see_half_a_value() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(SledStore::open(directory.path()).unwrap());
-    store
-        .commit(one(Table::Blocks, b"k", &[0; 60_000]))
-        .unwrap();
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            for round in 1..30_u8 {
-                let size = 20_000 + usize::from(round % 3) * 40_000;
-                store
-                    .commit(one(Table::Blocks, b"k", &vec![round; size]))
-                    .unwrap();
+fn what_was_acknowledged_is_kept_and_a_store_is_opened_once() {
+    on_disk(|engine, path| {
+        for round in 0..3_u8 {
+            let store = open_store(engine, path).unwrap();
+            for before in 0..round {
+                let value = store.get(Table::Blocks, &[before]).unwrap().unwrap();
+                assert_eq!(value, vec![before; 70_000]);
             }
-        });
-        while !writer.is_finished() {
-            let value = store.get(Table::Blocks, b"k").unwrap().unwrap();
-            assert!(value.iter().all(|byte| *byte == value[0]));
+            let again = open_store(engine, path).map(|_| ());
+            assert!(matches!(again, Err(StoreError::Open { .. })), "{again:?}");
+            store
+                .commit(one(Table::Blocks, &[round], &vec![round; 70_000]))
+                .unwrap();
         }
     });
 }
 
-/// A table, a key, the size of a value, and whether it is put or deleted.
-fn step() -> impl Strategy<Value = (usize, Vec<u8>, usize, bool)> {
-    (
-        0_usize..6,
-        prop::collection::vec(0_u8..3, 0..3),
-        0_usize..80_000,
-        any::<bool>(),
-    )
+#[test]
+fn readers_never_see_half_a_value() {
+    on_disk(|engine, path| {
+        let store = open_store(engine, path).unwrap();
+        store
+            .commit(one(Table::Blocks, b"k", &[0; 60_000]))
+            .unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for round in 1..30_u8 {
+                    let size = 20_000 + usize::from(round % 3) * 80_000;
+                    store
+                        .commit(one(Table::Blocks, b"k", &vec![round; size]))
+                        .unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                let value = store.get(Table::Blocks, b"k").unwrap().unwrap();
+                assert!(value.iter().all(|byte| *byte == value[0]));
+            }
+        });
+    });
+}
+
+/// What one step of a property test does.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<(usize, Vec<u8>, Option<usize>)>),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || prop::collection::vec(0_u8..3, 0..3);
+    let size = prop_oneof![
+        1 => Just(None),
+        3 => (0_usize..200).prop_map(Some),
+        1 => (0_usize..200_000).prop_map(Some),
+    ];
+    let change = (0_usize..Table::ALL.len(), key(), size);
+    prop_oneof![
+        6 => prop::collection::vec(change, 0..6).prop_map(Step::Commit),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+/// Does the steps with a store and with a model of it, and compares them whenever `reopen` was asked for and at the end.
+fn run(
+    steps: &[Step],
+    mut store: Arc<dyn Store>,
+    reopen: impl Fn(Arc<dyn Store>) -> Arc<dyn Store>,
+) {
+    let mut model = Model::new();
+    for (number, step) in steps.iter().enumerate() {
+        match step {
+            Step::Commit(changes) => {
+                let mut batch = Batch::new();
+                for (table, key, size) in changes {
+                    let table = Table::ALL[*table];
+                    match size {
+                        Some(size) => {
+                            let value = vec![(number ^ size) as u8; *size];
+                            model.insert((table, key.clone()), value.clone());
+                            batch.put(table, key.clone(), value);
+                        }
+                        None => {
+                            model.remove(&(table, key.clone()));
+                            batch.delete(table, key.clone());
+                        }
+                    }
+                }
+                store.commit(batch).unwrap();
+            }
+            Step::Reopen => {
+                compare(store.as_ref(), &model);
+                store = reopen(store);
+            }
+        }
+    }
+    compare(store.as_ref(), &model);
+    compare(reopen(store).as_ref(), &model);
+}
+
+fn compare(store: &dyn Store, model: &Model) {
+    for table in Table::ALL {
+        let expected: Vec<_> = model
+            .iter()
+            .filter(|((of, _), _)| *of == table)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect();
+        assert_eq!(store.scan(table, b"", 99).unwrap(), expected);
+        let after = store.scan(table, &[1], 2).unwrap();
+        let after_expected = expected
+            .iter()
+            .filter(|(key, _)| key[..] >= [1][..])
+            .take(2);
+        assert!(after.iter().eq(after_expected));
+        for (key, value) in &expected {
+            assert_eq!(store.get(table, key).unwrap().as_ref(), Some(value));
+        }
+    }
+    store.verify().unwrap();
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
     #[test]
-    fn engines_agree(steps in prop::collection::vec(step(), 0..24)) {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = SledStore::open(directory.path()).unwrap();
-        let memory = MemoryStore::new();
-        for (table, key, size, put) in steps {
-            let mut batch = Batch::new();
-            if put {
-                batch.put(Table::ALL[table], key, vec![size as u8; size]);
-            } else {
-                batch.delete(Table::ALL[table], key);
-            }
-            disk.commit(batch.clone()).unwrap();
-            memory.commit(batch).unwrap();
-        }
-        for table in Table::ALL {
-            let (on_disk, in_memory) = (disk.scan(table, b"", 99), memory.scan(table, b"", 99));
-            prop_assert_eq!(on_disk.unwrap(), in_memory.unwrap());
-        }
+    fn every_engine_does_what_a_map_does(steps in prop::collection::vec(step(), 0..24)) {
+        run(&steps, Arc::new(MemoryStore::new()), |store| store);
+        on_disk(|engine, path| {
+            run(&steps, open_store(engine, path).unwrap(), |store| {
+                drop(store);
+                open_store(engine, path).unwrap()
+            });
+        });
     }
 }

@@ -86,6 +86,8 @@ pub enum Peers {
     Nodes,
     /// Members of any role.
     Members,
+    /// Members and nodes alike.
+    Any,
 }
 
 /// A server with our own `chain` (leaf first) and the Ed25519 `seed` of its leaf, which admits
@@ -106,6 +108,7 @@ pub fn server_config(
     let usage = match peers {
         Peers::Nodes => Usage::Node,
         Peers::Members => Usage::Member,
+        Peers::Any => Usage::Any,
     };
     let verifier = ClientVerifier::new(judge(roots, network, usage, None));
     let mut config = ServerConfig::builder_with_provider(provider())

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::processes;
+use crate::configuration;
+use crate::processes::{self, Slowed};
 use crate::programs::{Programs, Ran};
 
 /// How long to wait for what must come before the test fails; not a measure of speed.
@@ -17,6 +18,12 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A network.
 pub struct TestNetwork {
     nodes: BTreeMap<String, Child>,
+    /// Processes that stand still, by node.
+    paused: BTreeMap<String, Vec<u32>>,
+    /// What to run instead of `sealbook-node`, by node.
+    stand_ins: BTreeMap<String, Vec<String>>,
+    /// What to put before a node's command, by node.
+    hosts: BTreeMap<String, Vec<String>>,
     programs: Programs,
     temporary: tempfile::TempDir,
     folder: PathBuf,
@@ -45,6 +52,9 @@ impl TestNetwork {
         let folder = folder.canonicalize().unwrap();
         Self {
             nodes: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            stand_ins: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             programs,
             temporary,
             folder,
@@ -89,13 +99,19 @@ impl TestNetwork {
     /// The folder cannot be read.
     #[must_use]
     pub fn node_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(&self.folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.starts_with("node-"))
-            .collect();
-        names.sort();
-        names
+        configuration::node_names(&self.folder)
+    }
+
+    /// Lets another program take the place of a node from its next start on; it gets the node's folder as its last
+    /// argument but one, like a node.
+    pub fn stand_in(&mut self, name: &str, command: &[&str]) {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        self.stand_ins.insert(name.to_owned(), command);
+    }
+
+    /// Sets what to put before the command that starts a node, from its next start on.
+    pub fn on_host(&mut self, name: &str, before: Vec<String>) {
+        self.hosts.insert(name.to_owned(), before);
     }
 
     /// Starts every node that does not run.
@@ -118,7 +134,13 @@ impl TestNetwork {
             .append(true)
             .open(folder.join("node.log"))
             .unwrap();
-        let child = Command::new(self.programs.path("sealbook-node"))
+        let mut words = self.hosts.get(name).cloned().unwrap_or_default();
+        words.extend(self.stand_ins.get(name).cloned().unwrap_or_else(|| {
+            let program = self.programs.path("sealbook-node");
+            vec![program.to_str().unwrap().to_owned()]
+        }));
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .arg(&folder)
             .arg("--until-input-closes")
             .env("SEALBOOK_LOG", self.log_level)
@@ -141,6 +163,35 @@ impl TestNetwork {
         let mut child = self.nodes.remove(name).unwrap();
         child.kill().unwrap();
         let _ = child.wait().unwrap();
+        // A module that stands still would not notice that its node is gone.
+        self.resume(name);
+    }
+
+    /// Lets a node and its module stand still.
+    pub fn pause(&mut self, name: &str) {
+        let pids = self.pids(name);
+        pids.iter().for_each(|pid| processes::pause(*pid));
+        self.paused.insert(name.to_owned(), pids);
+    }
+
+    /// Lets a node and its module go on.
+    pub fn resume(&mut self, name: &str) {
+        for pid in self.paused.remove(name).unwrap_or_default() {
+            processes::resume(pid);
+        }
+    }
+
+    /// Lets a node and its module have the processor for a tenth of the time, until the value is dropped.
+    #[must_use]
+    pub fn slow(&self, name: &str) -> Slowed {
+        let (running, standing) = (Duration::from_millis(20), Duration::from_millis(180));
+        Slowed::begin(self.pids(name), running, standing)
+    }
+
+    fn pids(&self, name: &str) -> Vec<u32> {
+        let mut pids = self.module_pids(name);
+        pids.push(self.pid(name));
+        pids
     }
 
     /// Ends all nodes with SIGKILL, one right after the other.
@@ -152,6 +203,8 @@ impl TestNetwork {
         for child in &mut children {
             let _ = child.wait();
         }
+        let paused: Vec<String> = self.paused.keys().cloned().collect();
+        paused.iter().for_each(|name| self.resume(name));
     }
 
     /// Stops a node in order.

@@ -3,6 +3,12 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The children of a process, and theirs.
 #[must_use]
@@ -56,17 +62,59 @@ pub fn program_of(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
+fn signal(pid: u32, signal: Signal) {
+    // It may have ended meanwhile.
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// Ends a process with SIGKILL.
-///
-/// # Panics
-/// There is no shell.
 pub fn kill(pid: u32) {
-    // The shell's own `kill` is there on every system, the program of that name is not.
-    let script = format!("kill -9 {pid}");
-    let _ = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .status()
-        .unwrap();
+    signal(pid, Signal::KILL);
+}
+
+/// Lets a process stand still (SIGSTOP): its connections stay open, and nothing comes from it.
+pub fn pause(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets a process that stood still go on (SIGCONT).
+pub fn resume(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
+/// Processes that get little of the processor for as long as this value lives: they stand still most of the time.
+#[derive(Debug)]
+pub struct Slowed {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Slowed {
+    /// Lets processes run for `running` out of every `running` and `standing`.
+    #[must_use]
+    pub fn begin(pids: Vec<u32>, running: Duration, standing: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                pids.iter().for_each(|pid| pause(*pid));
+                std::thread::sleep(standing);
+                pids.iter().for_each(|pid| resume(*pid));
+                std::thread::sleep(running);
+            }
+        });
+        let thread = Some(thread);
+        Self { stop, thread }
+    }
+}
+
+impl Drop for Slowed {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Hands the readable memory of a process to `look`, mapping by mapping. Returns how many bytes were read, or nothing

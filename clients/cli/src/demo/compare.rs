@@ -6,6 +6,7 @@ use sealbook_securities::Decimal;
 use serde_json::Value;
 
 use crate::action::{Action, Ask, When};
+use crate::arguments::Wait;
 use crate::demo::cast::{BANK, REGULATOR};
 use crate::demo::plan::Plan;
 use crate::demo::text::{Teller, grouped};
@@ -21,7 +22,7 @@ const NAMED_MAX: usize = 5;
 /// # Errors
 /// The network cannot be reached, or the ledger gave no answer.
 pub fn ask(session: &mut Session, member: &str, ask: Ask) -> Result<Value> {
-    let done = session.perform(member, Action::Ask(ask))?;
+    let done = session.perform(member, Action::Ask(ask), Wait::Final)?;
     let code = done.code.unwrap_or_default();
     done.answer
         .ok_or_else(|| CliError::new(format!("{member} got no answer: {} {code}", done.outcome)))

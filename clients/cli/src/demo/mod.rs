@@ -82,12 +82,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     let mut plan = Plan::new()?;
     let mut teller = Teller::new();
     let progress = Progress::spinner("making a network");
-    let creation = Creation {
-        validators: VALIDATORS,
-        observers: OBSERVERS,
-        name: None,
-        policies: None,
-    };
+    let creation = Creation::of(VALIDATORS, OBSERVERS);
     let files = create(place.path(), &creation)?;
     let mut running = Running::start(&files)?;
     progress.finish();

@@ -5,11 +5,11 @@ use comfy_table::Table;
 use comfy_table::presets::ASCII_FULL_CONDENSED;
 use sealbook_ledger::{Block, MAX_BLOCK_BYTES};
 use sealbook_sdk::AsOf;
-use sealbook_sealing::Envelope;
 use sealbook_securities::{Decimal, Instruction};
 use serde_json::Value;
 
 use crate::action::{Action, Ask, When};
+use crate::arguments::Wait;
 use crate::demo::cast::{Account, REGULATOR};
 use crate::demo::compare::{ask, field, rows};
 use crate::demo::data::Share;
@@ -336,6 +336,7 @@ fn stranger(session: &mut Session, scene: &Scene<'_>, own_trades: usize) -> Resu
                 instruction,
                 record_line: None,
             },
+            Wait::Final,
         )?;
         answers.push(format!(
             "{} {}",
@@ -364,7 +365,7 @@ fn stranger(session: &mut Session, scene: &Scene<'_>, own_trades: usize) -> Resu
 
 /// The issuer's list, and what it is answered when it asks for trades.
 fn issuer(session: &mut Session, scene: &Scene<'_>, list: &[Value]) -> Result<Note> {
-    let refused = session.perform(&scene.issuer, Action::Ask(Ask::Trades))?;
+    let refused = session.perform(&scene.issuer, Action::Ask(Ask::Trades), Wait::Final)?;
     if refused.outcome != "denied" {
         return Err(CliError::new(format!(
             "{} asked for trades: {}",
@@ -407,11 +408,11 @@ fn sealed_transaction(session: &mut Session, chosen: &Chosen) -> Result<(Vec<u8>
     let block = blocks.first().ok_or_else(missing)?;
     let block = Block::decode(&block.block, MAX_BLOCK_BYTES).map_err(CliError::new)?;
     let count = block.transactions.len();
-    let sealed = block.transactions.iter().find(|bytes| {
-        let envelope = Envelope::decode(bytes, bytes.len());
-        envelope.is_ok_and(|envelope| envelope.digest() == chosen.transaction)
-    });
-    Ok((sealed.ok_or_else(missing)?.to_vec(), count))
+    let sealed = block
+        .transactions
+        .iter()
+        .find(|one| one.id() == chosen.transaction);
+    Ok((sealed.ok_or_else(missing)?.envelope.to_vec(), count))
 }
 
 /// Searches every file of every node, and fails unless it finds the sealed transaction and nothing

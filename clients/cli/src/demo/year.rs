@@ -9,6 +9,7 @@ use sealbook_sdk::{Prepared, Stage, Submitted};
 use sealbook_securities::{BusinessDate, ClientReference, Status};
 
 use crate::action::Action;
+use crate::arguments::Wait;
 use crate::demo::cast::{ADMIN, Purpose};
 use crate::demo::plan::{Day, Plan, Round, Trade};
 use crate::demo::text::{self, Teller, grouped};
@@ -147,7 +148,7 @@ pub fn enrol(session: &mut Session, plan: &Plan, done: &mut Done) -> Result<()> 
             organisation,
             lei,
         };
-        let result = session.perform(ADMIN, action)?;
+        let result = session.perform(ADMIN, action, Wait::Final)?;
         if result.outcome != Status::Settled.as_str() {
             let code = result.code.unwrap_or_default();
             return Err(CliError::new(format!(

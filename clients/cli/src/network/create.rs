@@ -3,10 +3,11 @@
 //! Everything is made the way that separate owners would make it: each key where it will be used, certificates by
 //! signing request, the root by an execution module that is locked down and hands it out only sealed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,15 +15,21 @@ use std::process::{Command, Stdio};
 use sealbook_authority::Authority;
 use sealbook_execution::custody::ModuleKey;
 use sealbook_identity::{Role, files};
-use sealbook_ledger::{Genesis, OpeningEpoch, Parameters, PolicyText, ValidatorSeat};
-use sealbook_primitives::signature::{SigningKey, VerifyingKey};
+use sealbook_ledger::{
+    Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, PolicyText, ValidatorSeat,
+};
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
-use serde::Serialize;
 
-use crate::error::{CliError, Result, doing};
+use crate::error::{CliError, Exit, Result, doing};
 use crate::members;
+use crate::network::provision::{
+    found_votes, make_module_key, make_node, write_node_config, write_private,
+};
 use crate::network::{NetworkFiles, NodeEntry, program};
+
+const NODES_MAX: usize = 64;
+const ADMINS_MAX: usize = 64;
 
 /// What to make.
 pub struct Creation {
@@ -34,18 +41,81 @@ pub struct Creation {
     pub name: Option<String>,
     /// A folder with Cedar policies instead of the usual ones.
     pub policies: Option<PathBuf>,
+    /// Blocks in a committee epoch; the usual number if not given.
+    pub epoch_blocks: Option<u32>,
+    /// Who decides about the network, and how.
+    pub governance: GovernanceRules,
+    /// How many admins found the network.
+    pub admins: usize,
+    /// Where nodes listen, for nodes and for clients; free ports of this machine for the others.
+    pub addresses: BTreeMap<String, (SocketAddr, SocketAddr)>,
+    /// What keeps ledgers on disk.
+    pub engine: String,
+}
+
+impl Creation {
+    /// A network of so many nodes on this machine, with one admin and otherwise as usual.
+    pub fn of(validators: usize, observers: usize) -> Self {
+        Self {
+            validators,
+            observers,
+            name: None,
+            policies: None,
+            epoch_blocks: None,
+            governance: GovernanceRules::default(),
+            admins: 1,
+            addresses: BTreeMap::new(),
+            engine: "sled".to_owned(),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let usage = |text: String| Err(CliError::with_exit(Exit::Usage, text));
+        if self.validators == 0 || self.validators + self.observers > NODES_MAX {
+            return usage(format!(
+                "a network here has 1 to {NODES_MAX} nodes, one validator at least"
+            ));
+        }
+        if self.admins == 0 || self.admins > ADMINS_MAX {
+            return usage(format!("a network has 1 to {ADMINS_MAX} founding admins"));
+        }
+        let rules = &self.governance;
+        if let Some(unknown) = rules
+            .electors
+            .iter()
+            .find(|role| role.parse::<Role>().is_err())
+        {
+            return usage(format!("`{unknown}` is not a role"));
+        }
+        if rules.electors == ["admin"] && usize::from(rules.approvals) > self.admins {
+            return usage(format!(
+                "{} approvals of {} admins: nothing could ever be decided",
+                rules.approvals, self.admins
+            ));
+        }
+        let names: Vec<String> = (1..=self.validators + self.observers)
+            .map(node_name)
+            .collect();
+        match self.addresses.keys().find(|name| !names.contains(*name)) {
+            Some(unknown) => usage(format!(
+                "an address for `{unknown}`, but the nodes are {}",
+                names.join(", ")
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn node_name(number: usize) -> String {
+    format!("node-{number}")
 }
 
 /// Makes a network in `folder`, which must be empty or not exist.
 ///
 /// # Errors
-/// The folder is in use, or something could not be made.
+/// The folder is in use, the network could not be as it is asked for, or something could not be made.
 pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
-    if creation.validators == 0 || creation.validators + creation.observers > 16 {
-        return Err(CliError::new(
-            "a network here has 1 to 16 nodes, one validator at least",
-        ));
-    }
+    creation.check()?;
     fs::create_dir_all(folder).map_err(doing(folder.display()))?;
     let mut entries = fs::read_dir(folder).map_err(doing(folder.display()))?;
     if entries.next().is_some() {
@@ -62,53 +132,84 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
     let network = NetworkFiles::new(&folder, &name, nodes);
     let now_ms = members::now_ms();
     let authority = Authority::create(&network.ca(), &name, now_ms).map_err(CliError::new)?;
-    let mut seats = Vec::new();
+    let (mut validators, mut observers) = (Vec::new(), Vec::new());
     for node in network.nodes() {
         let vote_key = make_node(&network, &authority, node, now_ms)?;
-        if !node.observer {
-            let module_key = make_module_key(&network, &node.name)?;
-            seats.push(ValidatorSeat {
-                name: node.name.clone(),
+        let (name, address) = (node.name.clone(), node.ordering.to_string());
+        if node.observer {
+            observers.push(ObserverSeat {
+                name,
                 vote_key,
-                module_key,
+                address,
+            });
+        } else {
+            validators.push(ValidatorSeat {
+                module_key: make_module_key(&network, &node.name)?,
+                name,
+                vote_key,
+                address,
             });
         }
     }
-    let admin = members::make_certified(
-        &authority,
-        &network.member("admin"),
-        &members::Enrolment {
-            name: "admin".to_owned(),
-            organisation: format!("Operator of {name}"),
-            role: Role::Admin,
-            lei: None,
-        },
-        &name,
-        now_ms,
-    )?;
     let (audit_secret, audit_public) = ModuleKey::generate();
     write_private(&folder.join("audit.key"), &audit_secret)?;
     let (policy_schema, policies) = policies(creation.policies.as_deref())?;
+    let mut parameters = Parameters::default();
+    if let Some(blocks) = creation.epoch_blocks {
+        parameters.epoch_blocks = blocks;
+    }
     let genesis = Genesis {
         version: Genesis::VERSION,
-        network_name: name,
+        network_name: name.clone(),
         created_ms: now_ms,
         certificate_roots: vec![authority.root().to_vec()],
-        validators: seats,
+        validators,
+        observers,
         opening_epochs: Vec::new(),
         audit_recipients: vec![audit_public],
-        admins: vec![admin],
+        admins: admins(&network, &authority, creation.admins, now_ms)?,
         policy_schema,
         policies,
-        parameters: Parameters::default(),
+        parameters,
+        governance: creation.governance.clone(),
     };
+    genesis
+        .first_epoch()
+        .check()
+        .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
     found(&network, genesis)?;
-    let vote_keys = read_vote_keys(&network)?;
     for node in network.nodes() {
-        write_node_config(&network, node, &vote_keys)?;
+        write_node_config(&network, node, &creation.engine)?;
+        if !node.observer {
+            found_votes(&network, &node.name)?;
+        }
     }
     network.save()?;
     Ok(network)
+}
+
+/// Keys and certificates of the founding admins: `admin`, `admin-2` and so on.
+fn admins(
+    network: &NetworkFiles,
+    authority: &Authority,
+    count: usize,
+    now_ms: u64,
+) -> Result<Vec<Vec<Vec<u8>>>> {
+    let make = |number: usize| {
+        let name = match number {
+            1 => "admin".to_owned(),
+            _ => format!("admin-{number}"),
+        };
+        let folder = network.member(&name);
+        let enrolment = members::Enrolment {
+            name,
+            organisation: format!("Operator of {}", network.name()),
+            role: Role::Admin,
+            lei: None,
+        };
+        members::make_certified(authority, &folder, &enrolment, network.name(), now_ms)
+    };
+    (1..=count).map(make).collect()
 }
 
 fn made_up_name() -> String {
@@ -118,7 +219,7 @@ fn made_up_name() -> String {
     format!("local-{hex}")
 }
 
-/// Addresses on loopback that are free now.
+/// The nodes with their addresses: those that were given, and for the others ports on loopback that are free now.
 fn node_entries(creation: &Creation) -> Result<Vec<NodeEntry>> {
     let total = creation.validators + creation.observers;
     // All listeners stay open until all ports are known, so that no port comes twice.
@@ -137,63 +238,17 @@ fn node_entries(creation: &Creation) -> Result<Vec<NodeEntry>> {
             let [ordering, clients] = pair else {
                 return None;
             };
+            let name = node_name(index + 1);
+            let given = creation.addresses.get(&name);
+            let (ordering, clients) = given.copied().unwrap_or((*ordering, *clients));
             Some(NodeEntry {
-                name: format!("node-{}", index + 1),
-                ordering: *ordering,
-                clients: *clients,
+                name,
+                ordering,
+                clients,
                 observer: index >= creation.validators,
             })
         })
         .collect())
-}
-
-fn make_node(
-    network: &NetworkFiles,
-    authority: &Authority,
-    node: &NodeEntry,
-    now_ms: u64,
-) -> Result<VerifyingKey> {
-    let folder = network.node(&node.name);
-    fs::create_dir_all(folder.join("ledger")).map_err(doing(folder.display()))?;
-    let enrolment = members::Enrolment {
-        name: node.name.clone(),
-        organisation: format!("Owner of {}", node.name),
-        role: Role::Node,
-        lei: None,
-    };
-    members::make_certified(authority, &folder, &enrolment, network.name(), now_ms)?;
-    let seed = files::read_private_key(&folder.join("key.pem")).map_err(CliError::new)?;
-    Ok(SigningKey::from_secret(&seed).verifying_key())
-}
-
-/// The module makes its own key in a folder that only its user may read.
-fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
-    let folder = network.module(node);
-    fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-        .map_err(doing(folder.display()))?;
-    let output = Command::new(program("sealbook-execution")?)
-        .arg("keygen")
-        .arg(folder.join("module.key"))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(doing("cannot make a module key"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let public = decode_hex(text.trim());
-    match public {
-        Some(public) if output.status.success() && !public.is_empty() => Ok(public),
-        _ => Err(CliError::new(format!(
-            "`{node}`: the module could not make its key"
-        ))),
-    }
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 fn policies(folder: Option<&Path>) -> Result<(String, Vec<PolicyText>)> {
@@ -260,7 +315,7 @@ fn found(network: &NetworkFiles, mut genesis: Genesis) -> Result<()> {
         }
     }
     for (seat, root) in genesis.validators.iter().zip(&wrapped_roots) {
-        write_private(&network.module(&seat.name).join("root-0"), root)?;
+        write_private(&network.root_file(&seat.name), root)?;
     }
     Ok(())
 }
@@ -298,97 +353,4 @@ fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis) -> Result<Bo
         FromModule::Refused { reason } => Err(CliError::new(format!("founding: {reason}"))),
         _ => Err(broken()),
     }
-}
-
-/// Writes a file that only its owner may read.
-pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    use std::io::Write as _;
-    let mut file = fs::File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(doing(path.display()))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(doing(path.display()))
-}
-
-fn read_vote_keys(network: &NetworkFiles) -> Result<Vec<String>> {
-    network
-        .nodes()
-        .iter()
-        .map(|node| {
-            let path = network.node(&node.name).join("key.pem");
-            let seed = files::read_private_key(&path).map_err(CliError::new)?;
-            Ok(SigningKey::from_secret(&seed).verifying_key().to_string())
-        })
-        .collect()
-}
-
-#[derive(Serialize)]
-struct NodeToml<'a> {
-    version: u32,
-    name: &'a str,
-    observer: bool,
-    genesis: &'static str,
-    ordering_listen: SocketAddr,
-    client_listen: SocketAddr,
-    key: &'static str,
-    chain: &'static str,
-    ledger: &'static str,
-    votes: &'static str,
-    module: Option<ModuleToml>,
-    peers: Vec<PeerToml<'a>>,
-}
-
-#[derive(Serialize)]
-struct ModuleToml {
-    program: PathBuf,
-    key: PathBuf,
-    root: PathBuf,
-}
-
-#[derive(Serialize)]
-struct PeerToml<'a> {
-    name: &'a str,
-    vote_key: &'a str,
-    address: SocketAddr,
-    observer: bool,
-}
-
-fn write_node_config(network: &NetworkFiles, node: &NodeEntry, vote_keys: &[String]) -> Result<()> {
-    let module = network.module(&node.name);
-    let peers = network.nodes().iter().zip(vote_keys);
-    let toml = NodeToml {
-        version: 1,
-        name: &node.name,
-        observer: node.observer,
-        genesis: "ledger/genesis",
-        ordering_listen: node.ordering,
-        client_listen: node.clients,
-        key: "key.pem",
-        chain: "chain.pem",
-        ledger: "ledger",
-        votes: "votes",
-        module: (!node.observer)
-            .then(|| {
-                Ok::<_, CliError>(ModuleToml {
-                    program: program("sealbook-execution")?,
-                    key: module.join("module.key"),
-                    root: module.join("root-0"),
-                })
-            })
-            .transpose()?,
-        peers: peers
-            .map(|(peer, vote_key)| PeerToml {
-                name: &peer.name,
-                vote_key,
-                address: peer.ordering,
-                observer: peer.observer,
-            })
-            .collect(),
-    };
-    let text = toml::to_string(&toml).map_err(doing("node.toml"))?;
-    fs::write(network.node(&node.name).join("node.toml"), text).map_err(doing("node.toml"))
 }

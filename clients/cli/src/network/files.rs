@@ -9,7 +9,7 @@ use sealbook_ledger::{Genesis, MAX_GENESIS_BYTES};
 use sealbook_sdk::{Client, Identity, Network, NodeAddress};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CliError, Result, doing};
+use crate::error::{CliError, Exit, Result, doing};
 
 /// `network.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -103,6 +103,24 @@ impl NetworkFiles {
         &self.folder
     }
 
+    /// Adds a node to the list.
+    pub fn add(&mut self, node: NodeEntry) {
+        self.nodes.push(node);
+    }
+
+    /// The node of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn entry(&self, name: &str) -> Result<&NodeEntry> {
+        let found = self.nodes.iter().find(|node| node.name == name);
+        found.ok_or_else(|| {
+            let all: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+            CliError::with_exit(Exit::Usage, format!("no node `{name}`"))
+                .hint(format!("the nodes are {}", all.join(", ")))
+        })
+    }
+
     /// The nodes.
     pub fn nodes(&self) -> &[NodeEntry] {
         &self.nodes
@@ -121,6 +139,11 @@ impl NetworkFiles {
     /// The folder of a node's execution module.
     pub fn module(&self, name: &str) -> PathBuf {
         self.folder.join("modules").join(name)
+    }
+
+    /// The root of the network, sealed to a node's execution module.
+    pub fn root_file(&self, name: &str) -> PathBuf {
+        self.module(name).join("root-0")
     }
 
     /// The folder of a member.

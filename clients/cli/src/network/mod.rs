@@ -4,17 +4,26 @@
 //! DIR/network.toml         name and nodes with their addresses
 //! DIR/genesis              the genesis document
 //! DIR/ca/                  root and issuing CAs (in production: the root offline, each issuing CA elsewhere)
-//! DIR/members/NAME/        key.pem, chain.pem of each member (in production: with that member alone)
+//! DIR/members/NAME/        key.pem, chain.pem of each member (in production: with that member alone); journal: which
+//!                          transaction an order of this member's went into
 //! DIR/audit.key            the audit key (in production: with the regulator alone)
 //! DIR/node-N/              a node: node.toml, its TLS key and chain, ledger/, votes/, node.log, MANIFEST when stopped
-//! DIR/modules/node-N/      that node's execution module: its own key, wrapped root (in production: of its own user)
+//! DIR/modules/node-N/      that node's execution module: its own key, its public key, wrapped root (in production: of its
+//!                          own user)
 //! DIR/run/node-N.pid       process id of a node in the background
 //! ```
 
 mod create;
 mod files;
+mod join;
 mod processes;
+mod provision;
 
 pub use create::{Creation, create};
 pub use files::{NetworkFiles, NodeEntry, read_genesis};
-pub use processes::{Running, program, start_background, stop_background};
+pub use join::{START_STEPS, join};
+pub use processes::{Running, is_running, program, start_background, stop_background};
+pub use provision::{
+    decode_hex, enrolment, make_module_key, make_node, module_key, vote_key, write_node_config,
+    write_private,
+};

@@ -155,6 +155,11 @@ fn read_pid(files: &NetworkFiles, node: &str) -> Option<u32> {
     is_node(pid, &files.node(node)).then_some(pid)
 }
 
+/// Whether a node runs in the background.
+pub fn is_running(files: &NetworkFiles, node: &str) -> bool {
+    read_pid(files, node).is_some()
+}
+
 /// Starts the named nodes in the background, leaving alone those that run, and waits until they serve clients; returns the
 /// names of those it started.
 ///

@@ -35,6 +35,16 @@ impl State {
         }
     }
 
+    /// Makes `new` a member because the network's members decided so. Nobody's permission is asked: that was done
+    /// when they decided.
+    pub fn admit_decided(&mut self, new: NewMember) -> Outcome {
+        self.count_order();
+        match self.enter(new) {
+            Ok(()) => Outcome::SETTLED,
+            Err(code) => Outcome::refused(code),
+        }
+    }
+
     fn attempt_admission(
         &mut self,
         caller: Option<MemberId>,
@@ -52,6 +62,14 @@ impl State {
         {
             return Ok(status);
         }
+        self.enter(new)?;
+        if let (Some(member), Some((reference, content))) = (caller, order) {
+            self.remember(member, *reference, content, Status::Settled);
+        }
+        Ok(Status::Settled)
+    }
+
+    fn enter(&mut self, new: NewMember) -> Result<(), Code> {
         self.check_room()?;
         if self.lookups.members_by_name.contains_key(&new.name)
             || self
@@ -65,10 +83,7 @@ impl State {
         let id = self.members.push(new.into());
         self.lookups.members_by_name.insert(name, id);
         self.lookups.members_by_certificate.insert(certificate, id);
-        if let (Some(member), Some((reference, content))) = (caller, order) {
-            self.remember(member, *reference, content, Status::Settled);
-        }
-        Ok(Status::Settled)
+        Ok(())
     }
 }
 
@@ -104,6 +119,17 @@ mod tests {
         let (id, member) = state.member_by_certificate(&[50; 32]).unwrap();
         assert_eq!((member.name.as_str(), member.role), ("n", Role::Firm));
         assert_eq!(state.member_by_name(&member.name).unwrap().0, id);
+    }
+
+    #[test]
+    fn what_was_decided_needs_no_permission_and_keeps_the_other_rules() {
+        let mut world = World::new();
+        world.next_block();
+        let state = &mut world.state;
+        assert_eq!(state.admit_decided(new("alpha", 50)), refused(Code::Taken));
+        assert_eq!(state.admit_decided(new("n", 2)), refused(Code::Taken));
+        assert_eq!(state.admit_decided(new("n", 50)), Outcome::SETTLED);
+        assert!(state.member_by_certificate(&[50; 32]).is_some());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod play;
 pub mod words;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use ed25519_zebra::{SigningKey as VoteKey, VerificationKey};
@@ -25,8 +26,8 @@ use sealbook_execution::custody::{Founding, ModuleKey};
 use sealbook_execution::{Engine, EpochKeys};
 use sealbook_identity::{Role, pem, verify_chain};
 use sealbook_ledger::{
-    Attachment, Block, FinalityCertificate, Genesis, Header, OpeningEpoch, Parameters, PolicyText,
-    ValidatorSeat, finalize_message,
+    Attachment, Block, EpochDefinition, FinalityCertificate, Genesis, GovernanceRules, Header,
+    OpeningEpoch, Parameters, PolicyText, Transaction, ValidatorSeat, finalize_message,
 };
 use sealbook_opening::open_reply;
 use sealbook_primitives::hash::{Digest, hash};
@@ -68,6 +69,7 @@ pub struct Member {
 pub struct Founded {
     pub policies: Vec<PolicyText>,
     pub parameters: Parameters,
+    pub governance: GovernanceRules,
     pub certificate_life_ms: u64,
 }
 
@@ -83,6 +85,7 @@ impl Default for Founded {
         Self {
             policies,
             parameters: Parameters::default(),
+            governance: GovernanceRules::default(),
             certificate_life_ms: YEAR_MS,
         }
     }
@@ -104,11 +107,33 @@ pub struct Network {
 
 /// Four fixed vote keys, ascending by their public halves as a committee sorts them.
 pub fn vote_keys(seed: &str) -> Vec<VoteKey> {
-    let mut keys: Vec<VoteKey> = (0..4_u8)
-        .map(|index| VoteKey::from(hash("sealbook test vote key", &[seed.as_bytes(), &[index]]).0))
-        .collect();
+    let keys = (0..4_u8).map(|index| vote_key(seed, index)).collect();
+    sorted(keys)
+}
+
+/// A fixed vote key.
+pub fn vote_key(seed: &str, index: u8) -> VoteKey {
+    VoteKey::from(hash("sealbook test vote key", &[seed.as_bytes(), &[index]]).0)
+}
+
+/// Vote keys in the order of a committee.
+pub fn sorted(mut keys: Vec<VoteKey>) -> Vec<VoteKey> {
     keys.sort_unstable_by_key(|key| <[u8; 32]>::from(VerificationKey::from(key)));
     keys
+}
+
+/// The public half of a vote key.
+pub fn public(key: &VoteKey) -> VerifyingKey {
+    VerifyingKey(VerificationKey::from(key).into())
+}
+
+/// The parameters of a network whose committee epochs have so many blocks.
+pub fn epochs_of(blocks: u32, snapshot_epochs: u32) -> Parameters {
+    Parameters {
+        epoch_blocks: blocks,
+        snapshot_epochs,
+        ..Parameters::default()
+    }
 }
 
 impl Network {
@@ -141,6 +166,7 @@ impl Network {
             name: format!("node-{index}"),
             vote_key: VerifyingKey(VerificationKey::from(vote).into()),
             module_key: module_key.clone(),
+            address: format!("127.0.0.1:{}", 4_000 + index),
         };
         let public_key = founding.opening_key();
         let opening_key = sealbook_execution::keys::decode_public(&public_key).unwrap();
@@ -155,6 +181,7 @@ impl Network {
                 .enumerate()
                 .map(seat)
                 .collect(),
+            observers: Vec::new(),
             opening_epochs: vec![OpeningEpoch {
                 key_epoch: 0,
                 public_key,
@@ -164,6 +191,7 @@ impl Network {
             policy_schema: sealbook_policies::DEFAULT_SCHEMA.to_owned(),
             policies: with.policies,
             parameters: with.parameters,
+            governance: with.governance,
         };
         let (wrapped_roots, bundles) = founding.bind(&genesis).unwrap();
         Self {
@@ -297,13 +325,14 @@ impl Network {
     pub fn certificate_by(&self, keys: &[VoteKey], block: &Block, votes: usize) -> Vec<u8> {
         let (view, parent) = (block.height(), block.height().saturating_sub(1));
         let namespace = self.genesis.namespace();
-        let message = finalize_message(&namespace, 0, view, parent, &block.digest());
+        let epoch = block.header.epoch;
+        let message = finalize_message(&namespace, epoch, view, parent, &block.digest());
         let signatures = keys[..votes]
             .iter()
             .map(|key| Signature(key.sign(&message).to_bytes()))
             .collect();
         let signers = (0..votes).map(|index| index as u16).collect();
-        let place = (0, view, parent);
+        let place = (epoch, view, parent);
         FinalityCertificate::new(place, block.digest(), signers, signatures).encode()
     }
 
@@ -384,12 +413,23 @@ pub struct SealedName {
     pub commitment: [u8; 32],
 }
 
-/// The proposers' side of the ledger: makes blocks that commit to the roots of two blocks before.
+/// The proposers' side of the ledger: makes blocks that commit to the results of two blocks before.
 #[derive(Clone)]
 pub struct Chain {
     pub head: Header,
-    /// Roots by height from 1, as the network computed them.
+    /// Digests of results by height from 1, as the network computed them.
     pub roots: Vec<Digest>,
+    /// What holds in the epoch of the next block.
+    pub definition: EpochDefinition,
+    /// What was planned for the epoch after it; the same again if nobody said so.
+    pub planned: Option<EpochDefinition>,
+    /// The place and the key of the node that carries what blocks list.
+    pub carrier: (u16, Rc<SigningKey>),
+}
+
+/// The node key that goes with a vote key.
+pub fn node_key(key: &VoteKey) -> Rc<SigningKey> {
+    Rc::new(SigningKey::from_seed(key.to_bytes()))
 }
 
 impl Chain {
@@ -397,6 +437,9 @@ impl Chain {
         Self {
             head: network.genesis.block().header,
             roots: Vec::new(),
+            definition: network.genesis.first_epoch(),
+            planned: None,
+            carrier: (0, node_key(&network.votes[0])),
         }
     }
 
@@ -432,15 +475,33 @@ impl Chain {
         attachments: &[&[u8]],
         roots: Vec<Digest>,
     ) -> Block {
+        let (place, key) = &self.carrier;
         let transactions = transactions
             .iter()
-            .map(|bytes| Bytes::copy_from_slice(bytes))
+            .map(|bytes| {
+                let envelope = Bytes::copy_from_slice(bytes);
+                Transaction::carried(*place, key, &self.head.network, envelope)
+            })
             .collect();
         let attachments = attachments
             .iter()
             .map(|bytes| Attachment::Present(Bytes::copy_from_slice(bytes)))
             .collect();
-        let block = Block::after(&self.head, time_ms, transactions, attachments, roots);
+        let mut block = Block::after(&self.head, time_ms, transactions, attachments, roots);
+        if block.height() == self.definition.last_height {
+            let again = || {
+                let EpochDefinition {
+                    validators,
+                    observers,
+                    parameters,
+                    ..
+                } = self.definition.clone();
+                self.definition.next(validators, observers, parameters)
+            };
+            let next = self.planned.take().unwrap_or_else(again);
+            block = block.with_next_epoch(next.clone());
+            self.definition = next;
+        }
         self.head = block.header.clone();
         block
     }

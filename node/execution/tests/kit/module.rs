@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sealbook_execution::Executed;
 use sealbook_execution::engine::ANSWER_CONTEXT;
+use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
 use sealbook_protocol::payload::Answer;
@@ -30,6 +31,14 @@ impl Drop for Module {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// To begin at block 0 of a network.
+pub fn from_genesis(genesis: &Genesis) -> ToModule {
+    ToModule::Start {
+        genesis: genesis.encode(),
+        offer: None,
     }
 }
 
@@ -77,13 +86,19 @@ impl Module {
     /// Starts the module and the network in it.
     pub fn running(network: &Network) -> Self {
         let mut module = Self::start(network);
-        module.say(&ToModule::Start {
-            genesis: network.genesis.encode(),
-        });
-        let FromModule::Started { network: id } = module.hear() else {
+        module.say(&from_genesis(&network.genesis));
+        let FromModule::Started {
+            network: id,
+            height,
+            definition,
+            results,
+        } = module.hear()
+        else {
             panic!("not started")
         };
-        assert_eq!(id, network.id);
+        assert_eq!((id, height), (network.id, 0));
+        assert_eq!(definition, network.genesis.first_epoch());
+        assert_eq!(results.len(), 1);
         module
     }
 
@@ -106,18 +121,26 @@ impl Module {
         match self.hear() {
             FromModule::Executed {
                 height,
-                state_root,
+                commitment,
+                next_epoch,
+                quotas,
+                wrapped_roots,
                 replies,
                 finals,
                 unopened,
-            } => Executed {
-                height,
-                state_root,
-                replies,
-                finals,
-                unopened,
-                outcomes: [0; 4],
-            },
+            } => {
+                assert_eq!(height, commitment.height);
+                Executed {
+                    commitment,
+                    next_epoch,
+                    quotas,
+                    wrapped_roots,
+                    replies,
+                    finals,
+                    unopened,
+                    outcomes: [0; 4],
+                }
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -1,16 +1,23 @@
 //! One engine and the network around it, driven by the words that members use.
 
 use borsh::BorshDeserialize;
+use ed25519_zebra::SigningKey as VoteKey;
 use sealbook_execution::engine::{ANSWER_CONTEXT, FINAL_CONTEXT, OUTCOME_CONTEXT};
-use sealbook_execution::{Engine, EngineError, Executed};
-use sealbook_ledger::Block;
+use sealbook_execution::{Engine, EngineError, Executed, Output};
+use sealbook_governance::{Action, Change};
+use sealbook_ledger::{
+    Block, Commitment, EpochStep, FinalityCertificate, FinalityProof, Header, SnapshotManifest,
+    SnapshotReference,
+};
+use sealbook_primitives::hash::Digest;
+use sealbook_protocol::module::SnapshotOffer;
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, FinalNotice, OrderBytes, Question, Reply,
 };
 use sealbook_securities::{Code, Outcome, RegistryHolders, RegistryView};
 
 use super::words::{self, order};
-use super::{Chain, Founded, LIFE_MS, Network, Sealed};
+use super::{Chain, Founded, LIFE_MS, Network, Sealed, public, sorted};
 
 /// A network, its chain and one engine that executes it.
 pub struct Play {
@@ -19,7 +26,24 @@ pub struct Play {
     pub engine: Engine,
     /// Every block with its own certificate, for a second engine.
     pub blocks: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Snapshots that the engine made, with their pieces.
+    pub snapshots: Vec<Snapshot>,
+    /// Pieces of the one that is being made.
+    pieces: Vec<Vec<u8>>,
+    /// The results after every block.
+    pub commitments: Vec<Commitment>,
+    /// The vote keys of the present committee.
+    pub votes: Vec<VoteKey>,
+    /// All vote keys, of committees past and to come.
+    pub pool: Vec<VoteKey>,
     references: u64,
+}
+
+/// A snapshot as a host keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    pub manifest: SnapshotManifest,
+    pub pieces: Vec<Vec<u8>>,
 }
 
 impl Play {
@@ -28,10 +52,15 @@ impl Play {
         let network = Network::founded(with);
         let (chain, engine) = (Chain::new(&network), network.engine());
         Self {
+            votes: network.votes.clone(),
+            pool: network.votes.clone(),
+            commitments: Vec::new(),
             network,
             chain,
             engine,
             blocks: Vec::new(),
+            snapshots: Vec::new(),
+            pieces: Vec::new(),
             references: 0,
         }
     }
@@ -66,13 +95,130 @@ impl Play {
 
     /// Executes the next block with its own certificate.
     pub fn execute(&mut self, block: &Block) -> Result<Executed, EngineError> {
-        let certificate = self.network.certificate(block);
-        let mut all = self.engine.execute(&[block.encode()], &certificate)?;
+        let certificate = self.certificate(block);
+        let mut all = Vec::new();
+        let Self {
+            engine,
+            pieces,
+            snapshots,
+            ..
+        } = self;
+        engine.execute_each(&[block.encode()], &certificate, |output| match output {
+            Output::Executed(executed) => all.push(*executed),
+            Output::Piece { index, sealed, .. } => {
+                assert_eq!(index as usize, pieces.len());
+                pieces.push(sealed);
+            }
+            Output::Snapshot(manifest) => snapshots.push(Snapshot {
+                manifest: *manifest,
+                pieces: std::mem::take(pieces),
+            }),
+        })?;
         let executed = all.pop().unwrap();
         assert!(all.is_empty());
-        self.chain.roots.push(executed.state_root);
+        assert_eq!(executed.commitment, *self.engine.commitment());
+        self.chain.roots.push(executed.commitment.digest());
+        self.commitments.push(executed.commitment.clone());
+        if let Some(next) = &block.header.next_epoch {
+            let seats = &next.validators;
+            let votes = self.pool.iter().filter(|key| {
+                let key = public(key);
+                seats.iter().any(|seat| seat.vote_key == key)
+            });
+            self.votes = sorted(votes.copied().collect());
+        }
+        if executed.next_epoch.is_some() && block.header.next_epoch.is_none() {
+            self.chain.planned.clone_from(&executed.next_epoch);
+        }
         self.blocks.push((block.encode(), certificate));
         Ok(executed)
+    }
+
+    /// A certificate of a bare quorum of the present committee.
+    pub fn certificate(&self, block: &Block) -> Vec<u8> {
+        let (count, keys) = (self.votes.len(), &self.votes);
+        self.network
+            .certificate_by(keys, block, count - (count - 1) / 3)
+    }
+
+    /// Executes empty blocks until the engine has this height.
+    pub fn run_to(&mut self, height: u64) {
+        while self.engine.height() < height {
+            self.step(&[], &[]);
+        }
+        assert_eq!(self.engine.height(), height);
+    }
+
+    /// Executes empty blocks up to the end of the present epoch.
+    pub fn end_epoch(&mut self) {
+        self.run_to(self.engine.definition().last_height);
+    }
+
+    pub fn govern(&mut self, name: &str, action: Action) -> Outcome {
+        let reference = self.reference();
+        self.submit(name, vec![words::govern(&reference, action)], &[])[0]
+    }
+
+    /// Makes a change that one elector can decide.
+    pub fn decide(&mut self, change: &Change) {
+        let outcome = self.govern("admin", words::propose(change));
+        assert_eq!(outcome, Outcome::SETTLED);
+    }
+
+    pub fn network_root(&self) -> Digest {
+        self.engine.commitment().network_root
+    }
+
+    pub fn header(&self, height: u64) -> Header {
+        let (block, _) = &self.blocks[height as usize - 1];
+        Block::decode(block, usize::MAX).unwrap().header
+    }
+
+    /// Proof that the header at a height is final.
+    pub fn proof(&self, height: u64) -> FinalityProof {
+        let certified = |height: u64| {
+            let (_, certificate) = &self.blocks[height as usize - 1];
+            let certificate = FinalityCertificate::decode(certificate).unwrap();
+            (self.header(height), certificate)
+        };
+        let mut steps = Vec::new();
+        let mut known = self.network.genesis.first_epoch();
+        for boundary in 1..height {
+            let (header, certificate) = certified(boundary);
+            if let Some(next) = header.next_epoch.clone()
+                && !next.same_committee(&known)
+            {
+                known = next;
+                steps.push(EpochStep {
+                    header,
+                    certificate,
+                });
+            }
+        }
+        let (header, certificate) = certified(height);
+        FinalityProof::new(steps, vec![header], certificate)
+    }
+
+    /// An offer of a snapshot, with the first results that name it and the first header that commits to those.
+    pub fn offer(&self, snapshot: &Snapshot) -> SnapshotOffer {
+        let manifest = &snapshot.manifest;
+        let named = Some(SnapshotReference {
+            height: manifest.height,
+            digest: manifest.digest(),
+        });
+        let commitment = self.commitments.iter().find(|one| one.snapshot == named);
+        let commitment = commitment.unwrap().clone();
+        let root = (commitment.height, commitment.digest());
+        let committed_by = (1..=self.engine.height()).find(|height| {
+            self.header(*height)
+                .committed_roots()
+                .any(|one| one == root)
+        });
+        SnapshotOffer {
+            manifest: manifest.encode(),
+            commitment,
+            proof: self.proof(committed_by.unwrap()).encode(),
+        }
     }
 
     /// Executes a block with this content.

@@ -1,5 +1,6 @@
 //! Instructions and questions in few words.
 
+use sealbook_governance::{Action, Change, GovernanceOrder};
 use sealbook_protocol::payload::{AsOf, OrderBytes, Question};
 use sealbook_securities::{
     AccountId, Asset, ClientReference, HolderReference, Instruction, IssueKind, LongName,
@@ -19,6 +20,29 @@ pub fn order(reference: &str, instruction: Instruction) -> OrderBytes {
         })
         .unwrap(),
     )
+}
+
+/// An order about the network itself.
+pub fn govern(reference: &str, action: Action) -> OrderBytes {
+    let reference = ClientReference::new(reference).unwrap();
+    OrderBytes::Governance(borsh::to_vec(&GovernanceOrder { reference, action }).unwrap())
+}
+
+pub fn propose(change: &Change) -> Action {
+    Action::Propose {
+        change: change.clone(),
+    }
+}
+
+pub fn approve(proposal: u64, change: &Change) -> Action {
+    Action::Approve {
+        proposal,
+        digest: change.digest(),
+    }
+}
+
+pub fn member(name: &str) -> MemberName {
+    MemberName::new(name).unwrap()
 }
 
 pub fn account(id: &str) -> AccountId {

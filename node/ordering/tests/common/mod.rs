@@ -11,10 +11,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::{CertificateDer, Role, pem};
-use sealbook_ledger::{Attachment, Block, Committee, FinalityCertificate, Header};
+use sealbook_ledger::{
+    Attachment, Block, Committee, EPOCH_VERSION, EpochDefinition, FinalityCertificate, Header,
+    ObserverSeat, Parameters, ValidatorSeat,
+};
 use sealbook_ordering::{
-    Acknowledgement, Application, Handle, Limits, NodeIdentity, OrderingConfig, OrderingError,
-    Peer, Proposal, Timing, Verdict, start,
+    Acknowledgement, Application, Floor, Handle, Limits, NodeIdentity, OrderingConfig,
+    OrderingError, Proposal, Start, Timing, Verdict, found_vote_log, start,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
@@ -23,6 +26,8 @@ use sealbook_store::{LedgerStore, SledStore};
 
 pub const NETWORK_NAME: &str = "test";
 const BLOCK_INTERVAL_MS: u64 = 40;
+/// Blocks in an epoch.
+pub const EPOCH: u64 = 15;
 
 pub fn now_ms() -> u64 {
     u64::try_from(
@@ -73,18 +78,18 @@ impl Member {
         SigningKey::from_seed(self.seed).verifying_key()
     }
 
-    pub fn peer(&self) -> Peer {
-        Peer {
-            vote_key: *self.vote_key().as_bytes(),
-            address: self.address,
-        }
+    pub fn ordering(&self) -> PathBuf {
+        self.directory.join("ordering")
     }
 }
 
+/// Who votes and who follows in an epoch, as indices of members.
+pub type Plan = fn(u64) -> (&'static [usize], &'static [usize]);
+
 pub struct Network {
     pub roots: Vec<CertificateDer<'static>>,
-    pub validators: Vec<Member>,
-    pub observers: Vec<Member>,
+    pub members: Vec<Member>,
+    pub plan: Plan,
 }
 
 pub fn free_addresses(count: usize) -> Vec<SocketAddr> {
@@ -102,30 +107,90 @@ pub fn authority(base: &Path) -> Authority {
 }
 
 impl Network {
-    pub fn new(base: &Path, validators: usize, observers: usize) -> Self {
+    /// A network of `count` members. The first epoch's validators have founded their vote logs.
+    pub fn new(base: &Path, count: usize, plan: Plan) -> Self {
         let authority = authority(&base.join("authority"));
-        let addresses = free_addresses(validators + observers);
-        let mut members: Vec<Member> = addresses
+        let addresses = free_addresses(count);
+        let members: Vec<Member> = addresses
             .into_iter()
             .enumerate()
             .map(|(index, address)| {
                 Member::new(u8::try_from(index).unwrap() + 1, &authority, address, base)
             })
             .collect();
-        let observers = members.split_off(validators);
-        Self {
+        let network = Self {
             roots: vec![authority.root().clone()],
-            validators: members,
-            observers,
+            members,
+            plan,
+        };
+        for index in plan(0).0 {
+            network.found(&network.members[*index].ordering(), *index);
         }
+        network
+    }
+
+    pub fn found(&self, storage: &Path, index: usize) {
+        let key = self.members[index].vote_key();
+        found_vote_log(storage, None, &network(), key.as_bytes()).unwrap();
     }
 
     pub fn genesis(&self) -> Block {
         Block::genesis(network(), 1)
     }
 
-    pub fn committee(&self) -> Committee {
-        Committee::new(0, self.validators.iter().map(Member::vote_key).collect()).unwrap()
+    pub fn definition(&self, epoch: u64) -> EpochDefinition {
+        let (validators, observers) = (self.plan)(epoch);
+        let name = |index: &usize| format!("node-{}", index + 1);
+        let member = |index: &usize| &self.members[*index];
+        EpochDefinition {
+            version: EPOCH_VERSION,
+            epoch,
+            first_height: if epoch == 0 { 0 } else { epoch * EPOCH + 1 },
+            last_height: (epoch + 1) * EPOCH,
+            validators: validators
+                .iter()
+                .map(|index| ValidatorSeat {
+                    name: name(index),
+                    vote_key: member(index).vote_key(),
+                    module_key: Vec::new(),
+                    address: member(index).address.to_string(),
+                })
+                .collect(),
+            observers: observers
+                .iter()
+                .map(|index| ObserverSeat {
+                    name: name(index),
+                    vote_key: member(index).vote_key(),
+                    address: member(index).address.to_string(),
+                })
+                .collect(),
+            parameters: Parameters {
+                epoch_blocks: u32::try_from(EPOCH).unwrap(),
+                ..Parameters::default()
+            },
+        }
+    }
+
+    pub fn committee(&self, epoch: u64) -> Committee {
+        self.definition(epoch).committee().unwrap()
+    }
+
+    /// The place of a member's signature in certificates of an epoch.
+    pub fn signer(&self, epoch: u64, index: usize) -> u16 {
+        let key = self.members[index].vote_key();
+        let committee = self.committee(epoch);
+        let place = committee.members().iter().position(|one| *one == key);
+        u16::try_from(place.unwrap()).unwrap()
+    }
+
+    /// The end of an epoch as a floor to start from, out of another node's store.
+    pub fn floor(&self, epoch: u64, store: &LedgerStore) -> Start {
+        let height = (epoch + 1) * EPOCH;
+        Start::Floor(Floor {
+            block: store.block(height).unwrap().unwrap(),
+            certificate: store.certificate(height).unwrap().unwrap(),
+            committee: self.committee(epoch),
+        })
     }
 
     pub fn config(&self, member: &Member) -> OrderingConfig {
@@ -133,16 +198,22 @@ impl Network {
             network: network(),
             network_name: NETWORK_NAME.to_owned(),
             genesis_block: self.genesis(),
-            storage_directory: member.directory.join("ordering"),
+            storage_directory: member.ordering(),
             listen: member.address,
             identity: NodeIdentity {
                 seed: Secret32::new(member.seed),
                 chain: member.chain.clone(),
                 roots: self.roots.clone(),
             },
-            validators: self.validators.iter().map(Member::peer).collect(),
-            observers: self.observers.iter().map(Member::peer).collect(),
+            start: Start::Genesis(self.definition(0)),
+            addresses: self
+                .members
+                .iter()
+                .map(|member| (*member.vote_key().as_bytes(), member.address))
+                .collect(),
             observe_only: false,
+            start_time_ms: now_ms(),
+            clock_drift_ms: 200,
             timing: Timing {
                 leader_timeout_ms: 600,
                 certification_timeout_ms: 1_000,
@@ -170,7 +241,7 @@ impl Network {
 
     pub fn application(&self, before_acknowledging: Witness) -> Arc<Counter> {
         Arc::new(Counter {
-            committee: self.committee(),
+            definitions: (0..100).map(|epoch| self.definition(epoch)).collect(),
             before_acknowledging,
             chain: Mutex::new(Vec::new()),
             messages: Mutex::new(Vec::new()),
@@ -209,7 +280,7 @@ pub type Witness = Box<dyn Fn(&Seen) + Send + Sync>;
 
 /// An application whose blocks hold their own height.
 pub struct Counter {
-    committee: Committee,
+    definitions: Vec<EpochDefinition>,
     before_acknowledging: Witness,
     pub chain: Mutex<Vec<Seen>>,
     pub messages: Mutex<Vec<([u8; 32], Bytes)>>,
@@ -218,10 +289,25 @@ pub struct Counter {
 impl Counter {
     fn check(&self, certificate: &FinalityCertificate, block: &Block) {
         assert_eq!(certificate.block, block.digest());
+        let epoch = usize::try_from(block.header.epoch).unwrap();
         certificate
-            .verify(&self.committee, network().to_string().as_bytes())
+            .verify(
+                &self.definitions[epoch].committee().unwrap(),
+                network().to_string().as_bytes(),
+            )
             .unwrap();
     }
+
+    /// What the block at a height defines.
+    fn next_epoch(&self, height: u64) -> Option<EpochDefinition> {
+        let follows = |definition: &&EpochDefinition| definition.first_height == height + 1;
+        self.definitions.iter().find(follows).cloned()
+    }
+}
+
+fn count(height: u64) -> Attachment {
+    let bytes = [&height.to_be_bytes()[..], &[7; 92]].concat();
+    Attachment::Present(Bytes::from(bytes))
 }
 
 impl Application for Counter {
@@ -229,25 +315,29 @@ impl Application for Counter {
         if now_ms() < parent.time_ms + BLOCK_INTERVAL_MS {
             return Proposal::NotYet;
         }
-        let count = Bytes::copy_from_slice(&(parent.height + 1).to_be_bytes());
-        let attachment = Attachment::Present(Bytes::from(vec![7; 100]));
-        Proposal::Block(Block::after(
-            parent,
-            now_ms(),
-            vec![count],
-            vec![attachment],
-            Vec::new(),
-        ))
+        let height = parent.height + 1;
+        let attachments = vec![count(height)];
+        let block = Block::after(parent, now_ms(), Vec::new(), attachments, Vec::new());
+        Proposal::Block(match self.next_epoch(height) {
+            Some(definition) => block.with_next_epoch(definition),
+            None => block,
+        })
     }
 
     fn verify(&self, parent: &Header, block: &Block) -> Verdict {
         if block.header.time_ms > now_ms() + 1_000 {
             return Verdict::Wait;
         }
-        if block.transactions.first().map(|count| &count[..])
-            != Some(&(parent.height + 1).to_be_bytes()[..])
-        {
+        let height = parent.height + 1;
+        if block.attachments != [count(height)] {
             return Verdict::Refuse("wrong count".to_owned());
+        }
+        // Nodes move between the parts of a test, so addresses are not compared.
+        let keys = |definition: Option<EpochDefinition>| {
+            definition.map(|one| one.carriers().copied().collect::<Vec<_>>())
+        };
+        if keys(block.header.next_epoch.clone()) != keys(self.next_epoch(height)) {
+            return Verdict::Refuse("wrong committee".to_owned());
         }
         Verdict::Accept
     }

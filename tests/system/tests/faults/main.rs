@@ -9,13 +9,13 @@
     reason = "a test: what fails here is a failed test"
 )]
 
-mod crowd;
+mod outages;
 
 use std::time::Duration;
 
-use crowd::{Crowd, ISIN, balance, open_books};
 use sealbook_sdk::{ClientError, Stage};
 use sealbook_securities::Status;
+use sealbook_system::crowd::{self, Crowd, ISIN, balance, open_books};
 use sealbook_system::network::wait_for;
 use sealbook_system::{TestNetwork, clients, processes};
 

@@ -8,17 +8,30 @@ use std::time::Duration;
 
 use sealbook_sdk::{Client, Prepared, Stage};
 use sealbook_securities::{ClientReference, Instruction, Outcome, Side, Status};
-use sealbook_system::network::wait_for;
-use sealbook_system::scenario::{line, run};
-use sealbook_system::{TestNetwork, clients};
 use serde_json::json;
 
+use crate::model::Model;
+use crate::network::wait_for;
+use crate::scenario::{line, run, run_compared};
+use crate::{TestNetwork, clients};
+
+/// The issue that they deal in.
 pub const ISIN: &str = "US0378331005";
 const ACCOUNTS: [(&str, &str); 3] = [("alpha", "A-1"), ("beta", "B-1"), ("gamma", "G-1")];
 const UNITS: u64 = 1_000_000;
 
 /// Firms, an issue, and units and money on every account.
+///
+/// # Panics
+/// A line is not answered as it must be.
 pub fn open_books(network: &TestNetwork) {
+    let answers = run(network, opening().as_bytes());
+    assert_eq!(answers.ran.code, 0, "{}", answers.ran.err);
+    let settled = |line: &serde_json::Value| line["outcome"] == "settled";
+    assert!(answers.lines.iter().all(settled), "{}", answers.ran.out);
+}
+
+fn opening() -> String {
     let member = |name: &str, role: &str| {
         line(
             "admin",
@@ -57,19 +70,14 @@ pub fn open_books(network: &TestNetwork) {
             json!({"currency": "USD", "account": account, "amount": "1000000.00"}),
         );
     }
-    let answers = run(network, text.as_bytes());
-    assert_eq!(answers.ran.code, 0, "{}", answers.ran.err);
-    assert!(
-        answers
-            .lines
-            .iter()
-            .all(|line| line["outcome"] == "settled"),
-        "{}",
-        answers.ran.out
-    );
+    text
 }
 
 /// The highest height that any node knows to be final.
+///
+/// # Panics
+/// No node answers.
+#[must_use]
 pub fn highest(network: &TestNetwork) -> u64 {
     wait_for("a height", || {
         network
@@ -80,7 +88,11 @@ pub fn highest(network: &TestNetwork) -> u64 {
     })
 }
 
-/// Everybody's holdings by account and asset, in minor units.
+/// Everybody's holdings, by account and asset, in minor units.
+///
+/// # Panics
+/// No node answers.
+#[must_use]
 pub fn holdings(network: &TestNetwork) -> BTreeMap<(String, String), u64> {
     let answer = network
         .sealbook(&["--json", "holdings"])
@@ -98,6 +110,10 @@ pub fn holdings(network: &TestNetwork) -> BTreeMap<(String, String), u64> {
 }
 
 /// Units of the issue on an account.
+///
+/// # Panics
+/// As [`holdings`].
+#[must_use]
 pub fn balance(network: &TestNetwork, account: &str) -> u64 {
     holdings(network)[&(account.to_owned(), ISIN.to_owned())]
 }
@@ -114,7 +130,16 @@ pub struct Done {
 }
 
 impl Done {
-    /// Compares the books with what was acknowledged: nothing is missing, nothing is there twice.
+    /// Counts an order that the test itself has seen settled.
+    pub fn alpha_also_gave_beta(&mut self, quantity: u64) {
+        self.transfers.push((0, 1, quantity));
+    }
+
+    /// Compares the books with what was acknowledged, by sums and by the independent model: nothing is missing, nothing
+    /// is there twice.
+    ///
+    /// # Panics
+    /// The books differ, or hardly anything was acknowledged.
     pub fn check(&self, network: &TestNetwork) {
         let (mut units, mut money) = ([UNITS; 3], [100 * UNITS; 3]);
         for (from, to, quantity) in &self.transfers {
@@ -134,9 +159,10 @@ impl Done {
             assert_eq!(held[&key("USD")], money[index], "money on {account}");
         }
         assert!(
-            self.transfers.len() > 30 && self.trades.len() > 5,
+            self.transfers.len() > 15 && self.trades.len() > 3,
             "too little happened"
         );
+        self.compare_with_model(network);
         eprintln!(
             "{} transfers and {} trades acknowledged, {} times given up and tried again",
             self.transfers.len(),
@@ -144,6 +170,39 @@ impl Done {
             self.given_up
         );
     }
+
+    /// The independent model, told the same, answers every question the same.
+    fn compare_with_model(&self, network: &TestNetwork) {
+        let mut model = Model::new();
+        let mut told = opening();
+        for (number, (from, to, quantity)) in self.transfers.iter().enumerate() {
+            let order = json!({"id": format!("transfer-{number}"), "isin": ISIN,
+                "from": ACCOUNTS[*from].1, "to": ACCOUNTS[*to].1, "quantity": quantity.to_string()});
+            told += &line(ACCOUNTS[*from].0, "transfer", order);
+        }
+        for (number, (quantity, price)) in self.trades.iter().enumerate() {
+            let id = format!("trade-{number}");
+            let record = json!({"id": id, "side": "sell", "account": "A-1", "counterparty": "beta",
+                "isin": ISIN, "quantity": quantity.to_string(), "currency": "USD", "amount": money(*price)});
+            told += &line("alpha", "record-trade", record);
+            told += &line("beta", "confirm-trade", json!({"id": id, "account": "B-1"}));
+        }
+        for (text, number) in told.lines().zip(1..) {
+            let outcome = model.line(number, text);
+            let done = outcome["outcome"] == "settled" || outcome["outcome"] == "pending";
+            assert!(done, "{outcome} for {text}");
+        }
+        let questions: String = ["admin", "alpha", "beta", "gamma"]
+            .iter()
+            .flat_map(|member| ["holdings", "trades"].map(|verb| line(member, verb, json!({}))))
+            .collect();
+        let questions = questions + &line("admin", "audit", json!({}));
+        let _ = run_compared(network, &mut model, &questions);
+    }
+}
+
+fn money(minor: u64) -> String {
+    format!("{}.{:02}", minor / 100, minor % 100)
 }
 
 /// Members at work.
@@ -155,6 +214,10 @@ pub struct Crowd {
 
 impl Crowd {
     /// Three firms that transfer and a pair that trades.
+    ///
+    /// # Panics
+    /// Their keys cannot be used.
+    #[must_use]
     pub fn begin(network: &TestNetwork) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (mut counts, mut threads) = (Vec::new(), Vec::new());
@@ -221,6 +284,10 @@ impl Crowd {
     }
 
     /// Lets everybody finish what they are at.
+    ///
+    /// # Panics
+    /// A worker failed.
+    #[must_use]
     pub fn end(self) -> Done {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Done::default();
@@ -281,9 +348,7 @@ impl Worker {
                     isin: ISIN.parse().unwrap(),
                     quantity: quantity.to_string().parse().unwrap(),
                     currency: "USD".parse().unwrap(),
-                    amount: format!("{}.{:02}", price / 100, price % 100)
-                        .parse()
-                        .unwrap(),
+                    amount: money(price).parse().unwrap(),
                 };
                 prepared(&reference, instruction)
             };

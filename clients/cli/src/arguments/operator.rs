@@ -1,0 +1,261 @@
+//! The part of the command line that is about networks, nodes and decisions about them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Networks.
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// Make a network: CA, nodes, execution modules, genesis.
+    Create(CreateArguments),
+    /// Start nodes in the background.
+    Start {
+        /// Only these nodes.
+        #[arg(long = "node", value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Stop nodes in order.
+    Stop {
+        /// Only these nodes.
+        #[arg(long = "node", value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+}
+
+/// What network to make.
+#[derive(Debug, Args)]
+pub struct CreateArguments {
+    /// A new folder.
+    pub folder: PathBuf,
+    /// How many validators.
+    #[arg(long, default_value_t = 4)]
+    pub validators: usize,
+    /// How many observers.
+    #[arg(long, default_value_t = 0)]
+    pub observers: usize,
+    /// The network's name, as it stands in certificates.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A folder with Cedar policies and schema.cedarschema instead of the usual ones.
+    #[arg(long, value_name = "DIR")]
+    pub policies: Option<PathBuf>,
+    /// Blocks in a committee epoch: what members decide about the network takes effect where one ends.
+    #[arg(long, value_name = "N")]
+    pub epoch_blocks: Option<u32>,
+    /// How many electors must approve a proposal.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub approvals: u16,
+    /// Roles whose members decide.
+    #[arg(
+        long,
+        value_name = "ROLE",
+        value_delimiter = ',',
+        default_value = "admin"
+    )]
+    pub electors: Vec<String>,
+    /// For how many seconds a proposal may be decided.
+    #[arg(long, value_name = "SECONDS")]
+    pub proposal_life: Option<u64>,
+    /// How many admins found the network: admin, admin-2, and so on.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub admins: usize,
+    /// A file with a line for each node: NODE=ADDRESS:PORT,ADDRESS:PORT, for nodes and for clients.
+    #[arg(long, value_name = "FILE", conflicts_with = "address")]
+    pub addresses: Option<PathBuf>,
+    /// Where a node listens for nodes and for clients; free ports of this machine for those not named.
+    #[arg(long, value_name = "NODE=ADDRESS:PORT,ADDRESS:PORT")]
+    pub address: Vec<String>,
+    /// What keeps the ledgers on disk: sled or redb.
+    #[arg(long, default_value = "sled")]
+    pub engine: String,
+}
+
+/// Single nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Make the folder of a further node: keys, certificate, configuration.
+    Prepare(PrepareArguments),
+    /// Fill the ledger of a prepared node from the network, so that it can start.
+    Join {
+        /// The node.
+        name: String,
+        /// Take no snapshot; the node fetches and executes every block from the first on.
+        #[arg(long)]
+        from_genesis: bool,
+    },
+    /// Start a node in the background.
+    Start {
+        /// The node.
+        name: String,
+    },
+    /// Stop a node in order.
+    Stop {
+        /// The node.
+        name: String,
+    },
+    /// The nodes whose folders are here.
+    List,
+}
+
+/// What node to prepare.
+#[derive(Debug, Args)]
+pub struct PrepareArguments {
+    /// Its name.
+    pub name: String,
+    /// A validator, with an execution module; an observer if not given.
+    #[arg(long)]
+    pub validator: bool,
+    /// Where it listens for nodes.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Where it listens for clients.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub client_listen: Option<String>,
+    /// Write a signing request for a CA that is elsewhere instead of a certificate.
+    #[arg(long)]
+    pub request: bool,
+    /// What keeps its ledger on disk: sled or redb.
+    #[arg(long, default_value = "sled")]
+    pub engine: String,
+}
+
+/// Governance.
+#[derive(Debug, Subcommand)]
+pub enum GovernanceCommand {
+    /// Propose a change, and approve it.
+    #[command(subcommand)]
+    Propose(ChangeCommand),
+    /// Approve a proposal.
+    Approve {
+        /// Its number.
+        proposal: u64,
+    },
+    /// Speak against a proposal.
+    Reject {
+        /// Its number.
+        proposal: u64,
+    },
+    /// Take an own proposal back.
+    Withdraw {
+        /// Its number.
+        proposal: u64,
+    },
+    /// All proposals.
+    List,
+    /// One proposal, with every voice.
+    Show {
+        /// Its number.
+        proposal: u64,
+    },
+    /// The present committee epoch and the next one: who is in them, and from which height on.
+    Epoch,
+}
+
+/// A change to propose.
+#[derive(Debug, Subcommand)]
+pub enum ChangeCommand {
+    /// Admit a member by its certificate chain.
+    AddMember {
+        /// The chain in PEM.
+        chain: PathBuf,
+    },
+    /// End a membership.
+    RemoveMember {
+        /// The member.
+        name: String,
+    },
+    /// Give a node a seat in the committee.
+    AddValidator {
+        /// The node.
+        name: String,
+        /// Its keys and address.
+        #[command(flatten)]
+        keys: NodeKeys,
+        /// The public key of its execution module, in hex.
+        #[arg(long, value_name = "HEX")]
+        module_key: Option<String>,
+    },
+    /// Take a node's seat in the committee away.
+    RemoveValidator {
+        /// The node.
+        name: String,
+    },
+    /// Admit an observer.
+    AddObserver {
+        /// The node.
+        name: String,
+        /// Its keys and address.
+        #[command(flatten)]
+        keys: NodeKeys,
+    },
+    /// Send an observer away.
+    RemoveObserver {
+        /// The node.
+        name: String,
+    },
+    /// Change where a node listens for other nodes.
+    MoveNode {
+        /// The node.
+        name: String,
+        /// Its new address.
+        address: String,
+    },
+    /// Change parameters; those not named stay.
+    SetParameters(ParameterArguments),
+    /// Change the rules of governance; those not named stay.
+    SetRules(RuleArguments),
+}
+
+/// A node's key and address; of a node whose folder is here they need not be named.
+#[derive(Debug, Args)]
+pub struct NodeKeys {
+    /// The key of its certificate, in hex.
+    #[arg(long, value_name = "HEX")]
+    pub vote_key: Option<String>,
+    /// Where it listens for other nodes.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub address: Option<String>,
+}
+
+/// Parameters.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct ParameterArguments {
+    /// Shortest time between two blocks, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub block_interval: Option<u64>,
+    /// Longest time between two blocks when nothing waits, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub idle_interval: Option<u64>,
+    /// How far clocks may differ, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub clock_drift: Option<u64>,
+    /// Most sealed bytes in a block.
+    #[arg(long, value_name = "BYTES")]
+    pub block_bytes: Option<u32>,
+    /// How far ahead a transaction may expire, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub expiry_horizon: Option<u64>,
+    /// Blocks in a committee epoch.
+    #[arg(long, value_name = "N")]
+    pub epoch_blocks: Option<u32>,
+    /// A snapshot after every so many committee epochs.
+    #[arg(long, value_name = "N")]
+    pub snapshot_epochs: Option<u32>,
+}
+
+/// Rules of governance.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct RuleArguments {
+    /// Roles whose members decide.
+    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    pub electors: Option<Vec<String>>,
+    /// How many of them must approve.
+    #[arg(long, value_name = "K")]
+    pub approvals: Option<u16>,
+    /// For how many seconds a proposal may be decided.
+    #[arg(long, value_name = "SECONDS")]
+    pub proposal_life: Option<u64>,
+}

@@ -1,0 +1,565 @@
+//! `sealbook governance ...`: decisions about the network itself.
+
+use std::path::Path;
+
+use comfy_table::Table;
+use sealbook_governance::{Action, Change, GovernanceView, Proposal, ProposalStatus};
+use sealbook_identity::{files as key_files, pem};
+use sealbook_ledger::{EpochDefinition, GovernanceRules, ObserverSeat, Parameters, ValidatorSeat};
+use sealbook_primitives::signature::VerifyingKey;
+use sealbook_sdk::{AnswerBody, Prepared, Question};
+use sealbook_securities::{MemberName, Outcome};
+use serde_json::{Value, json};
+
+use crate::arguments::{
+    ChangeCommand, GovernanceCommand, NodeKeys, ParameterArguments, RuleArguments,
+};
+use crate::error::{CliError, Exit, Result};
+use crate::network::{self, NetworkFiles};
+use crate::operations::{Context, time};
+use crate::session::{Done, Session};
+use crate::views;
+
+const CHAIN_BYTES_MAX: usize = 64 * 1024;
+
+fn usage(text: impl std::fmt::Display) -> CliError {
+    CliError::with_exit(Exit::Usage, text)
+}
+
+/// `sealbook governance ...`
+///
+/// # Errors
+/// What went wrong.
+pub fn run(context: &Context, command: GovernanceCommand) -> Result<()> {
+    let files = context.files()?;
+    let mut session = Session::open(&files)?;
+    match command {
+        GovernanceCommand::Propose(command) => propose(context, &files, &mut session, command),
+        GovernanceCommand::Approve { proposal } => {
+            let view = view(context, &mut session)?;
+            // The voice names the change that was seen, so that no other one can be approved with it.
+            let digest = find(&view, proposal)?.digest;
+            voice(
+                context,
+                &mut session,
+                Action::Approve { proposal, digest },
+                proposal,
+            )
+        }
+        GovernanceCommand::Reject { proposal } => {
+            voice(context, &mut session, Action::Reject { proposal }, proposal)
+        }
+        GovernanceCommand::Withdraw { proposal } => {
+            let action = Action::Withdraw { proposal };
+            voice(context, &mut session, action, proposal)
+        }
+        GovernanceCommand::List => {
+            let view = view(context, &mut session)?;
+            let rows = view.proposals.iter().map(summary).collect();
+            context.say(&Value::Array(rows), &table(&view.proposals));
+            Ok(())
+        }
+        GovernanceCommand::Show { proposal } => {
+            let view = view(context, &mut session)?;
+            let proposal = find(&view, proposal)?;
+            let whole = whole(proposal);
+            context.say(&whole, &format!("{whole:#}"));
+            Ok(())
+        }
+        GovernanceCommand::Epoch => {
+            let view = view(context, &mut session)?;
+            context.say(&epochs(&view), &epochs_text(&view));
+            Ok(())
+        }
+    }
+}
+
+fn view(context: &Context, session: &mut Session) -> Result<GovernanceView> {
+    let client = session.client(&context.member)?;
+    let answer = client.ask(&Question::Governance).map_err(CliError::new)?;
+    match &answer.body {
+        AnswerBody::View(bytes) => views::decode(bytes),
+        AnswerBody::Refused(bytes) => {
+            let outcome: Outcome = views::decode(bytes)?;
+            let done = Done::refused(outcome, answer.height);
+            done.check()?;
+            Err(CliError::new("the ledger refused the question"))
+        }
+        AnswerBody::Behind | AnswerBody::Member(_) => {
+            Err(CliError::new("the ledger answered something else"))
+        }
+    }
+}
+
+fn find(view: &GovernanceView, number: u64) -> Result<&Proposal> {
+    let found = view.proposals.iter().find(|one| one.id == number);
+    found.ok_or_else(|| {
+        usage(format!("no proposal {number}")).hint("`sealbook governance list` shows them")
+    })
+}
+
+fn propose(
+    context: &Context,
+    files: &NetworkFiles,
+    session: &mut Session,
+    command: ChangeCommand,
+) -> Result<()> {
+    let change = match command {
+        ChangeCommand::SetParameters(arguments) => {
+            let view = view(context, session)?;
+            let decided = |one: &Proposal| match &one.change {
+                Change::SetParameters(parameters) => Some(parameters.clone()),
+                _ => None,
+            };
+            let holds = view.planned.as_ref().unwrap_or(&view.definition);
+            let base = scheduled(&view, decided).unwrap_or_else(|| holds.parameters.clone());
+            Change::SetParameters(parameters(&base, &arguments))
+        }
+        ChangeCommand::SetRules(arguments) => {
+            let view = view(context, session)?;
+            let decided = |one: &Proposal| match &one.change {
+                Change::SetRules(rules) => Some(rules.clone()),
+                _ => None,
+            };
+            let holds = view.planned_rules.as_ref().unwrap_or(&view.rules);
+            let base = scheduled(&view, decided).unwrap_or_else(|| holds.clone());
+            Change::SetRules(rules(&base, arguments))
+        }
+        other => change(files, other)?,
+    };
+    change.check().map_err(usage)?;
+    let digest = change.digest();
+    let order = Prepared::governance(Action::Propose { change }).map_err(CliError::new)?;
+    let done = session.submit(&context.member, order, context.wait)?;
+    done.check()?;
+    let number = if done.outcome == "ordered" {
+        None
+    } else {
+        // The outcome says nothing but that; the number is the newest of this change by this member.
+        let view = view(context, session)?;
+        let own = |one: &&Proposal| one.digest == digest && one.proposer.as_str() == context.member;
+        view.proposals.iter().rfind(own).map(|one| one.id)
+    };
+    let mut value = done.to_json(None);
+    if let (Value::Object(object), Some(number)) = (&mut value, number) {
+        object.insert("proposal".to_owned(), json!(number));
+    }
+    let text = match (number, done.outcome) {
+        (Some(number), "settled") => {
+            format!(
+                "proposal {number} is decided; `sealbook governance show {number}` says from when on it holds"
+            )
+        }
+        (Some(number), _) => format!(
+            "proposal {number} waits for more approvals: sealbook --as OTHER governance approve {number}"
+        ),
+        (None, _) => done.to_text(),
+    };
+    context.say(&value, &text);
+    Ok(())
+}
+
+fn voice(context: &Context, session: &mut Session, action: Action, number: u64) -> Result<()> {
+    let order = Prepared::governance(action).map_err(CliError::new)?;
+    let done = session.submit(&context.member, order, context.wait)?;
+    let mut value = done.to_json(None);
+    if let Value::Object(object) = &mut value {
+        object.insert("proposal".to_owned(), json!(number));
+    }
+    context.say(&value, &format!("proposal {number}: {}", done.to_text()));
+    done.check()
+}
+
+/// What was decided last and does not hold yet: a change of some of its fields must not take the others back.
+fn scheduled<T>(view: &GovernanceView, decided: impl Fn(&Proposal) -> Option<T>) -> Option<T> {
+    let waiting = |one: &&Proposal| matches!(one.status, ProposalStatus::Scheduled { .. });
+    let scheduled = view.proposals.iter().filter(waiting);
+    scheduled
+        .filter_map(|one| Some(((one.decided_ms, one.id), decided(one)?)))
+        .max_by_key(|(order, _)| *order)
+        .map(|(_, value)| value)
+}
+
+/// The change of a command that needs nothing from the ledger.
+fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Change> {
+    Ok(match command {
+        ChangeCommand::AddMember { chain } => Change::AddMember {
+            chain: read_chain(&chain)?,
+        },
+        ChangeCommand::RemoveMember { name } => Change::RemoveMember {
+            name: MemberName::new(&name).map_err(|error| usage(format!("`{name}`: {error}")))?,
+        },
+        ChangeCommand::AddValidator {
+            name,
+            keys,
+            module_key,
+        } => {
+            let (vote_key, address) = seat(files, &name, keys)?;
+            let module_key = match module_key {
+                Some(hex) => network::decode_hex(&hex)
+                    .filter(|key| !key.is_empty())
+                    .ok_or_else(|| usage("the module key is not hex"))?,
+                None => network::module_key(files, &name)
+                    .map_err(|_| usage(format!("name the --module-key of `{name}`")))?,
+            };
+            Change::AddValidator(ValidatorSeat {
+                name,
+                vote_key,
+                module_key,
+                address,
+            })
+        }
+        ChangeCommand::RemoveValidator { name } => Change::RemoveValidator { name },
+        ChangeCommand::AddObserver { name, keys } => {
+            let (vote_key, address) = seat(files, &name, keys)?;
+            Change::AddObserver(ObserverSeat {
+                name,
+                vote_key,
+                address,
+            })
+        }
+        ChangeCommand::RemoveObserver { name } => Change::RemoveObserver { name },
+        ChangeCommand::MoveNode { name, address } => Change::MoveNode { name, address },
+        ChangeCommand::SetParameters(_) | ChangeCommand::SetRules(_) => {
+            return Err(usage("this change starts from what holds on the ledger"));
+        }
+    })
+}
+
+fn read_chain(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let text = key_files::read_text(path, CHAIN_BYTES_MAX).map_err(CliError::new)?;
+    let chain = pem::chain_from_pem(&text).map_err(CliError::new)?;
+    Ok(chain.into_iter().map(|one| one.to_vec()).collect())
+}
+
+/// Vote key and address of a node: as named, or those of the node whose folder is here.
+fn seat(files: &NetworkFiles, name: &str, keys: NodeKeys) -> Result<(VerifyingKey, String)> {
+    let vote_key = match keys.vote_key {
+        Some(hex) => {
+            VerifyingKey::from_hex(&hex).map_err(|_| usage("the vote key is not a key in hex"))?
+        }
+        None => network::vote_key(files, name).map_err(|_| {
+            usage(format!(
+                "name the --vote-key of `{name}`: its folder is not here"
+            ))
+        })?,
+    };
+    let address = match keys.address {
+        Some(address) => address,
+        None => files
+            .entry(name)
+            .map_err(|_| {
+                usage(format!(
+                    "name the --address of `{name}`: its folder is not here"
+                ))
+            })?
+            .ordering
+            .to_string(),
+    };
+    Ok((vote_key, address))
+}
+
+fn parameters(present: &Parameters, arguments: &ParameterArguments) -> Parameters {
+    Parameters {
+        block_interval_ms: arguments
+            .block_interval
+            .unwrap_or(present.block_interval_ms),
+        idle_interval_ms: arguments.idle_interval.unwrap_or(present.idle_interval_ms),
+        clock_drift_ms: arguments.clock_drift.unwrap_or(present.clock_drift_ms),
+        block_bytes_max: arguments.block_bytes.unwrap_or(present.block_bytes_max),
+        expiry_horizon_ms: arguments
+            .expiry_horizon
+            .unwrap_or(present.expiry_horizon_ms),
+        epoch_blocks: arguments.epoch_blocks.unwrap_or(present.epoch_blocks),
+        snapshot_epochs: arguments.snapshot_epochs.unwrap_or(present.snapshot_epochs),
+    }
+}
+
+fn rules(present: &GovernanceRules, arguments: RuleArguments) -> GovernanceRules {
+    let life = arguments
+        .proposal_life
+        .map(|seconds| seconds.saturating_mul(1_000));
+    GovernanceRules {
+        electors: arguments
+            .electors
+            .unwrap_or_else(|| present.electors.clone()),
+        approvals: arguments.approvals.unwrap_or(present.approvals),
+        proposal_life_ms: life.unwrap_or(present.proposal_life_ms),
+    }
+}
+
+fn parameters_json(parameters: &Parameters) -> Value {
+    json!({
+        "block_interval_ms": parameters.block_interval_ms,
+        "idle_interval_ms": parameters.idle_interval_ms,
+        "clock_drift_ms": parameters.clock_drift_ms,
+        "block_bytes_max": parameters.block_bytes_max,
+        "expiry_horizon_ms": parameters.expiry_horizon_ms,
+        "epoch_blocks": parameters.epoch_blocks,
+        "snapshot_epochs": parameters.snapshot_epochs,
+    })
+}
+
+fn rules_json(rules: &GovernanceRules) -> Value {
+    json!({"electors": rules.electors, "approvals": rules.approvals,
+        "proposal_life_seconds": rules.proposal_life_ms / 1_000})
+}
+
+/// What a change would do, in full: whoever approves must be able to read it.
+fn change_json(change: &Change) -> Value {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    match change {
+        Change::AddMember { chain } => {
+            let leaf = chain
+                .first()
+                .map(|leaf| sealbook_identity::CertificateDer::from(leaf.clone()));
+            json!({"certificate": leaf.map(|leaf| sealbook_identity::fingerprint(&leaf).to_string())})
+        }
+        Change::RemoveMember { name } => json!({"name": name.as_str()}),
+        Change::AddValidator(seat) => {
+            json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
+            "module_key": hex(&seat.module_key), "address": seat.address})
+        }
+        Change::AddObserver(seat) => json!({"name": seat.name,
+            "vote_key": seat.vote_key.to_string(), "address": seat.address}),
+        Change::RemoveValidator { name } | Change::RemoveObserver { name } => json!({"name": name}),
+        Change::MoveNode { name, address } => json!({"name": name, "address": address}),
+        Change::SetParameters(parameters) => parameters_json(parameters),
+        Change::SetRules(rules) => rules_json(rules),
+    }
+}
+
+/// The change in a few words.
+fn change_text(change: &Change) -> String {
+    match change {
+        Change::AddMember { .. } => "a certificate".to_owned(),
+        Change::RemoveMember { name } => name.as_str().to_owned(),
+        Change::AddValidator(seat) => format!("{} at {}", seat.name, seat.address),
+        Change::AddObserver(seat) => format!("{} at {}", seat.name, seat.address),
+        Change::RemoveValidator { name } | Change::RemoveObserver { name } => name.clone(),
+        Change::MoveNode { name, address } => format!("{name} to {address}"),
+        Change::SetParameters(parameters) => format!(
+            "blocks every {} to {} ms, epochs of {}",
+            parameters.block_interval_ms, parameters.idle_interval_ms, parameters.epoch_blocks
+        ),
+        Change::SetRules(rules) => {
+            format!(
+                "{} approvals of {}",
+                rules.approvals,
+                rules.electors.join(", ")
+            )
+        }
+    }
+}
+
+fn status_text(status: &ProposalStatus) -> String {
+    match status {
+        ProposalStatus::Scheduled { epoch, height } => {
+            format!("scheduled for epoch {epoch}, height {height}")
+        }
+        ProposalStatus::Effective { epoch } => format!("effective since epoch {epoch}"),
+        ProposalStatus::Failed(failure) => format!("failed: {failure}"),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn voices(proposal: &Proposal, approves: bool) -> Vec<&str> {
+    let voices = proposal.voices.iter();
+    voices
+        .filter(|(_, voice)| voice.approves == approves)
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+fn summary(proposal: &Proposal) -> Value {
+    let mut value = json!({
+        "proposal": proposal.id,
+        "change": proposal.change.kind(),
+        "digest": proposal.digest.to_string(),
+        "proposer": proposal.proposer.as_str(),
+        "proposed": time(proposal.proposed_ms),
+        "expires": time(proposal.expires_ms),
+        "approved_by": voices(proposal, true),
+        "rejected_by": voices(proposal, false),
+        "status": proposal.status.as_str(),
+    });
+    if let Value::Object(object) = &mut value {
+        match &proposal.status {
+            ProposalStatus::Scheduled { epoch, height } => {
+                object.insert("epoch".to_owned(), json!(epoch));
+                object.insert("from_height".to_owned(), json!(height));
+            }
+            ProposalStatus::Effective { epoch } => {
+                object.insert("epoch".to_owned(), json!(epoch));
+            }
+            ProposalStatus::Failed(failure) => {
+                object.insert("why".to_owned(), json!(failure.to_string()));
+            }
+            _ => {}
+        }
+    }
+    value
+}
+
+fn whole(proposal: &Proposal) -> Value {
+    let mut value = summary(proposal);
+    if let Value::Object(object) = &mut value {
+        object.insert("content".to_owned(), change_json(&proposal.change));
+        object.insert("decided".to_owned(), json!(proposal.decided_ms.map(time)));
+    }
+    value
+}
+
+fn table(proposals: &[Proposal]) -> String {
+    let mut table = Table::new();
+    table.set_header([
+        "", "change", "what", "by", "approved", "rejected", "status", "until",
+    ]);
+    for proposal in proposals {
+        table.add_row([
+            &proposal.id.to_string(),
+            proposal.change.kind(),
+            &change_text(&proposal.change),
+            proposal.proposer.as_str(),
+            &voices(proposal, true).join(", "),
+            &voices(proposal, false).join(", "),
+            &status_text(&proposal.status),
+            &time(proposal.expires_ms),
+        ]);
+    }
+    table.to_string()
+}
+
+fn epoch_json(definition: &EpochDefinition) -> Value {
+    let validators: Vec<Value> = definition
+        .validators
+        .iter()
+        .map(|seat| {
+            json!({"name": seat.name, "address": seat.address,
+                "vote_key": seat.vote_key.to_string()})
+        })
+        .collect();
+    let observers: Vec<Value> = definition
+        .observers
+        .iter()
+        .map(|seat| {
+            json!({"name": seat.name, "address": seat.address,
+                "vote_key": seat.vote_key.to_string()})
+        })
+        .collect();
+    json!({
+        "epoch": definition.epoch,
+        "first_height": definition.first_height,
+        "last_height": definition.last_height,
+        "decided_after_height": definition.plan_height(),
+        "validators": validators,
+        "observers": observers,
+        "parameters": parameters_json(&definition.parameters),
+    })
+}
+
+fn epochs(view: &GovernanceView) -> Value {
+    json!({
+        "present": epoch_json(&view.definition),
+        "next": view.planned.as_ref().map(epoch_json),
+        "rules": rules_json(&view.rules),
+        "next_rules": view.planned_rules.as_ref().map(rules_json),
+        "removed_members": view.removed.iter().map(MemberName::as_str).collect::<Vec<_>>(),
+        "quotas_cut": view.quotas.iter()
+            .map(|(key, level)| json!({"carrier": key.to_string(), "halved": level}))
+            .collect::<Vec<_>>(),
+    })
+}
+
+fn epochs_text(view: &GovernanceView) -> String {
+    let describe = |what: &str, definition: &EpochDefinition| {
+        let validators: Vec<&str> = definition
+            .validators
+            .iter()
+            .map(|seat| seat.name.as_str())
+            .collect();
+        let observers: Vec<&str> = definition
+            .observers
+            .iter()
+            .map(|seat| seat.name.as_str())
+            .collect();
+        let observers = if observers.is_empty() {
+            "none".to_owned()
+        } else {
+            observers.join(", ")
+        };
+        format!(
+            "{what} epoch {}\n  heights     {} to {}\n  validators  {}\n  observers   {observers}\n",
+            definition.epoch,
+            definition.first_height,
+            definition.last_height,
+            validators.join(", "),
+        )
+    };
+    let mut text = describe("present", &view.definition);
+    match &view.planned {
+        Some(next) => text.push_str(&describe("next", next)),
+        None => text.push_str(&format!(
+            "next epoch {}\n  begins at height {}; who is in it is fixed after height {}\n",
+            view.definition.epoch.saturating_add(1),
+            view.definition.last_height.saturating_add(1),
+            view.definition.plan_height(),
+        )),
+    }
+    text.push_str(&format!(
+        "rules: {} of the members with role {} must approve, within {} s",
+        view.rules.approvals,
+        view.rules.electors.join(" or "),
+        view.rules.proposal_life_ms / 1_000,
+    ));
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_stays_as_it_is() {
+        let present = Parameters::default();
+        let arguments = ParameterArguments {
+            block_interval: Some(77),
+            idle_interval: None,
+            clock_drift: None,
+            block_bytes: None,
+            expiry_horizon: None,
+            epoch_blocks: Some(99),
+            snapshot_epochs: None,
+        };
+        let expected = Parameters {
+            block_interval_ms: 77,
+            epoch_blocks: 99,
+            ..present.clone()
+        };
+        assert_eq!(parameters(&present, &arguments), expected);
+        let present = GovernanceRules::default();
+        let arguments = RuleArguments {
+            electors: None,
+            approvals: Some(2),
+            proposal_life: Some(60),
+        };
+        let changed = rules(&present, arguments);
+        assert_eq!(changed.electors, present.electors);
+        assert_eq!((changed.approvals, changed.proposal_life_ms), (2, 60_000));
+    }
+
+    #[test]
+    fn a_proposal_is_shown_with_all_that_it_would_change() {
+        let seat = ValidatorSeat {
+            name: "node-5".to_owned(),
+            vote_key: VerifyingKey([5; 32]),
+            module_key: vec![1, 255],
+            address: "10.0.0.5:4000".to_owned(),
+        };
+        let shown = change_json(&Change::AddValidator(seat));
+        assert_eq!(shown["module_key"], "01ff");
+        assert_eq!(shown["address"], "10.0.0.5:4000");
+        assert_eq!(shown["vote_key"], VerifyingKey([5; 32]).to_string());
+    }
+}

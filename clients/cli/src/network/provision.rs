@@ -1,0 +1,208 @@
+//! What a node's folder is made of: key, certificate, module key, configuration. The same for founding nodes and for those
+//! that come later.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sealbook_authority::Authority;
+use sealbook_identity::{Role, files};
+use sealbook_primitives::signature::{SigningKey, VerifyingKey};
+use serde::Serialize;
+
+use crate::error::{CliError, Result, doing};
+use crate::members;
+use crate::network::{NetworkFiles, NodeEntry, program};
+
+/// File of a module's public key, in hex, beside its secret one.
+const MODULE_PUBLIC: &str = "module.pub";
+
+/// Makes a node's key and has it certified by the CA in the network's folder.
+///
+/// # Errors
+/// The folder cannot be written, or the CA refuses.
+pub fn make_node(
+    network: &NetworkFiles,
+    authority: &Authority,
+    node: &NodeEntry,
+    now_ms: u64,
+) -> Result<VerifyingKey> {
+    let folder = network.node(&node.name);
+    fs::create_dir_all(folder.join("ledger")).map_err(doing(folder.display()))?;
+    members::make_certified(
+        authority,
+        &folder,
+        &enrolment(&node.name),
+        network.name(),
+        now_ms,
+    )?;
+    vote_key(network, &node.name)
+}
+
+/// What a node's certificate says.
+pub fn enrolment(node: &str) -> members::Enrolment {
+    members::Enrolment {
+        name: node.to_owned(),
+        organisation: format!("Owner of {node}"),
+        role: Role::Node,
+        lei: None,
+    }
+}
+
+/// The key that a node votes with, which is that of its certificate.
+///
+/// # Errors
+/// Its key file is not here.
+pub fn vote_key(network: &NetworkFiles, node: &str) -> Result<VerifyingKey> {
+    let path = network.node(node).join("key.pem");
+    let seed = files::read_private_key(&path).map_err(CliError::new)?;
+    Ok(SigningKey::from_secret(&seed).verifying_key())
+}
+
+/// The module makes its own key in a folder that only its user may read; the public half lies beside it.
+///
+/// # Errors
+/// The module's program is missing or failed.
+pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
+    let folder = network.module(node);
+    fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+        .map_err(doing(folder.display()))?;
+    let output = Command::new(program("sealbook-execution")?)
+        .arg("keygen")
+        .arg(folder.join("module.key"))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing("cannot make a module key"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let public = decode_hex(text.trim());
+    match public {
+        Some(public) if output.status.success() && !public.is_empty() => {
+            let path = folder.join(MODULE_PUBLIC);
+            fs::write(&path, text.trim()).map_err(doing(path.display()))?;
+            Ok(public)
+        }
+        _ => Err(CliError::new(format!(
+            "`{node}`: the module could not make its key"
+        ))),
+    }
+}
+
+/// The bytes of hex digits.
+pub fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+/// The public key of a node's execution module, where its folder is here.
+///
+/// # Errors
+/// It is not.
+pub fn module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
+    let path = network.module(node).join(MODULE_PUBLIC);
+    let text = files::read_text(&path, 16 * 1024).map_err(CliError::new)?;
+    decode_hex(text.trim())
+        .ok_or_else(|| CliError::new(format!("`{}` is not a key", path.display())))
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    let mut file = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(doing(path.display()))?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(doing(path.display()))
+}
+
+#[derive(Serialize)]
+struct NodeToml<'a> {
+    version: u32,
+    name: &'a str,
+    genesis: &'static str,
+    ordering_listen: SocketAddr,
+    client_listen: SocketAddr,
+    key: &'static str,
+    chain: &'static str,
+    ledger: &'static str,
+    votes: &'static str,
+    engine: &'a str,
+    relay: Vec<SocketAddr>,
+    module: Option<ModuleToml>,
+}
+
+#[derive(Serialize)]
+struct ModuleToml {
+    program: PathBuf,
+    key: PathBuf,
+    root: PathBuf,
+}
+
+/// Writes a node's `node.toml`.
+///
+/// # Errors
+/// The file system failed, or the module's program is missing.
+pub fn write_node_config(network: &NetworkFiles, node: &NodeEntry, engine: &str) -> Result<()> {
+    let module = network.module(&node.name);
+    let validators = network.nodes().iter().filter(|other| !other.observer);
+    let toml = NodeToml {
+        version: 1,
+        name: &node.name,
+        genesis: "ledger/genesis",
+        ordering_listen: node.ordering,
+        client_listen: node.clients,
+        key: "key.pem",
+        chain: "chain.pem",
+        ledger: "ledger",
+        votes: "votes",
+        engine,
+        // What an observer cannot answer itself it asks validators.
+        relay: if node.observer {
+            validators.map(|other| other.clients).collect()
+        } else {
+            Vec::new()
+        },
+        module: (!node.observer)
+            .then(|| {
+                Ok::<_, CliError>(ModuleToml {
+                    program: program("sealbook-execution")?,
+                    key: module.join("module.key"),
+                    root: network.root_file(&node.name),
+                })
+            })
+            .transpose()?,
+    };
+    let text = toml::to_string(&toml).map_err(doing("node.toml"))?;
+    fs::write(network.node(&node.name).join("node.toml"), text).map_err(doing("node.toml"))
+}
+
+/// Has a founding validator's vote log made, without which it does not vote before the second committee epoch.
+///
+/// # Errors
+/// The node's program is missing or failed.
+pub fn found_votes(network: &NetworkFiles, node: &str) -> Result<()> {
+    let output = Command::new(program("sealbook-node")?)
+        .arg("--found-votes")
+        .arg(network.node(node))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing("cannot make a vote log"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().trim_start_matches("error: ");
+    Err(CliError::new(format!("`{node}`: no vote log: {said}")))
+}

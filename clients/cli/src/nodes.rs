@@ -1,0 +1,517 @@
+//! Commands about networks and nodes on this machine: made, prepared, joined, started, stopped, looked at.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use comfy_table::Table;
+use sealbook_authority::{Authority, certificate_request};
+use sealbook_identity::files as key_files;
+use sealbook_ledger::GovernanceRules;
+use sealbook_primitives::secret::Secret32;
+use sealbook_sdk::NodeStatus;
+use sealbook_store::{Engine, TIP};
+use serde_json::{Value, json};
+
+use crate::arguments::{CreateArguments, NetworkCommand, NodeCommand, PrepareArguments};
+use crate::error::{CliError, Exit, Result, doing};
+use crate::members::now_ms;
+use crate::network::{self, Creation, NetworkFiles, NodeEntry};
+use crate::operations::{Context, time};
+use crate::session::Session;
+
+const ADDRESS_FILE_BYTES_MAX: usize = 64 * 1024;
+const AUDIT_BUNDLE: &str = "audit-bundle-";
+/// Names of folders beside the nodes'.
+const TAKEN: &[&str] = &["ca", "members", "modules", "run", "genesis", "network"];
+
+fn usage(text: impl std::fmt::Display) -> CliError {
+    CliError::with_exit(Exit::Usage, text)
+}
+
+/// `sealbook network ...`
+///
+/// # Errors
+/// What went wrong.
+pub fn network(context: &Context, command: NetworkCommand) -> Result<()> {
+    match command {
+        NetworkCommand::Create(arguments) => {
+            let folder = arguments.folder.clone();
+            let files = network::create(&folder, &creation(arguments)?)?;
+            let id = files.genesis()?.network();
+            let shown = files.folder().display();
+            context.say(
+                &json!({"folder": shown.to_string(), "name": files.name(), "network": id.to_string()}),
+                &format!(
+                    "made network {} ({id}) in {shown}\nall keys lie in this one folder and the modules run as your own \
+                     user: for development only\nnext: sealbook network start --network {shown}",
+                    files.name()
+                ),
+            );
+            Ok(())
+        }
+        NetworkCommand::Start { nodes } => {
+            let files = context.files()?;
+            // A node that is only prepared has nothing to start with; whoever names it is told.
+            let joined = |node: &&NodeEntry| has_joined(&files, &node.name);
+            let names = match nodes.is_empty() {
+                true => names(files.nodes().iter().filter(joined)),
+                false => nodes,
+            };
+            start(context, &files, &names)
+        }
+        NetworkCommand::Stop { nodes } => {
+            let files = context.files()?;
+            let names = match nodes.is_empty() {
+                true => names(files.nodes()),
+                false => nodes,
+            };
+            stop(context, &files, &names)
+        }
+    }
+}
+
+fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeEntry>) -> Vec<String> {
+    nodes.into_iter().map(|node| node.name.clone()).collect()
+}
+
+fn creation(arguments: CreateArguments) -> Result<Creation> {
+    let _: Engine = arguments.engine.parse().map_err(usage)?;
+    let mut lines = arguments.address;
+    if let Some(file) = &arguments.addresses {
+        let text = key_files::read_text(file, ADDRESS_FILE_BYTES_MAX).map_err(CliError::new)?;
+        lines = text
+            .lines()
+            .map(|line| line.split('#').next().unwrap_or_default().trim().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect();
+    }
+    let mut governance = GovernanceRules {
+        electors: arguments.electors,
+        approvals: arguments.approvals,
+        ..GovernanceRules::default()
+    };
+    if let Some(seconds) = arguments.proposal_life {
+        governance.proposal_life_ms = seconds.saturating_mul(1_000);
+    }
+    Ok(Creation {
+        name: arguments.name,
+        policies: arguments.policies,
+        epoch_blocks: arguments.epoch_blocks,
+        governance,
+        admins: arguments.admins,
+        addresses: addresses(&lines)?,
+        engine: arguments.engine,
+        ..Creation::of(arguments.validators, arguments.observers)
+    })
+}
+
+/// Reads `NODE=ADDRESS:PORT,ADDRESS:PORT` lines.
+fn addresses(lines: &[String]) -> Result<BTreeMap<String, (SocketAddr, SocketAddr)>> {
+    let mut found = BTreeMap::new();
+    for line in lines {
+        let not_one = || usage(format!("`{line}` is not NODE=ADDRESS:PORT,ADDRESS:PORT"));
+        let (name, pair) = line.split_once('=').ok_or_else(not_one)?;
+        let (ordering, clients) = pair.split_once(',').ok_or_else(not_one)?;
+        let parse = |text: &str| text.trim().parse::<SocketAddr>().map_err(|_| not_one());
+        let pair = (parse(ordering)?, parse(clients)?);
+        if found.insert(name.trim().to_owned(), pair).is_some() {
+            return Err(usage(format!("two addresses for `{}`", name.trim())));
+        }
+    }
+    Ok(found)
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn start(context: &Context, files: &NetworkFiles, names: &[String]) -> Result<()> {
+    for name in names {
+        let entry = files.entry(name)?;
+        if !has_joined(files, &entry.name) {
+            return Err(CliError::new(format!("`{name}` has no ledger yet"))
+                .hint(format!("fill it with `sealbook node join {name}`")));
+        }
+    }
+    let started = network::start_background(files, names)?;
+    context.say(
+        &json!({ "started": started }),
+        &format!("started {}", list(&started)),
+    );
+    Ok(())
+}
+
+fn stop(context: &Context, files: &NetworkFiles, names: &[String]) -> Result<()> {
+    for name in names {
+        let _ = files.entry(name)?;
+    }
+    let stopped = network::stop_background(files, names)?;
+    context.say(
+        &json!({ "stopped": stopped }),
+        &format!("stopped {}", list(&stopped)),
+    );
+    Ok(())
+}
+
+/// Whether a node has what it needs to start.
+fn has_joined(files: &NetworkFiles, node: &str) -> bool {
+    files.node(node).join("ledger").join("genesis").is_file()
+}
+
+/// `sealbook node ...`
+///
+/// # Errors
+/// What went wrong.
+pub fn node(context: &Context, command: NodeCommand) -> Result<()> {
+    let files = context.files()?;
+    match command {
+        NodeCommand::Prepare(arguments) => prepare(context, files, &arguments),
+        NodeCommand::Join { name, from_genesis } => join(context, &files, &name, from_genesis),
+        NodeCommand::Start { name } => start(context, &files, &[name]),
+        NodeCommand::Stop { name } => stop(context, &files, &[name]),
+        NodeCommand::List => {
+            let mut table = Table::new();
+            table.set_header(["node", "made as", "for nodes", "for clients", "state"]);
+            let mut rows = Vec::new();
+            for node in files.nodes() {
+                let made_as = kind(!node.observer);
+                let state = state(&files, &node.name);
+                let (ordering, clients) = (node.ordering.to_string(), node.clients.to_string());
+                table.add_row([&node.name, made_as, &ordering, &clients, state]);
+                rows.push(
+                    json!({"name": node.name, "made_as": made_as, "listen": ordering,
+                    "client_listen": clients, "state": state}),
+                );
+            }
+            context.say(&Value::Array(rows), &table.to_string());
+            Ok(())
+        }
+    }
+}
+
+fn state(files: &NetworkFiles, node: &str) -> &'static str {
+    if network::is_running(files, node) {
+        "runs in the background"
+    } else if has_joined(files, node) {
+        "stopped, or run by hand"
+    } else {
+        "prepared, not joined"
+    }
+}
+
+const fn kind(validator: bool) -> &'static str {
+    if validator { "validator" } else { "observer" }
+}
+
+/// The addresses that were named, or free ports of this machine.
+fn listen_addresses(arguments: &PrepareArguments) -> Result<(SocketAddr, SocketAddr)> {
+    // Both listeners stay open until both ports are known.
+    let free = [
+        TcpListener::bind("127.0.0.1:0"),
+        TcpListener::bind("127.0.0.1:0"),
+    ];
+    let given = [&arguments.listen, &arguments.client_listen];
+    let mut chosen = Vec::new();
+    for (listener, text) in free.into_iter().zip(given) {
+        chosen.push(match text {
+            Some(text) => text
+                .parse()
+                .map_err(|_| usage(format!("`{text}` is not ADDRESS:PORT")))?,
+            None => listener
+                .and_then(|listener| listener.local_addr())
+                .map_err(doing("no free port"))?,
+        });
+    }
+    match chosen.as_slice() {
+        [ordering, clients] => Ok((*ordering, *clients)),
+        _ => Err(CliError::new("no free port")),
+    }
+}
+
+fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArguments) -> Result<()> {
+    let name = &arguments.name;
+    let _: Engine = arguments.engine.parse().map_err(usage)?;
+    sealbook_identity::check_short_name(name)
+        .map_err(|error| usage(format!("`{name}`: {error}")))?;
+    let folder = files.node(name);
+    if TAKEN.contains(&name.as_str()) || folder.exists() || files.entry(name).is_ok() {
+        return Err(usage(format!("`{name}` is in use already")));
+    }
+    let (ordering, clients) = listen_addresses(arguments)?;
+    let entry = NodeEntry {
+        name: name.clone(),
+        ordering,
+        clients,
+        observer: !arguments.validator,
+    };
+    if arguments.request {
+        request_certificate(&files, name)?;
+    } else {
+        let authority = Authority::open(&files.ca()).map_err(|error| {
+            CliError::new(error).hint("with --request, the CA may be on another machine")
+        })?;
+        let _ = network::make_node(&files, &authority, &entry, now_ms())?;
+    }
+    let vote_key = network::vote_key(&files, name)?.to_string();
+    let mut fields = json!({"node": name, "folder": folder.display().to_string(), "vote_key": vote_key,
+        "address": ordering.to_string()});
+    let mut line = format!(
+        "sealbook governance propose add-{} {name} --vote-key {vote_key} --address {ordering}",
+        kind(arguments.validator)
+    );
+    if arguments.validator {
+        let key = network::make_module_key(&files, name)?;
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        line.push_str(&format!(" --module-key {hex}"));
+        if let Value::Object(object) = &mut fields {
+            object.insert("module_key".to_owned(), json!(hex));
+        }
+    }
+    network::write_node_config(&files, &entry, &arguments.engine)?;
+    files.add(entry);
+    files.save()?;
+    if let Value::Object(object) = &mut fields {
+        object.insert("propose".to_owned(), json!(line));
+    }
+    let shown = folder.display();
+    let certificate = if arguments.request {
+        format!(
+            "send {shown}/request.pem to the CA and put the chain that comes back into {shown}/chain.pem\n"
+        )
+    } else {
+        String::new()
+    };
+    context.say(
+        &fields,
+        &format!(
+            "prepared {shown}\n{certificate}the members admit it with\n  {line}\nonce that holds (`sealbook governance \
+             epoch`): sealbook node join {name}; sealbook node start {name}"
+        ),
+    );
+    Ok(())
+}
+
+/// A key here and a signing request for a CA elsewhere.
+fn request_certificate(files: &NetworkFiles, name: &str) -> Result<()> {
+    let folder = files.node(name);
+    fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
+    let seed = Secret32::random();
+    let what = network::enrolment(name);
+    let request = certificate_request(
+        &what.name,
+        &what.organisation,
+        what.role,
+        what.lei,
+        files.name(),
+        &seed,
+    )
+    .map_err(CliError::new)?;
+    key_files::write_private_key(&folder.join("key.pem"), &seed).map_err(CliError::new)?;
+    fs::write(folder.join("request.pem"), request).map_err(doing("request.pem"))
+}
+
+fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool) -> Result<()> {
+    let entry = files.entry(name)?;
+    let folder = files.node(name);
+    if !folder.join("chain.pem").is_file() {
+        return Err(CliError::new(format!("`{name}` has no certificate"))
+            .hint("put the chain from the CA into chain.pem in its folder"));
+    }
+    if network::is_running(files, name) {
+        return Err(CliError::new(format!("`{name}` runs"))
+            .hint(format!("stop it first: sealbook node stop {name}")));
+    }
+    let mut session = Session::open(files)?;
+    let client = session.client(&context.member)?;
+    let root = files.root_file(name);
+    if !entry.observer && !root.is_file() {
+        let module_key = network::module_key(files, name)?;
+        let wrapped = client.wrapped_root(&module_key).map_err(CliError::new)?;
+        let wrapped = wrapped.ok_or_else(|| {
+            CliError::new(format!("the network does not know the module of `{name}`")).hint(
+                "it hands out its root once the members have decided to admit the node: `sealbook governance list`",
+            )
+        })?;
+        network::write_private(&root, &wrapped)?;
+    }
+    let ledger = folder.join("ledger");
+    fs::create_dir_all(&ledger).map_err(doing(ledger.display()))?;
+    let joined = if from_genesis {
+        None
+    } else {
+        let engine = configured_engine(&folder)?;
+        Some(network::join(client, &ledger, engine)?)
+    };
+    // The note of a ledger that was here before says nothing about this one.
+    let _ = fs::remove_file(ledger.join(TIP));
+    copy_public(files, name, &ledger)?;
+    let text = match &joined {
+        Some(joined) => format!(
+            "{name} begins at height {}: {} pieces of the snapshot and the blocks up to {}, all checked against \
+             genesis\nnext: sealbook node start {name}",
+            joined.height, joined.pieces, joined.fetched
+        ),
+        None => format!("{name} begins at genesis\nnext: sealbook node start {name}"),
+    };
+    let height = joined.as_ref().map_or(0, |joined| joined.height);
+    let fetched = joined.as_ref().map_or(0, |joined| joined.fetched);
+    context.say(
+        &json!({"node": name, "first_height": height, "fetched_height": fetched}),
+        &text,
+    );
+    Ok(())
+}
+
+fn configured_engine(folder: &Path) -> Result<Engine> {
+    let path = folder.join("node.toml");
+    let text = key_files::read_text(&path, 1024 * 1024).map_err(CliError::new)?;
+    let toml: toml::Table = text.parse().map_err(doing(path.display()))?;
+    match toml.get("engine").and_then(toml::Value::as_str) {
+        Some(engine) => engine.parse().map_err(doing(path.display())),
+        None => Ok(Engine::default()),
+    }
+}
+
+/// The genesis document and the audit bundles, which only the auditor opens, go with every ledger.
+fn copy_public(files: &NetworkFiles, name: &str, ledger: &Path) -> Result<()> {
+    for other in files.nodes().iter().filter(|other| other.name != name) {
+        let Ok(entries) = fs::read_dir(files.node(&other.name).join("ledger")) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let file = entry.file_name();
+            let target = ledger.join(&file);
+            let wanted = file.to_string_lossy().starts_with(AUDIT_BUNDLE) && !target.exists();
+            if wanted {
+                fs::copy(entry.path(), &target).map_err(doing(target.display()))?;
+            }
+        }
+    }
+    // Last, since a ledger with a genesis document counts as joined.
+    let target = ledger.join("genesis");
+    if !target.exists() {
+        fs::copy(files.folder().join("genesis"), &target).map_err(doing(target.display()))?;
+    }
+    Ok(())
+}
+
+/// `sealbook status`
+///
+/// # Errors
+/// No node answers.
+pub fn status(context: &Context) -> Result<()> {
+    let files = context.files()?;
+    let mut session = Session::open(&files)?;
+    let client = session.client(&context.member)?;
+    let mut table = Table::new();
+    table.set_header([
+        "node", "", "epoch", "from", "height", "executed", "final", "peers", "waiting", "time",
+        "problem",
+    ]);
+    let mut rows = Vec::new();
+    let mut reached = 0;
+    for (index, node) in files.nodes().iter().enumerate() {
+        match client.status_of(index) {
+            Ok(status) => {
+                reached += 1;
+                rows.push(status_json(&status));
+                let problems = [&status.halted, &status.not_voting];
+                let problems: Vec<&str> =
+                    problems.into_iter().flatten().map(String::as_str).collect();
+                table.add_row([
+                    &status.name,
+                    kind(status.validator),
+                    &status.epoch.to_string(),
+                    &status.first_height.to_string(),
+                    &status.height.to_string(),
+                    &status.executed_height.to_string(),
+                    &status.final_height.to_string(),
+                    &status.peers.to_string(),
+                    &status.waiting.to_string(),
+                    &time(status.time_ms),
+                    &problems.join("; "),
+                ]);
+            }
+            Err(error) => {
+                let problem = if has_joined(&files, &node.name) {
+                    error.to_string()
+                } else {
+                    "prepared, not joined".to_owned()
+                };
+                rows.push(json!({"name": node.name, "problem": problem}));
+                let kind = kind(!node.observer);
+                table.add_row([&node.name, kind, "", "", "", "", "", "", "", "", &problem]);
+            }
+        }
+    }
+    context.say(&Value::Array(rows), &table.to_string());
+    if reached == 0 {
+        return Err(CliError::new("no node answers").hint(
+            "start them with `sealbook network start`; their logs are node.log in their folders",
+        ));
+    }
+    Ok(())
+}
+
+fn status_json(status: &NodeStatus) -> Value {
+    json!({
+        "name": status.name,
+        "validator": status.validator,
+        "not_voting": status.not_voting,
+        "epoch": status.epoch,
+        "epoch_last_height": status.epoch_last_height,
+        "first_height": status.first_height,
+        "height": status.height,
+        "block": status.block.to_string(),
+        "time": time(status.time_ms),
+        "executed_height": status.executed_height,
+        "state_root": status.state_root.to_string(),
+        "final_height": status.final_height,
+        "peers": status.peers,
+        "waiting": status.waiting,
+        "lockdown": status.lockdown,
+        "problem": status.halted,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_lines() {
+        let lines = |texts: &[&str]| {
+            addresses(
+                &texts
+                    .iter()
+                    .map(|text| (*text).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let found = lines(&[
+            "node-1=10.0.0.1:4000,10.0.0.1:4001",
+            "node-2 = [::1]:1 , [::1]:2",
+        ])
+        .unwrap();
+        assert_eq!(found["node-1"].0, "10.0.0.1:4000".parse().unwrap());
+        assert_eq!(found["node-2"].1, "[::1]:2".parse().unwrap());
+        for wrong in [
+            "node-1",
+            "node-1=",
+            "node-1=10.0.0.1:4000",
+            "node-1=10.0.0.1:4000,host:1",
+            "=1,2",
+        ] {
+            assert!(lines(&[wrong]).is_err(), "{wrong}");
+        }
+        let twice = ["a=1.1.1.1:1,1.1.1.1:2", "a=1.1.1.1:1,1.1.1.1:2"];
+        assert!(lines(&twice).is_err());
+    }
+}

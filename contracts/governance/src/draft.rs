@@ -1,0 +1,195 @@
+//! The draft: what will hold in the first epoch that is not fixed yet, if nothing more is decided.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::{
+    EpochDefinition, GovernanceRules, MAX_SEATS, ObserverSeat, Parameters, ValidatorSeat,
+};
+use sealbook_securities::MemberName;
+
+use crate::{Change, Directory, Effect, Failure};
+
+/// Members by name, with their roles.
+pub(crate) type Roll = BTreeMap<MemberName, String>;
+
+/// A member to be admitted.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Admission {
+    pub(crate) name: MemberName,
+    role: String,
+    chain: Vec<Vec<u8>>,
+}
+
+/// What changes about the members when an epoch begins, and by which proposals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Decided {
+    pub(crate) removals: Vec<MemberName>,
+    pub(crate) admissions: Vec<Admission>,
+    pub(crate) proposals: Vec<u64>,
+}
+
+impl Decided {
+    /// Makes the changes to `roll`.
+    pub(crate) fn project(&self, roll: &mut Roll) {
+        for name in &self.removals {
+            roll.remove(name);
+        }
+        for admission in &self.admissions {
+            roll.insert(admission.name, admission.role.clone());
+        }
+    }
+
+    pub(crate) fn effects(&self) -> Vec<Effect> {
+        let removals = self.removals.iter();
+        let removals = removals.map(|name| Effect::RemoveMember { name: *name });
+        let admissions = self.admissions.iter().map(|one| Effect::AdmitMember {
+            chain: one.chain.clone(),
+        });
+        removals.chain(admissions).collect()
+    }
+}
+
+/// Seats, parameters, rules and members of an epoch to come.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Draft {
+    validators: Vec<ValidatorSeat>,
+    observers: Vec<ObserverSeat>,
+    parameters: Parameters,
+    pub(crate) rules: GovernanceRules,
+    pub(crate) decided: Decided,
+}
+
+impl Draft {
+    pub(crate) fn of(definition: &EpochDefinition, rules: GovernanceRules) -> Self {
+        Self {
+            validators: definition.validators.clone(),
+            observers: definition.observers.clone(),
+            parameters: definition.parameters.clone(),
+            rules,
+            decided: Decided::default(),
+        }
+    }
+
+    /// The definition of the epoch after `base` that this draft comes to.
+    pub(crate) fn definition(&self, base: &EpochDefinition) -> EpochDefinition {
+        base.next(
+            self.validators.clone(),
+            self.observers.clone(),
+            self.parameters.clone(),
+        )
+    }
+
+    /// This draft with one more change. `roll` are the members as they will be when the epoch after `base` begins,
+    /// without this draft's own changes.
+    pub(crate) fn with(
+        &self,
+        change: &Change,
+        base: &EpochDefinition,
+        mut roll: Roll,
+        directory: &dyn Directory,
+    ) -> Result<Self, Failure> {
+        let mut next = self.clone();
+        self.decided.project(&mut roll);
+        match change {
+            Change::AddMember { chain } => {
+                let newcomer = directory.newcomer(chain).ok_or(Failure::Certificates)?;
+                if roll.contains_key(&newcomer.name) {
+                    return Err(Failure::MemberTaken);
+                }
+                next.decided.admissions.push(Admission {
+                    name: newcomer.name,
+                    role: newcomer.role,
+                    chain: chain.clone(),
+                });
+            }
+            Change::RemoveMember { name } => {
+                roll.remove(name).ok_or(Failure::MemberUnknown)?;
+                next.remove_member(name);
+                next.check_electors(&roll)?;
+            }
+            Change::AddValidator(seat) => {
+                if !directory.can_seal_to(&seat.module_key) {
+                    return Err(Failure::ModuleKey);
+                }
+                next.check_free(&seat.name, &seat.vote_key, self.validators.len())?;
+                next.validators.push(seat.clone());
+            }
+            Change::RemoveValidator { name } => {
+                let place = self.validators.iter().position(|seat| seat.name == *name);
+                next.validators.remove(place.ok_or(Failure::SeatUnknown)?);
+                if next.validators.is_empty() {
+                    return Err(Failure::LastValidator);
+                }
+            }
+            Change::AddObserver(seat) => {
+                next.check_free(&seat.name, &seat.vote_key, self.observers.len())?;
+                next.observers.push(seat.clone());
+            }
+            Change::RemoveObserver { name } => {
+                let place = self.observers.iter().position(|seat| seat.name == *name);
+                next.observers.remove(place.ok_or(Failure::SeatUnknown)?);
+            }
+            Change::MoveNode { name, address } => {
+                let found = next.address_mut(name).ok_or(Failure::SeatUnknown)?;
+                found.clone_from(address);
+            }
+            Change::SetParameters(parameters) => next.parameters = parameters.clone(),
+            Change::SetRules(rules) => {
+                next.rules = rules.clone();
+                next.check_electors(&roll)?;
+            }
+        }
+        let definition = next.definition(base);
+        definition
+            .check_follows(base)
+            .map_err(|_| Failure::Definition)?;
+        Ok(next)
+    }
+
+    /// A member who was to be admitted by this draft is not; anybody else is removed.
+    fn remove_member(&mut self, name: &MemberName) {
+        let admissions = self.decided.admissions.len();
+        self.decided.admissions.retain(|one| one.name != *name);
+        if self.decided.admissions.len() == admissions {
+            self.decided.removals.push(*name);
+        }
+    }
+
+    fn check_electors(&self, roll: &Roll) -> Result<(), Failure> {
+        let is_elector = |role: &&String| self.rules.electors.contains(role);
+        let electors = roll.values().filter(is_elector).count();
+        if electors < usize::from(self.rules.approvals) {
+            return Err(Failure::ElectorsTooFew);
+        }
+        Ok(())
+    }
+
+    fn check_free(
+        &self,
+        name: &str,
+        key: &sealbook_primitives::signature::VerifyingKey,
+        seats: usize,
+    ) -> Result<(), Failure> {
+        let mut validators = self.validators.iter();
+        let mut observers = self.observers.iter();
+        if validators.any(|seat| seat.name == name || seat.vote_key == *key)
+            || observers.any(|seat| seat.name == name || seat.vote_key == *key)
+        {
+            return Err(Failure::SeatTaken);
+        }
+        if seats >= MAX_SEATS {
+            return Err(Failure::SeatsFull);
+        }
+        Ok(())
+    }
+
+    fn address_mut(&mut self, name: &str) -> Option<&mut String> {
+        let validators = self.validators.iter_mut();
+        let validators = validators.map(|seat| (&seat.name, &mut seat.address));
+        let observers = self.observers.iter_mut();
+        let observers = observers.map(|seat| (&seat.name, &mut seat.address));
+        let (_, address) = validators.chain(observers).find(|(one, _)| *one == name)?;
+        Some(address)
+    }
+}

@@ -1,0 +1,176 @@
+//! Orders: what electors ask.
+//!
+//! ```text
+//! order  = reference | action
+//! action = 0 change | 1 proposal u64, digest 32 | 2 proposal u64 | 3 proposal u64
+//! ```
+//!
+//! Borsh throughout. The order of the variants is part of the format: new ones go to the end.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::{
+    EpochError, GovernanceRules, ObserverSeat, Parameters, ValidatorSeat, check_node,
+};
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_securities::{ClientReference, MemberName, Role};
+
+/// The most certificates in a chain.
+pub const MAX_CHAIN_LENGTH: usize = 4;
+/// The most bytes of the certificates in a chain, together.
+pub const MAX_CHAIN_BYTES: usize = 8_192;
+
+const CHANGE_DOMAIN: &str = "sealbook 2026 governance change v1";
+const ACTION_DOMAIN: &str = "sealbook 2026 governance action v1";
+
+/// Why a change is no change, whatever the state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// No certificates, too many, or too large ones.
+    #[error("a certificate chain has 1 to 4 certificates and 8192 bytes at most")]
+    Chain,
+    /// A role that no member can have.
+    #[error("`{0}` is not a role")]
+    Role(String),
+    /// A seat, an address, a parameter or a rule is outside its bounds.
+    #[error(transparent)]
+    Bounds(#[from] EpochError),
+}
+
+/// One thing to be done.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Change {
+    /// Admits a member.
+    AddMember {
+        /// Its certificate chain (DER, leaf first).
+        chain: Vec<Vec<u8>>,
+    },
+    /// Ends a membership.
+    RemoveMember {
+        /// The member.
+        name: MemberName,
+    },
+    /// Gives a seat in the committee.
+    AddValidator(ValidatorSeat),
+    /// Takes a seat in the committee away.
+    RemoveValidator {
+        /// The node.
+        name: String,
+    },
+    /// Admits an observer.
+    AddObserver(ObserverSeat),
+    /// Sends an observer away.
+    RemoveObserver {
+        /// The node.
+        name: String,
+    },
+    /// Changes where a validator or an observer listens.
+    MoveNode {
+        /// The node.
+        name: String,
+        /// Its new address, `address:port`.
+        address: String,
+    },
+    /// Changes the parameters, all at once.
+    SetParameters(Parameters),
+    /// Changes the rules of governance, all at once.
+    SetRules(GovernanceRules),
+}
+
+impl Change {
+    /// The hash by which an approval names the change.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        hash(CHANGE_DOMAIN, &[&borsh::to_vec(self).unwrap_or_default()])
+    }
+
+    /// The kind of change, as interfaces show it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::AddMember { .. } => "add-member",
+            Self::RemoveMember { .. } => "remove-member",
+            Self::AddValidator(_) => "add-validator",
+            Self::RemoveValidator { .. } => "remove-validator",
+            Self::AddObserver(_) => "add-observer",
+            Self::RemoveObserver { .. } => "remove-observer",
+            Self::MoveNode { .. } => "move-node",
+            Self::SetParameters(_) => "set-parameters",
+            Self::SetRules(_) => "set-rules",
+        }
+    }
+
+    /// Checks what needs no state, as [`crate::Governance::apply`] does; client programs may do so before they send.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), Malformed> {
+        match self {
+            Self::AddMember { chain } => {
+                let bytes: usize = chain.iter().map(Vec::len).sum();
+                let short = (1..=MAX_CHAIN_LENGTH).contains(&chain.len());
+                if !short || bytes > MAX_CHAIN_BYTES || chain.iter().any(Vec::is_empty) {
+                    return Err(Malformed::Chain);
+                }
+            }
+            Self::AddValidator(seat) => seat.check()?,
+            Self::AddObserver(seat) => seat.check()?,
+            Self::MoveNode { name, address } => check_node(name, address)?,
+            Self::SetParameters(parameters) => parameters.check()?,
+            Self::SetRules(rules) => {
+                rules.check()?;
+                let unknown = |role: &&String| role.parse::<Role>().is_err();
+                if let Some(role) = rules.electors.iter().find(unknown) {
+                    return Err(Malformed::Role(role.clone()));
+                }
+            }
+            // Whether there is somebody of this name, the state decides.
+            Self::RemoveMember { .. }
+            | Self::RemoveValidator { .. }
+            | Self::RemoveObserver { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// What an elector does.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Action {
+    /// Opens a proposal, and approves it.
+    Propose {
+        /// What is proposed.
+        change: Change,
+    },
+    /// Is for a proposal.
+    Approve {
+        /// Its number.
+        proposal: u64,
+        /// [`Change::digest`] of the change that the elector saw.
+        digest: Digest,
+    },
+    /// Is against a proposal.
+    Reject {
+        /// Its number.
+        proposal: u64,
+    },
+    /// Takes an own proposal back.
+    Withdraw {
+        /// Its number.
+        proposal: u64,
+    },
+}
+
+impl Action {
+    /// What a remembered reference stands for.
+    pub(crate) fn content(&self) -> Digest {
+        hash(ACTION_DOMAIN, &[&borsh::to_vec(self).unwrap_or_default()])
+    }
+}
+
+/// An action under its submitter's reference.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct GovernanceOrder {
+    /// Unique per submitter: the same reference with the same content is answered as before.
+    pub reference: ClientReference,
+    /// What is asked.
+    pub action: Action,
+}

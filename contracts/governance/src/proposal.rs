@@ -1,0 +1,134 @@
+//! Proposals, the voices for and against them, and how they end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_primitives::hash::Digest;
+use sealbook_securities::MemberName;
+
+use crate::Change;
+
+/// What an elector last said about a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Voice {
+    /// For it, or against it.
+    pub approves: bool,
+    /// The elector's role when it said so.
+    pub role: String,
+    /// How often it has said something.
+    pub times: u32,
+}
+
+/// Why a change cannot be made together with what is in force or decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, BorshSerialize, BorshDeserialize)]
+pub enum Failure {
+    /// The name or the key is another node's, or this node has a seat already.
+    #[error("the name or the key of this node has a seat already")]
+    SeatTaken,
+    /// There is no node of this name, or not of this kind.
+    #[error("there is no such node")]
+    SeatUnknown,
+    /// The committee would be empty.
+    #[error("the last validator cannot be removed")]
+    LastValidator,
+    /// There are as many seats as there can be.
+    #[error("all seats are taken")]
+    SeatsFull,
+    /// Nothing can be sealed to the module's key.
+    #[error("the module key is no public key")]
+    ModuleKey,
+    /// The certificate chain is not good, or its name or certificate is in use.
+    #[error("the certificates are not good, or their name is in use")]
+    Certificates,
+    /// Somebody of this name is a member, or will be.
+    #[error("there is a member of this name already")]
+    MemberTaken,
+    /// There is no member of this name, or not any more.
+    #[error("there is no such member")]
+    MemberUnknown,
+    /// Nothing could be decided any more.
+    #[error("fewer electors would be left than approvals are needed")]
+    ElectorsTooFew,
+    /// The epoch could not be as it would be defined.
+    #[error("the next epoch could not be defined so")]
+    Definition,
+}
+
+/// Where a proposal stands.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ProposalStatus {
+    /// Voices are taken.
+    Open,
+    /// Decided.
+    Scheduled {
+        /// The committee epoch that it takes effect in.
+        epoch: u64,
+        /// That epoch's first block.
+        height: u64,
+    },
+    /// In effect.
+    Effective {
+        /// The first committee epoch that it holds in.
+        epoch: u64,
+    },
+    /// Enough approvals are out of reach.
+    Rejected,
+    /// Taken back.
+    Withdrawn,
+    /// Not decided in time.
+    Expired,
+    /// Decided, but in conflict with what was decided before.
+    Failed(Failure),
+}
+
+impl ProposalStatus {
+    /// The word that interfaces show.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Scheduled { .. } => "scheduled",
+            Self::Effective { .. } => "effective",
+            Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether nothing happens to the proposal any more.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        !matches!(self, Self::Open | Self::Scheduled { .. })
+    }
+}
+
+impl fmt::Display for ProposalStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+/// A proposal.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Proposal {
+    /// Its number; the first is 1.
+    pub id: u64,
+    /// What is proposed.
+    pub change: Change,
+    /// [`Change::digest`] of it.
+    pub digest: Digest,
+    /// Whose it is.
+    pub proposer: MemberName,
+    /// Ledger time of the block that opened it, Unix milliseconds.
+    pub proposed_ms: u64,
+    /// The ledger time at which it is no longer open, Unix milliseconds.
+    pub expires_ms: u64,
+    /// What electors said, by name.
+    pub voices: BTreeMap<MemberName, Voice>,
+    /// Where it stands.
+    pub status: ProposalStatus,
+    /// Ledger time of the block that decided or ended it.
+    pub decided_ms: Option<u64>,
+}

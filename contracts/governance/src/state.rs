@@ -1,0 +1,491 @@
+//! The state: proposals, what is decided, what holds, and how an order passes its checks.
+//!
+//! ```text
+//! apply (orders of a block) -> end_block: expiry, quotas, at the plan height the plan -> take_new_modules
+//! begin_epoch, before the first block of an epoch is executed: the plan becomes the present
+//! ```
+//!
+//! INVARIANT: `present` is a definition that passes its checks, `plan` one that may follow it, and `draft` comes to one
+//! that may follow the later of the two.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::{EpochDefinition, GovernanceRules, ValidatorSeat};
+use sealbook_primitives::hash::Digest;
+use sealbook_primitives::signature::VerifyingKey;
+use sealbook_securities::{ClientReference, Code, MemberName, Outcome};
+
+use crate::draft::{Decided, Draft, Roll};
+use crate::quota::Quotas;
+use crate::version::FormatVersion;
+use crate::{Action, Change, GovernanceOrder, GovernanceView, Proposal, ProposalStatus, Voice};
+
+/// The most open proposals.
+pub const MAX_OPEN: usize = 64;
+/// The most open proposals of one member.
+pub const MAX_OPEN_PER_MEMBER: usize = 8;
+/// The most changes that are decided for one epoch.
+pub const MAX_SCHEDULED: usize = 64;
+/// How often one member may raise its voice for or against one proposal.
+pub const MAX_VOICES: u32 = 8;
+/// How many proposals are kept after they ended.
+pub const MAX_CLOSED: usize = 256;
+
+/// Who gives an order: a member of the books, authenticated.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// The member's name.
+    pub name: &'a str,
+    /// Its role.
+    pub role: &'a str,
+}
+
+/// Somebody who could be admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// The name in the certificate.
+    pub name: MemberName,
+    /// The role in the certificate.
+    pub role: String,
+}
+
+/// What only the books and the network's CA know. Must be deterministic: the same answers on every node in the same
+/// block.
+pub trait Directory {
+    /// All members in the books with their roles; members that governance removed may be among them.
+    fn members(&self) -> Vec<(MemberName, String)>;
+
+    /// Whose chain this is, if it is good at the time of the block and neither its name nor its certificate is in use.
+    fn newcomer(&self, chain: &[Vec<u8>]) -> Option<Newcomer>;
+
+    /// Whether secrets can be sealed to this encoded public key of a module.
+    fn can_seal_to(&self, module_key: &[u8]) -> bool;
+}
+
+/// What the caller has to do when an epoch begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Admit the member with these certificates, if they are still good.
+    AdmitMember {
+        /// DER, leaf first.
+        chain: Vec<Vec<u8>>,
+    },
+    /// The member's orders and questions are refused from now on.
+    RemoveMember {
+        /// Its name.
+        name: MemberName,
+    },
+}
+
+/// The next epoch, fixed.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+struct Plan {
+    definition: EpochDefinition,
+    rules: GovernanceRules,
+    decided: Decided,
+}
+
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+struct Remembered {
+    content: Digest,
+    outcome: Outcome,
+    proposal: u64,
+}
+
+/// The state of governance.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub struct Governance {
+    version: FormatVersion,
+    present: EpochDefinition,
+    rules: GovernanceRules,
+    plan: Option<Plan>,
+    draft: Draft,
+    proposals: BTreeMap<u64, Proposal>,
+    last_proposal: u64,
+    references: BTreeMap<(MemberName, ClientReference), Remembered>,
+    removed: BTreeSet<MemberName>,
+    quotas: Quotas,
+    new_modules: Vec<ValidatorSeat>,
+}
+
+impl Governance {
+    /// The state of a new network, from its genesis document.
+    #[must_use]
+    pub fn new(rules: GovernanceRules, first: EpochDefinition) -> Self {
+        Self {
+            version: FormatVersion,
+            draft: Draft::of(&first, rules.clone()),
+            present: first,
+            rules,
+            plan: None,
+            proposals: BTreeMap::new(),
+            last_proposal: 0,
+            references: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            quotas: Quotas::default(),
+            new_modules: Vec::new(),
+        }
+    }
+
+    /// Applies one order, in a block of this time (Unix milliseconds).
+    ///
+    /// Nothing changes unless the outcome is settled or pending, apart from proposals whose time is over, and from an
+    /// approval that decides a proposal in conflict: it is answered `conflict`, and the proposal fails.
+    pub fn apply(
+        &mut self,
+        caller: &Caller<'_>,
+        order: &GovernanceOrder,
+        directory: &dyn Directory,
+        time_ms: u64,
+    ) -> Outcome {
+        self.expire(time_ms);
+        let outcome = self.attempt(caller, order, directory, time_ms);
+        outcome.unwrap_or_else(Outcome::refused)
+    }
+
+    fn attempt(
+        &mut self,
+        caller: &Caller<'_>,
+        order: &GovernanceOrder,
+        directory: &dyn Directory,
+        time_ms: u64,
+    ) -> Result<Outcome, Code> {
+        let name = MemberName::new(caller.name).map_err(|_| Code::NotAMember)?;
+        if self.removed.contains(&name) {
+            return Err(Code::NotAMember);
+        }
+        if !self.is_elector(caller.role) {
+            return Err(Code::NotPermitted);
+        }
+        if let Action::Propose { change } = &order.action {
+            change.check().map_err(|_| Code::Malformed)?;
+        }
+        let content = order.action.content();
+        let key = (name, order.reference);
+        if let Some(remembered) = self.references.get(&key) {
+            return if remembered.content == content {
+                Ok(remembered.outcome)
+            } else {
+                Err(Code::Duplicate)
+            };
+        }
+        let scene = Scene {
+            name,
+            role: caller.role,
+            directory,
+            time_ms,
+        };
+        let (proposal, outcome) = match &order.action {
+            Action::Propose { change } => self.propose(&scene, change)?,
+            Action::Approve { proposal, digest } => {
+                (*proposal, self.approve(&scene, *proposal, digest)?)
+            }
+            Action::Reject { proposal } => (*proposal, self.reject(&scene, *proposal)?),
+            Action::Withdraw { proposal } => (*proposal, self.withdraw(&scene, *proposal)?),
+        };
+        let remembered = Remembered {
+            content,
+            outcome,
+            proposal,
+        };
+        self.references.insert(key, remembered);
+        Ok(outcome)
+    }
+
+    fn propose(&mut self, scene: &Scene<'_>, change: &Change) -> Result<(u64, Outcome), Code> {
+        self.drafted(change, scene.directory)
+            .map_err(|_| Code::Conflict)?;
+        self.check_room()?;
+        let is_open = |one: &&Proposal| one.status == ProposalStatus::Open;
+        let open = self.proposals.values().filter(is_open);
+        let own = open.clone().filter(|one| one.proposer == scene.name);
+        if open.count() >= MAX_OPEN || own.count() >= MAX_OPEN_PER_MEMBER {
+            return Err(Code::Limit);
+        }
+        let id = self.last_proposal.checked_add(1).ok_or(Code::Limit)?;
+        self.last_proposal = id;
+        let proposal = Proposal {
+            id,
+            change: change.clone(),
+            digest: change.digest(),
+            proposer: scene.name,
+            proposed_ms: scene.time_ms,
+            expires_ms: scene.time_ms.saturating_add(self.rules.proposal_life_ms),
+            voices: BTreeMap::new(),
+            status: ProposalStatus::Open,
+            decided_ms: None,
+        };
+        self.proposals.insert(id, proposal);
+        self.raise_voice(scene, id, true)?;
+        Ok((id, self.decide(scene, id)))
+    }
+
+    fn approve(&mut self, scene: &Scene<'_>, id: u64, digest: &Digest) -> Result<Outcome, Code> {
+        let proposal = self.open_proposal(id)?;
+        if proposal.digest != *digest {
+            return Err(Code::OtherChange);
+        }
+        self.check_room()?;
+        self.raise_voice(scene, id, true)?;
+        Ok(self.decide(scene, id))
+    }
+
+    fn reject(&mut self, scene: &Scene<'_>, id: u64) -> Result<Outcome, Code> {
+        self.open_proposal(id)?;
+        self.raise_voice(scene, id, false)?;
+        let roll = self.roll(scene.directory);
+        let electors = roll.values().filter(|role| self.is_elector(role)).count();
+        let against = self.count_voices(id, false);
+        if electors.saturating_sub(against) < usize::from(self.rules.approvals) {
+            self.close(id, ProposalStatus::Rejected, scene.time_ms);
+        }
+        Ok(Outcome::SETTLED)
+    }
+
+    fn withdraw(&mut self, scene: &Scene<'_>, id: u64) -> Result<Outcome, Code> {
+        let proposal = self.open_proposal(id)?;
+        if proposal.proposer != scene.name {
+            return Err(Code::NotPermitted);
+        }
+        self.close(id, ProposalStatus::Withdrawn, scene.time_ms);
+        Ok(Outcome::SETTLED)
+    }
+
+    fn open_proposal(&self, id: u64) -> Result<&Proposal, Code> {
+        let proposal = self.proposals.get(&id).ok_or(Code::NotFound)?;
+        match proposal.status {
+            ProposalStatus::Open => Ok(proposal),
+            _ => Err(Code::ProposalClosed),
+        }
+    }
+
+    /// Whether one more change can be decided for the epoch that the draft is for.
+    fn check_room(&self) -> Result<(), Code> {
+        if self.draft.decided.proposals.len() >= MAX_SCHEDULED {
+            return Err(Code::Limit);
+        }
+        Ok(())
+    }
+
+    fn raise_voice(&mut self, scene: &Scene<'_>, id: u64, approves: bool) -> Result<(), Code> {
+        let proposal = self.proposals.get_mut(&id).ok_or(Code::NotFound)?;
+        let before = proposal.voices.get(&scene.name);
+        let times = before.map_or(0, |voice| voice.times);
+        if times >= MAX_VOICES {
+            return Err(Code::Limit);
+        }
+        let voice = Voice {
+            approves,
+            role: scene.role.to_owned(),
+            times: times.saturating_add(1),
+        };
+        proposal.voices.insert(scene.name, voice);
+        Ok(())
+    }
+
+    /// Schedules an open proposal if enough electors approve it.
+    fn decide(&mut self, scene: &Scene<'_>, id: u64) -> Outcome {
+        if self.count_voices(id, true) < usize::from(self.rules.approvals) {
+            return Outcome::PENDING;
+        }
+        let Some(change) = self.proposals.get(&id).map(|one| one.change.clone()) else {
+            return Outcome::refused(Code::NotFound);
+        };
+        match self.drafted(&change, scene.directory) {
+            Ok(draft) => {
+                let (epoch, height) = {
+                    let base = self.base();
+                    (
+                        base.epoch.saturating_add(1),
+                        base.last_height.saturating_add(1),
+                    )
+                };
+                self.draft = draft;
+                self.draft.decided.proposals.push(id);
+                if let Change::AddValidator(seat) = change {
+                    self.new_modules.push(seat);
+                }
+                self.close(
+                    id,
+                    ProposalStatus::Scheduled { epoch, height },
+                    scene.time_ms,
+                );
+                Outcome::SETTLED
+            }
+            Err(failure) => {
+                self.close(id, ProposalStatus::Failed(failure), scene.time_ms);
+                Outcome::refused(Code::Conflict)
+            }
+        }
+    }
+
+    /// The draft with one more change.
+    fn drafted(&self, change: &Change, directory: &dyn Directory) -> Result<Draft, crate::Failure> {
+        let mut roll = self.roll(directory);
+        if let Some(plan) = &self.plan {
+            plan.decided.project(&mut roll);
+        }
+        self.draft.with(change, self.base(), roll, directory)
+    }
+
+    /// The last epoch that is fixed, after which the draft comes.
+    fn base(&self) -> &EpochDefinition {
+        let plan = self.plan.as_ref();
+        plan.map_or(&self.present, |plan| &plan.definition)
+    }
+
+    /// The present members.
+    fn roll(&self, directory: &dyn Directory) -> Roll {
+        let mut roll: Roll = directory.members().into_iter().collect();
+        roll.retain(|name, _| !self.removed.contains(name));
+        roll
+    }
+
+    fn is_elector(&self, role: &str) -> bool {
+        self.rules.electors.iter().any(|one| one == role)
+    }
+
+    fn count_voices(&self, id: u64, approves: bool) -> usize {
+        let voices = self.proposals.get(&id).map(|one| one.voices.values());
+        let counts = |voice: &&Voice| voice.approves == approves && self.is_elector(&voice.role);
+        voices.map_or(0, |voices| voices.filter(counts).count())
+    }
+
+    fn close(&mut self, id: u64, status: ProposalStatus, time_ms: u64) {
+        if let Some(proposal) = self.proposals.get_mut(&id) {
+            proposal.status = status;
+            proposal.decided_ms = Some(time_ms);
+        }
+    }
+
+    fn expire(&mut self, time_ms: u64) {
+        for proposal in self.proposals.values_mut() {
+            if proposal.status == ProposalStatus::Open && proposal.expires_ms <= time_ms {
+                proposal.status = ProposalStatus::Expired;
+                proposal.decided_ms = Some(time_ms);
+            }
+        }
+    }
+
+    /// Forgets the oldest proposals that ended, with their references.
+    fn forget(&mut self) {
+        let closed = self.proposals.values().filter(|one| one.status.is_closed());
+        let closed: Vec<u64> = closed.map(|one| one.id).collect();
+        let surplus = closed.len().saturating_sub(MAX_CLOSED);
+        let forgotten: BTreeSet<u64> = closed.into_iter().take(surplus).collect();
+        if !forgotten.is_empty() {
+            self.proposals.retain(|id, _| !forgotten.contains(id));
+            self.references
+                .retain(|_, one| !forgotten.contains(&one.proposal));
+        }
+    }
+
+    /// Ends a block: proposals expire, quotas are judged by what each carrier brought (envelopes carried, and those of
+    /// them that did not open), and at the plan height the next epoch is fixed.
+    pub fn end_block(&mut self, height: u64, time_ms: u64, carried: &[(VerifyingKey, u32, u32)]) {
+        self.expire(time_ms);
+        self.quotas.end_block(carried);
+        if self.plan.is_none() && height >= self.present.plan_height() {
+            self.plan = Some(Plan {
+                definition: self.draft.definition(&self.present),
+                rules: self.draft.rules.clone(),
+                decided: std::mem::take(&mut self.draft.decided),
+            });
+        }
+        self.forget();
+    }
+
+    /// The validators that decisions admitted since this was last asked. To be asked after every block, so that the
+    /// answers are those of the block; their modules are to be given the network's secrets.
+    pub fn take_new_modules(&mut self) -> Vec<ValidatorSeat> {
+        std::mem::take(&mut self.new_modules)
+    }
+
+    /// The definition of the next epoch, once it is fixed.
+    #[must_use]
+    pub fn planned(&self) -> Option<&EpochDefinition> {
+        self.plan.as_ref().map(|plan| &plan.definition)
+    }
+
+    /// Makes the planned epoch the present one, before its first block is executed. Without a plan it does nothing.
+    pub fn begin_epoch(&mut self) -> Vec<Effect> {
+        let Some(plan) = self.plan.take() else {
+            return Vec::new();
+        };
+        let epoch = plan.definition.epoch;
+        self.present = plan.definition;
+        self.rules = plan.rules;
+        for name in &plan.decided.removals {
+            self.removed.insert(*name);
+            for proposal in self.proposals.values_mut() {
+                if proposal.status == ProposalStatus::Open {
+                    proposal.voices.remove(name);
+                }
+            }
+        }
+        for admission in &plan.decided.admissions {
+            self.removed.remove(&admission.name);
+        }
+        for id in &plan.decided.proposals {
+            if let Some(proposal) = self.proposals.get_mut(id) {
+                proposal.status = ProposalStatus::Effective { epoch };
+            }
+        }
+        let carriers: BTreeSet<VerifyingKey> = self.present.carriers().copied().collect();
+        self.quotas.keep(|key| carriers.contains(key));
+        plan.decided.effects()
+    }
+
+    /// What holds in the present epoch.
+    #[must_use]
+    pub const fn definition(&self) -> &EpochDefinition {
+        &self.present
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub const fn rules(&self) -> &GovernanceRules {
+        &self.rules
+    }
+
+    /// The carriers whose quota is cut, ascending by key, with their levels.
+    #[must_use]
+    pub fn quota_levels(&self) -> Vec<(VerifyingKey, u8)> {
+        self.quotas.levels()
+    }
+
+    /// The members that were removed, ascending.
+    pub fn removed_members(&self) -> impl Iterator<Item = &MemberName> {
+        self.removed.iter()
+    }
+
+    /// Whether the member of this name was removed.
+    #[must_use]
+    pub fn is_removed(&self, name: &str) -> bool {
+        MemberName::new(name).is_ok_and(|name| self.removed.contains(&name))
+    }
+
+    /// What members see.
+    #[must_use]
+    pub fn view(&self) -> GovernanceView {
+        GovernanceView {
+            version: FormatVersion,
+            definition: self.present.clone(),
+            planned: self.planned().cloned(),
+            rules: self.rules.clone(),
+            planned_rules: self.plan.as_ref().map(|plan| plan.rules.clone()),
+            proposals: self.proposals.values().cloned().collect(),
+            quotas: self.quota_levels(),
+            removed: self.removed.iter().copied().collect(),
+        }
+    }
+}
+
+/// Who acts, and in which surroundings.
+struct Scene<'a> {
+    name: MemberName,
+    role: &'a str,
+    directory: &'a dyn Directory,
+    time_ms: u64,
+}

@@ -1,0 +1,30 @@
+//! What members see of governance: everything, since it concerns all of them.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealbook_ledger::{EpochDefinition, GovernanceRules};
+use sealbook_primitives::signature::VerifyingKey;
+use sealbook_securities::MemberName;
+
+use crate::Proposal;
+use crate::version::FormatVersion;
+
+/// The state of governance after a block.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct GovernanceView {
+    /// Format version.
+    pub version: FormatVersion,
+    /// What holds in the present epoch.
+    pub definition: EpochDefinition,
+    /// What will hold in the next one, once it is fixed.
+    pub planned: Option<EpochDefinition>,
+    /// The rules in force.
+    pub rules: GovernanceRules,
+    /// The rules in the next epoch, once it is fixed.
+    pub planned_rules: Option<GovernanceRules>,
+    /// Proposals, ascending by number: all that are open or scheduled, and the last ones that ended.
+    pub proposals: Vec<Proposal>,
+    /// Carriers whose quota is cut, with their levels.
+    pub quotas: Vec<(VerifyingKey, u8)>,
+    /// Members who were removed.
+    pub removed: Vec<MemberName>,
+}

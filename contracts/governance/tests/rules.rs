@@ -1,0 +1,579 @@
+//! The rules of `docs/GOVERNANCE.md`, one by one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test says what must hold"
+)]
+
+mod world;
+
+use sealbook_governance::{
+    Action, Change, Effect, Failure, Governance, MAX_CLOSED, MAX_OPEN, MAX_OPEN_PER_MEMBER,
+    MAX_SCHEDULED, MAX_VOICES, ProposalStatus, QUOTA_RECOVERY_BLOCKS,
+};
+use sealbook_ledger::{GovernanceRules, MAX_QUOTA_LEVEL, Parameters};
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_securities::{Code, Outcome};
+use world::{
+    ELECTORS, EPOCH, World, chain, key, member, move_node, observer, parameters, refused, rules,
+    validator,
+};
+
+#[test]
+fn two_approvals_schedule_a_change_which_takes_effect_with_the_next_epoch() {
+    let mut world = World::new(2);
+    let change = Change::AddValidator(validator(5));
+    assert_eq!(world.propose("anna", change), Outcome::PENDING);
+    assert_eq!(world.last().status, ProposalStatus::Open);
+    assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
+    let scheduled = ProposalStatus::Scheduled {
+        epoch: 1,
+        height: EPOCH + 1,
+    };
+    assert_eq!(world.last().status, scheduled);
+    assert_eq!(world.governance.take_new_modules(), [validator(5)]);
+    assert!(world.governance.take_new_modules().is_empty());
+    let plan_height = world.governance.definition().plan_height();
+    world.end_blocks_to(plan_height - 1);
+    assert_eq!(world.governance.planned(), None);
+    world.end_block();
+    let planned = world.governance.planned().unwrap().clone();
+    assert_eq!((planned.epoch, planned.validators.len()), (1, 5));
+    assert_eq!(planned.check_follows(world.governance.definition()), Ok(()));
+    assert_eq!(world.governance.definition().validators.len(), 4);
+    world.next_epoch();
+    assert_eq!(world.governance.definition(), &planned);
+    assert_eq!(world.governance.planned(), None);
+    assert_eq!(world.last().status, ProposalStatus::Effective { epoch: 1 });
+}
+
+#[test]
+fn what_is_decided_after_the_plan_height_waits_one_epoch_more() {
+    let mut world = World::new(1);
+    let plan_height = world.governance.definition().plan_height();
+    world.end_blocks_to(plan_height - 1);
+    // A block of the plan height itself is still in time.
+    world.propose("anna", Change::AddObserver(observer(10)));
+    world.end_block();
+    world.propose("anna", Change::AddObserver(observer(11)));
+    let scheduled = ProposalStatus::Scheduled {
+        epoch: 2,
+        height: 2 * EPOCH + 1,
+    };
+    assert_eq!(world.last().status, scheduled);
+    // Judged against what is planned, not only against the present.
+    let again = Change::AddObserver(observer(10));
+    assert_eq!(world.propose("anna", again), refused(Code::Conflict));
+    world.next_epoch();
+    assert_eq!(world.governance.definition().observers.len(), 2);
+    assert_eq!(world.last().status, scheduled);
+    world.next_epoch();
+    assert_eq!(world.governance.definition().observers.len(), 3);
+    assert_eq!(world.governance.definition().epoch, 2);
+}
+
+#[test]
+fn only_electors_who_are_members_act() {
+    let mut world = World::new(2);
+    let change = || Change::RemoveObserver {
+        name: "node-9".to_owned(),
+    };
+    let denied = refused(Code::NotPermitted);
+    assert_eq!(world.propose("firm", change()), denied);
+    assert_eq!(
+        world.propose("Not a name", change()),
+        refused(Code::NotAMember)
+    );
+    assert_eq!(world.propose("nobody", change()), denied);
+    assert_eq!(world.propose("anna", change()), Outcome::PENDING);
+    assert_eq!(world.approve("firm", 1), denied);
+    assert_eq!(world.reject("firm", 1), denied);
+    assert_eq!(world.withdraw("firm", 1), denied);
+    assert_eq!(world.withdraw("bela", 1), denied);
+    assert!(world.last().voices.len() == 1);
+    assert_eq!(world.withdraw("anna", 1), Outcome::SETTLED);
+    assert_eq!(world.last().status, ProposalStatus::Withdrawn);
+    let closed = refused(Code::ProposalClosed);
+    assert_eq!(world.approve("bela", 1), closed);
+    assert_eq!(world.reject("bela", 1), closed);
+    assert_eq!(world.withdraw("anna", 1), closed);
+    assert_eq!(world.reject("bela", 2), refused(Code::NotFound));
+}
+
+#[test]
+fn nobody_approves_something_else_than_was_shown() {
+    let mut world = World::new(2);
+    world.propose("anna", Change::AddValidator(validator(5)));
+    let digest = Change::AddValidator(validator(6)).digest();
+    let action = Action::Approve {
+        proposal: 1,
+        digest,
+    };
+    assert_eq!(world.act("bela", action), refused(Code::OtherChange));
+    let digest = Digest::ZERO;
+    let action = Action::Approve {
+        proposal: 7,
+        digest,
+    };
+    assert_eq!(world.act("bela", action), refused(Code::NotFound));
+    assert_eq!(world.last().voices.len(), 1);
+}
+
+#[test]
+fn a_voice_counts_once_and_may_change() {
+    let mut world = World::new(3);
+    world.propose("anna", Change::AddValidator(validator(5)));
+    for _ in 1..MAX_VOICES {
+        assert_eq!(world.approve("anna", 1), Outcome::PENDING);
+    }
+    assert_eq!(world.approve("anna", 1), refused(Code::Limit));
+    assert_eq!(world.last().voices.len(), 1);
+    assert_eq!(world.reject("bela", 1), Outcome::SETTLED);
+    assert_eq!(world.last().status, ProposalStatus::Open);
+    assert_eq!(world.approve("bela", 1), Outcome::PENDING);
+    assert_eq!(world.approve("carl", 1), Outcome::SETTLED);
+}
+
+#[test]
+fn rejections_that_leave_too_few_end_a_proposal() {
+    let mut world = World::new(3);
+    world.propose("anna", Change::AddValidator(validator(5)));
+    assert_eq!(world.reject("bela", 1), Outcome::SETTLED);
+    assert_eq!(world.last().status, ProposalStatus::Open);
+    assert_eq!(world.reject("carl", 1), Outcome::SETTLED);
+    assert_eq!(world.last().status, ProposalStatus::Rejected);
+    assert_eq!(world.last().decided_ms, Some(100));
+}
+
+#[test]
+fn proposals_expire_by_ledger_time() {
+    let mut world = World::new(2);
+    world.propose("anna", Change::AddValidator(validator(5)));
+    world.propose("anna", Change::AddValidator(validator(6)));
+    world.time_ms += 999;
+    assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
+    world.time_ms += 1;
+    assert_eq!(world.approve("bela", 2), refused(Code::ProposalClosed));
+    assert_eq!(world.last().status, ProposalStatus::Expired);
+    world.propose("anna", Change::AddValidator(validator(6)));
+    world.time_ms += 1_000;
+    world.end_block();
+    assert_eq!(world.last().status, ProposalStatus::Expired);
+}
+
+#[test]
+fn references_make_retries_harmless() {
+    let mut world = World::new(2);
+    let propose = |number| Action::Propose {
+        change: Change::AddValidator(validator(number)),
+    };
+    assert_eq!(world.order("anna", "A", propose(5)), Outcome::PENDING);
+    assert_eq!(world.order("anna", "A", propose(5)), Outcome::PENDING);
+    assert_eq!(world.last().id, 1);
+    let other = world.order("anna", "A", propose(6));
+    assert_eq!(other, refused(Code::Duplicate));
+    // References are each submitter's own.
+    assert_eq!(world.order("bela", "A", propose(6)), Outcome::PENDING);
+    let digest = world.proposal(1).digest;
+    let approve = || Action::Approve {
+        proposal: 1,
+        digest,
+    };
+    assert_eq!(world.order("bela", "B", approve()), Outcome::SETTLED);
+    assert_eq!(world.order("bela", "B", approve()), Outcome::SETTLED);
+    // What was refused may be used anew.
+    let refusal = world.order("carl", "C", approve());
+    assert_eq!(refusal, refused(Code::ProposalClosed));
+    assert_eq!(world.order("carl", "C", propose(7)), Outcome::PENDING);
+}
+
+#[test]
+fn changes_that_conflict_fail_when_they_are_decided() {
+    let mut world = World::new(2);
+    for _ in 0..2 {
+        world.propose("anna", Change::AddValidator(validator(5)));
+    }
+    assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
+    let digest = world.proposal(2).digest;
+    let approve = || Action::Approve {
+        proposal: 2,
+        digest,
+    };
+    let conflict = refused(Code::Conflict);
+    assert_eq!(world.order("bela", "X", approve()), conflict);
+    let failed = ProposalStatus::Failed(Failure::SeatTaken);
+    assert_eq!(world.last().status, failed);
+    assert_eq!(world.order("bela", "X", approve()), conflict);
+    assert_eq!(world.approve("carl", 2), refused(Code::ProposalClosed));
+    world.next_epoch();
+    assert_eq!(world.governance.definition().validators.len(), 5);
+}
+
+#[test]
+fn what_cannot_be_is_refused_when_it_is_proposed() {
+    let mut world = World::new(1);
+    let mut conflict = |change| assert_eq!(world.propose("anna", change), refused(Code::Conflict));
+    let name = || "node-0".to_owned();
+    conflict(Change::AddValidator(validator(0)));
+    conflict(Change::AddValidator(validator(9)));
+    conflict(Change::AddObserver(observer(0)));
+    conflict(Change::AddObserver(observer(9)));
+    let same_key = || {
+        let mut seat = validator(5);
+        seat.vote_key = key(9);
+        seat
+    };
+    conflict(Change::AddValidator(same_key()));
+    let mut seat = validator(5);
+    seat.module_key = vec![1; 36];
+    conflict(Change::AddValidator(seat));
+    conflict(Change::RemoveObserver { name: name() });
+    conflict(Change::RemoveValidator {
+        name: "node-9".to_owned(),
+    });
+    conflict(move_node("node-5", "127.0.0.1:1"));
+    conflict(chain("anna", "admin"));
+    conflict(Change::RemoveMember {
+        name: member("nobody"),
+    });
+    conflict(Change::SetRules(rules(5)));
+    for number in 0..3 {
+        let name = format!("node-{number}");
+        let outcome = world.propose("anna", Change::RemoveValidator { name });
+        assert_eq!(outcome, Outcome::SETTLED);
+    }
+    let name = "node-3".to_owned();
+    let last = world.propose("anna", Change::RemoveValidator { name });
+    assert_eq!(last, refused(Code::Conflict));
+    world.next_epoch();
+    assert_eq!(world.governance.definition().validators, [validator(3)]);
+}
+
+#[test]
+fn what_is_no_change_is_malformed() {
+    let mut world = World::new(1);
+    let mut malformed = |change: Change| {
+        assert!(change.check().is_err());
+        assert_eq!(world.propose("anna", change), refused(Code::Malformed));
+    };
+    malformed(Change::AddMember { chain: Vec::new() });
+    let chain = vec![vec![0; 10]; 5];
+    malformed(Change::AddMember { chain });
+    let chain = vec![vec![0; 8_193]];
+    malformed(Change::AddMember { chain });
+    malformed(Change::AddMember {
+        chain: vec![vec![1], Vec::new()],
+    });
+    malformed(move_node("node-0", "nowhere"));
+    malformed(move_node("node 0", "127.0.0.1:1"));
+    malformed(move_node("", "127.0.0.1:1"));
+    let mut seat = validator(5);
+    seat.vote_key.0 = [0; 32];
+    malformed(Change::AddValidator(seat));
+    let mut seat = observer(5);
+    seat.name = "\u{1b}[31m".to_owned();
+    malformed(Change::AddObserver(seat));
+    malformed(Change::SetParameters(Parameters {
+        epoch_blocks: 11,
+        ..parameters()
+    }));
+    let electors = |electors: &[&str]| GovernanceRules {
+        electors: electors.iter().map(|one| (*one).to_owned()).collect(),
+        ..rules(1)
+    };
+    malformed(Change::SetRules(electors(&[])));
+    malformed(Change::SetRules(electors(&["king"])));
+    malformed(Change::SetRules(electors(&["admin", "admin"])));
+    malformed(Change::SetRules(rules(0)));
+}
+
+#[test]
+fn an_observer_becomes_a_validator_by_two_changes() {
+    let mut world = World::new(1);
+    let name = "node-9".to_owned();
+    world.propose("anna", Change::RemoveObserver { name });
+    world.propose("bela", Change::AddValidator(validator(9)));
+    world.propose("carl", move_node("node-9", "[::1]:99"));
+    world.propose("dora", move_node("node-1", "10.0.0.1:99"));
+    world.next_epoch();
+    let definition = world.governance.definition();
+    assert!(definition.observers.is_empty());
+    assert_eq!(definition.validators[4].address, "[::1]:99");
+    assert_eq!(definition.validators[1].address, "10.0.0.1:99");
+}
+
+#[test]
+fn members_come_and_go_with_an_epoch() {
+    let mut world = World::new(2);
+    world.propose("anna", chain("emil", "admin"));
+    assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
+    let again = chain("emil", "firm");
+    assert_eq!(world.propose("anna", again), refused(Code::Conflict));
+    let remove = |name| Change::RemoveMember { name: member(name) };
+    world.propose("anna", remove("dora"));
+    assert_eq!(world.approve("dora", 2), Outcome::SETTLED);
+    let again = world.propose("anna", remove("dora"));
+    assert_eq!(again, refused(Code::Conflict));
+    // Until the epoch ends the removed member is one, and its voice counts.
+    assert_eq!(world.propose("dora", remove("firm")), Outcome::PENDING);
+    world.next_epoch();
+    let name = member("dora");
+    assert_eq!(world.effects.len(), 2);
+    assert_eq!(world.effects[0], Effect::RemoveMember { name });
+    assert!(world.governance.is_removed("dora") && !world.governance.is_removed("emil"));
+    assert_eq!(
+        world.propose("dora", remove("firm")),
+        refused(Code::NotAMember)
+    );
+    assert!(world.proposal(3).voices.is_empty());
+    assert_eq!(world.approve("emil", 3), Outcome::PENDING);
+    assert_eq!(world.approve("anna", 3), Outcome::SETTLED);
+    // The books let somebody of that name come back.
+    world.books.members.remove("dora");
+    world.propose("anna", chain("dora", "admin"));
+    assert_eq!(world.approve("bela", 4), Outcome::SETTLED);
+    world.next_epoch();
+    assert!(!world.governance.is_removed("dora"));
+    assert_eq!(world.propose("dora", remove("emil")), Outcome::PENDING);
+}
+
+#[test]
+fn an_admission_that_is_undone_before_its_epoch_has_no_effect() {
+    let mut world = World::new(1);
+    world.propose("anna", chain("emil", "admin"));
+    let name = member("emil");
+    assert_eq!(
+        world.propose("anna", Change::RemoveMember { name }),
+        Outcome::SETTLED
+    );
+    world.next_epoch();
+    assert!(world.effects.is_empty());
+    assert!(!world.governance.is_removed("emil"));
+}
+
+#[test]
+fn as_many_electors_stay_as_are_needed() {
+    let mut world = World::new(3);
+    let mut decide = |change: Change| {
+        let outcome = world.propose("anna", change);
+        if outcome != Outcome::PENDING {
+            return outcome;
+        }
+        let id = world.last().id;
+        world.approve("bela", id);
+        world.approve("carl", id)
+    };
+    let remove = |name| Change::RemoveMember { name: member(name) };
+    assert_eq!(decide(remove("dora")), Outcome::SETTLED);
+    assert_eq!(decide(remove("carl")), refused(Code::Conflict));
+    assert_eq!(decide(Change::SetRules(rules(4))), refused(Code::Conflict));
+    assert_eq!(decide(remove("firm")), Outcome::SETTLED);
+    assert_eq!(decide(Change::SetRules(rules(2))), Outcome::SETTLED);
+    assert_eq!(decide(remove("carl")), Outcome::SETTLED);
+    assert_eq!(decide(remove("bela")), refused(Code::Conflict));
+}
+
+#[test]
+fn new_rules_and_parameters_hold_from_the_next_epoch() {
+    let mut world = World::new(2);
+    let new_rules = GovernanceRules {
+        electors: vec!["firm".to_owned()],
+        ..rules(1)
+    };
+    world.propose("anna", Change::SetRules(new_rules.clone()));
+    world.approve("bela", 1);
+    let new_parameters = Parameters {
+        epoch_blocks: 12,
+        block_interval_ms: 50,
+        ..parameters()
+    };
+    world.propose("anna", Change::SetParameters(new_parameters.clone()));
+    world.approve("bela", 2);
+    world.propose("anna", Change::AddValidator(validator(5)));
+    assert_eq!(world.governance.rules(), &rules(2));
+    world.next_epoch();
+    assert_eq!(world.governance.rules(), &new_rules);
+    let definition = world.governance.definition().clone();
+    assert_eq!(definition.parameters, new_parameters);
+    assert_eq!((definition.first_height, definition.last_height), (21, 32));
+    // The voice of somebody who is no elector any more does not count.
+    assert_eq!(world.approve("anna", 3), refused(Code::NotPermitted));
+    assert_eq!(world.approve("firm", 3), Outcome::SETTLED);
+}
+
+#[test]
+fn open_proposals_are_limited() {
+    let mut world = World::new(2);
+    let change = |number: usize| move_node("node-0", &format!("127.0.0.1:{}", 1_000 + number));
+    for number in 0..MAX_OPEN_PER_MEMBER {
+        assert_eq!(world.propose("anna", change(number)), Outcome::PENDING);
+    }
+    assert_eq!(world.propose("anna", change(99)), refused(Code::Limit));
+    for elector in 0..9 {
+        let name = format!("elector-{elector}");
+        world.books.members.insert(name.clone(), "admin".to_owned());
+        for number in 0..MAX_OPEN_PER_MEMBER {
+            world.propose(&name, change(number));
+        }
+    }
+    let proposals = world.governance.view().proposals;
+    assert_eq!(proposals.len(), MAX_OPEN);
+    assert_eq!(world.withdraw("anna", 1), Outcome::SETTLED);
+    assert_eq!(world.propose("anna", change(99)), Outcome::PENDING);
+}
+
+#[test]
+fn decisions_for_one_epoch_are_limited() {
+    let mut world = World::new(1);
+    let change = |number: usize| move_node("node-0", &format!("127.0.0.1:{}", 1_000 + number));
+    for number in 0..MAX_SCHEDULED {
+        assert_eq!(world.propose("anna", change(number)), Outcome::SETTLED);
+    }
+    assert_eq!(world.propose("anna", change(99)), refused(Code::Limit));
+    let plan_height = world.governance.definition().plan_height();
+    world.end_blocks_to(plan_height);
+    assert_eq!(world.propose("anna", change(99)), Outcome::SETTLED);
+}
+
+#[test]
+fn ended_proposals_are_forgotten_with_their_references() {
+    let mut world = World::new(2);
+    let propose = || Action::Propose {
+        change: Change::AddValidator(validator(5)),
+    };
+    assert_eq!(world.order("anna", "first", propose()), Outcome::PENDING);
+    world.withdraw("anna", 1);
+    for id in 2..=MAX_CLOSED as u64 + 1 {
+        assert_eq!(world.order("anna", "first", propose()), Outcome::PENDING);
+        assert_eq!(world.last().id, id - 1);
+        world.propose("anna", Change::AddValidator(validator(6)));
+        world.withdraw("anna", id);
+        world.end_block();
+    }
+    assert_eq!(world.governance.view().proposals.len(), MAX_CLOSED);
+    assert_eq!(world.governance.view().proposals[0].id, 2);
+    assert_eq!(world.order("anna", "first", propose()), Outcome::PENDING);
+    assert_eq!(world.last().id, MAX_CLOSED as u64 + 2);
+}
+
+#[test]
+fn carriers_lose_quota_for_what_does_not_open_and_win_it_back() {
+    let mut world = World::new(1);
+    let levels = |world: &World| world.governance.quota_levels();
+    world.end_block_with(&[(key(0), 100, 24), (key(1), 100, 25), (key(2), 0, 0)]);
+    assert_eq!(levels(&world), [(key(1), 1)]);
+    for _ in 0..10 {
+        world.end_block_with(&[(key(1), 1, 1)]);
+    }
+    assert_eq!(levels(&world), [(key(1), MAX_QUOTA_LEVEL)]);
+    let restored = |world: &mut World| {
+        for _ in 1..QUOTA_RECOVERY_BLOCKS {
+            world.end_block_with(&[(key(1), 5, 1)]);
+        }
+    };
+    restored(&mut world);
+    assert_eq!(levels(&world), [(key(1), 6)]);
+    // An offence in the last of them counts and begins the run anew.
+    world.end_block_with(&[(key(1), 4, 1)]);
+    restored(&mut world);
+    assert_eq!(levels(&world), [(key(1), 6)]);
+    world.end_block();
+    assert_eq!(levels(&world), [(key(1), 5)]);
+    // Listed twice, a carrier is judged by its sums.
+    world.end_block_with(&[(key(2), 1, 1), (key(2), 9, 0)]);
+    assert_eq!(levels(&world), [(key(1), 5)]);
+    let name = "node-1".to_owned();
+    world.propose("anna", Change::RemoveValidator { name });
+    world.next_epoch();
+    world.next_epoch();
+    assert!(levels(&world).is_empty());
+}
+
+#[test]
+fn an_epoch_without_decisions_is_followed_by_one_like_it() {
+    let mut world = World::new(1);
+    let before = world.governance.definition().clone();
+    assert!(world.governance.begin_epoch().is_empty());
+    assert_eq!(world.governance.definition(), &before);
+    for epoch in 1..4 {
+        world.next_epoch();
+        let definition = world.governance.definition();
+        assert_eq!(definition.epoch, epoch);
+        assert_eq!(definition.first_height, epoch * EPOCH + 1);
+        assert_eq!(definition.validators, before.validators);
+    }
+}
+
+#[test]
+fn encodings_are_pinned() {
+    let pin = |bytes: Vec<u8>| hash("sealbook test pinned encoding", &[&bytes]).to_string();
+    let changes = [
+        chain("emil", "firm"),
+        Change::RemoveMember {
+            name: member("anna"),
+        },
+        Change::AddValidator(validator(5)),
+        Change::RemoveValidator {
+            name: "node-1".to_owned(),
+        },
+        Change::AddObserver(observer(6)),
+        Change::RemoveObserver {
+            name: "node-9".to_owned(),
+        },
+        move_node("node-2", "10.0.0.1:99"),
+        Change::SetParameters(parameters()),
+        Change::SetRules(rules(2)),
+    ];
+    let kinds: Vec<&str> = changes.iter().map(Change::kind).collect();
+    let doc = include_str!("../../../docs/GOVERNANCE.md");
+    for (place, change) in changes.iter().enumerate() {
+        assert_eq!(usize::from(borsh::to_vec(change).unwrap()[0]), place);
+        assert!(doc.contains(&format!("| `{}` |", change.kind())));
+    }
+    assert_eq!(kinds.len(), 9);
+    let digests: Vec<Digest> = changes.iter().map(Change::digest).collect();
+    let digest = digests[0];
+    let actions = [
+        Action::Propose {
+            change: changes[0].clone(),
+        },
+        Action::Approve {
+            proposal: 1,
+            digest,
+        },
+        Action::Reject { proposal: 2 },
+        Action::Withdraw { proposal: 3 },
+    ];
+    let mut world = World::new(2);
+    for change in changes {
+        assert_eq!(world.propose(ELECTORS[0], change.clone()).code, None);
+        let id = world.last().id;
+        if id == 8 {
+            world.withdraw(ELECTORS[0], id);
+            continue;
+        }
+        let outcome = world.approve(ELECTORS[1], id);
+        assert_eq!(outcome, Outcome::SETTLED, "{change:?}");
+    }
+    world.end_block_with(&[(key(1), 1, 1)]);
+    let state = borsh::to_vec(&world.governance).unwrap();
+    let pins = [
+        pin(borsh::to_vec(&digests).unwrap()),
+        pin(borsh::to_vec(&actions).unwrap()),
+        pin(state.clone()),
+        pin(borsh::to_vec(&world.governance.view()).unwrap()),
+    ];
+    assert_eq!(
+        pins,
+        [
+            "268199ec15f300a5369d92fd868c1bf7c7f6a17ea79a3e7838c1f8fa46d7f9b6",
+            "b5268cfc66a881c93822ddf536a816e7c0b3083cff7abfc01fc67dcfc5d852a0",
+            "fab91676ec3f03c8e9d90910fb95d947ecfcd913122752c366cc857d0a94cb68",
+            "afc3db654ce625f68898d9a5161bb56ddb908f51c12578889e9907f4273b7504",
+        ]
+    );
+    let mut other = state;
+    other[0] = 2;
+    assert!(borsh::from_slice::<Governance>(&other).is_err());
+}

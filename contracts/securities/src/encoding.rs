@@ -1,0 +1,383 @@
+//! The books as one string of bytes, for sealed snapshots.
+//!
+//! ```text
+//! books = version u16 | clock | members | accounts | issues | positions | currencies | cash | trades | references
+//!       | days | blocks | position changes | issued changes          each table: count u32, then its rows
+//! ```
+//!
+//! Only rows are written. Lookups follow from them and are made anew, so equal books give equal bytes, whatever way
+//! they came about.
+//!
+//! INVARIANT: books that were decoded keep every law of the books, and every index in a row has its row. Bytes for
+//! which that does not hold are refused, never half taken.
+
+use std::io;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use thiserror::Error;
+
+use crate::history::History;
+use crate::invariants::Violation;
+use crate::member::Member;
+use crate::rows::{
+    Account, BlockStart, CashBalance, Change, Clock, Currency, Day, Issue, Position, Remembered,
+    Trade,
+};
+use crate::state::{AccountLists, Lookups, State};
+use crate::table::{RowIndex, Table};
+
+/// The version that begins encoded books.
+pub const BOOKS_VERSION: u16 = 1;
+
+/// Why bytes are no books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BooksError {
+    /// They are not the encoding of any.
+    #[error("the books do not decode")]
+    Malformed,
+    /// They are of a version that this software does not know.
+    #[error("books of version {0} are not known")]
+    Version(u16),
+    /// A row names another row that is not there, or stands twice.
+    #[error("the table of {0} does not fit the others")]
+    Inconsistent(&'static str),
+    /// A law of the books does not hold.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+/// All rows, in the order of their tables.
+#[derive(BorshDeserialize)]
+struct Rows {
+    clock: Clock,
+    members: Vec<Member>,
+    accounts: Vec<Account>,
+    issues: Vec<Issue>,
+    positions: Vec<Position>,
+    currencies: Vec<Currency>,
+    cash: Vec<CashBalance>,
+    trades: Vec<Trade>,
+    references: Vec<Remembered>,
+    days: Vec<Day>,
+    blocks: Vec<BlockStart>,
+    position_changes: Vec<Change>,
+    issued_changes: Vec<Change>,
+}
+
+impl State {
+    /// Appends the encoded books to `into`.
+    pub fn encode_into(&self, into: &mut Vec<u8>) {
+        // Writing to memory cannot fail, and the rows hold nothing that borsh refuses.
+        let _: io::Result<()> = self.write_rows(into);
+    }
+
+    fn write_rows(&self, into: &mut Vec<u8>) -> io::Result<()> {
+        (BOOKS_VERSION, self.clock).serialize(into)?;
+        self.members.rows().serialize(into)?;
+        self.accounts.rows().serialize(into)?;
+        self.issues.rows().serialize(into)?;
+        self.positions.rows().serialize(into)?;
+        self.currencies.rows().serialize(into)?;
+        self.cash.rows().serialize(into)?;
+        self.trades.rows().serialize(into)?;
+        self.references.rows().serialize(into)?;
+        self.days.rows().serialize(into)?;
+        self.blocks.rows().serialize(into)?;
+        self.position_history.changes.rows().serialize(into)?;
+        self.issued_history.changes.rows().serialize(into)
+    }
+
+    /// Reads encoded books, which are all of `bytes`. Every row counts as touched.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BooksError> {
+        let mut rest = bytes;
+        let version = u16::deserialize(&mut rest).map_err(|_| BooksError::Malformed)?;
+        if version != BOOKS_VERSION {
+            return Err(BooksError::Version(version));
+        }
+        let rows = Rows::try_from_slice(rest).map_err(|_| BooksError::Malformed)?;
+        let state = Self::from_rows(rows)?;
+        state.check_invariants()?;
+        Ok(state)
+    }
+
+    fn from_rows(rows: Rows) -> Result<Self, BooksError> {
+        let lookups = Lookups::of(&rows)?;
+        let history = |changes, subjects: usize, table| {
+            History::from_changes(changes, subjects).ok_or(BooksError::Inconsistent(table))
+        };
+        if rows.blocks.len() as u64 != rows.clock.height {
+            return Err(BooksError::Inconsistent("blocks"));
+        }
+        let (positions, issues) = (rows.positions.len(), rows.issues.len());
+        Ok(Self {
+            clock: rows.clock,
+            clock_touched: true,
+            members: Table::from_rows(rows.members),
+            accounts: Table::from_rows(rows.accounts),
+            issues: Table::from_rows(rows.issues),
+            positions: Table::from_rows(rows.positions),
+            currencies: Table::from_rows(rows.currencies),
+            cash: Table::from_rows(rows.cash),
+            trades: Table::from_rows(rows.trades),
+            references: Table::from_rows(rows.references),
+            days: Table::from_rows(rows.days),
+            blocks: Table::from_rows(rows.blocks),
+            position_history: history(rows.position_changes, positions, "position changes")?,
+            issued_history: history(rows.issued_changes, issues, "issued changes")?,
+            lookups,
+        })
+    }
+}
+
+/// The rows of a table under their indexes.
+fn indexed<I: RowIndex, R>(rows: &[R]) -> impl Iterator<Item = (I, &R)> {
+    (0u32..).map(I::new).zip(rows)
+}
+
+/// Whether an index has its row.
+fn within<I: RowIndex, R>(index: I, rows: &[R]) -> bool {
+    (index.place() as usize) < rows.len()
+}
+
+impl Lookups {
+    /// The lookups over these rows, if every index in a row has its row and nothing stands twice.
+    fn of(rows: &Rows) -> Result<Self, BooksError> {
+        let mut lookups = Self::default();
+        let fits = lookups.add_members(rows);
+        let check = |fits: bool, table| {
+            if fits {
+                Ok(())
+            } else {
+                Err(BooksError::Inconsistent(table))
+            }
+        };
+        check(fits, "members")?;
+        check(lookups.add_accounts(rows), "accounts")?;
+        check(lookups.add_issues(rows), "issues")?;
+        check(lookups.add_positions(rows), "positions")?;
+        check(lookups.add_currencies(rows), "currencies")?;
+        check(lookups.add_cash(rows), "cash")?;
+        check(lookups.add_trades(rows), "trades")?;
+        check(lookups.add_references(rows), "references")?;
+        Ok(lookups)
+    }
+
+    fn add_members(&mut self, rows: &Rows) -> bool {
+        self.by_member
+            .resize_with(rows.members.len(), Default::default);
+        indexed(&rows.members).all(|(id, member)| {
+            self.members_by_name.insert(member.name, id).is_none()
+                && self
+                    .members_by_certificate
+                    .insert(member.certificate, id)
+                    .is_none()
+        })
+    }
+
+    fn add_accounts(&mut self, rows: &Rows) -> bool {
+        self.by_account
+            .resize_with(rows.accounts.len(), AccountLists::default);
+        indexed(&rows.accounts).all(|(index, account)| {
+            let Some(lists) = self.by_member.get_mut(account.owner.place() as usize) else {
+                return false;
+            };
+            lists.accounts.push(index);
+            self.accounts_by_id.insert(account.id, index).is_none()
+        })
+    }
+
+    fn add_issues(&mut self, rows: &Rows) -> bool {
+        self.by_issue.resize_with(rows.issues.len(), Vec::new);
+        indexed(&rows.issues).all(|(index, issue)| {
+            within(issue.issuer, &rows.members)
+                && within(issue.treasury, &rows.accounts)
+                && self.issues_by_isin.insert(issue.isin, index).is_none()
+        })
+    }
+
+    fn add_positions(&mut self, rows: &Rows) -> bool {
+        for (index, position) in indexed(&rows.positions) {
+            let lists = self.by_account.get_mut(position.account.place() as usize);
+            let of_issue = self.by_issue.get_mut(position.issue.place() as usize);
+            let (Some(lists), Some(of_issue)) = (lists, of_issue) else {
+                return false;
+            };
+            lists.positions.push((position.issue, index));
+            of_issue.push(index);
+        }
+        self.by_account
+            .iter_mut()
+            .all(|lists| sort_distinct(&mut lists.positions))
+    }
+
+    fn add_currencies(&mut self, rows: &Rows) -> bool {
+        indexed(&rows.currencies).all(|(index, currency)| {
+            within(currency.agent, &rows.members)
+                && self
+                    .currencies_by_code
+                    .insert(currency.code, index)
+                    .is_none()
+        })
+    }
+
+    fn add_cash(&mut self, rows: &Rows) -> bool {
+        for (index, balance) in indexed(&rows.cash) {
+            let lists = self.by_account.get_mut(balance.account.place() as usize);
+            match lists {
+                Some(lists) if within(balance.currency, &rows.currencies) => {
+                    lists.cash.push((balance.currency, index));
+                }
+                _ => return false,
+            }
+        }
+        self.by_account
+            .iter_mut()
+            .all(|lists| sort_distinct(&mut lists.cash))
+    }
+
+    fn add_trades(&mut self, rows: &Rows) -> bool {
+        for (index, trade) in indexed(&rows.trades) {
+            let confirmed = trade
+                .counterparty_account
+                .is_none_or(|account| within(account, &rows.accounts));
+            let known = within(trade.recorder, &rows.members)
+                && within(trade.counterparty, &rows.members)
+                && within(trade.recorder_account, &rows.accounts)
+                && within(trade.issue, &rows.issues);
+            if !known || !confirmed {
+                return false;
+            }
+            self.trades_by_counterparty
+                .insert((trade.counterparty, trade.reference, index));
+            let mut parties = vec![trade.recorder];
+            if trade.counterparty != trade.recorder {
+                parties.push(trade.counterparty);
+            }
+            for party in parties {
+                if let Some(lists) = self.by_member.get_mut(party.place() as usize) {
+                    lists.trades.push(index);
+                }
+            }
+        }
+        true
+    }
+
+    fn add_references(&mut self, rows: &Rows) -> bool {
+        indexed(&rows.references).all(|(index, remembered)| {
+            let key = (remembered.member, remembered.reference);
+            within(remembered.member, &rows.members) && self.references.insert(key, index).is_none()
+        })
+    }
+}
+
+/// Sorts a short list by key; false if a key stands twice.
+fn sort_distinct<K: Ord + Copy, V>(list: &mut [(K, V)]) -> bool {
+    list.sort_unstable_by_key(|(key, _)| *key);
+    list.windows(2)
+        .all(|pair| matches!(pair, [(left, _), (right, _)] if left < right))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::world::{
+        APPLE, Permissions, World, confirm, dividend, mint, open_day, split, trade,
+    };
+    use crate::{Code, RecordTime, Role, Side, TableId};
+
+    /// Books in which every table has rows.
+    fn story() -> World {
+        let mut world = World::furnished();
+        let order = trade(Side::Sell, "A-1", "beta", APPLE, "100", "41123.00");
+        world.order("alpha", "D1", order);
+        world.settle("beta", confirm("D1", "B-1"));
+        let order = trade(Side::Sell, "A-1", "alpha", APPLE, "1", "1.00");
+        world.order("alpha", "D2", order);
+        world.settle("bank", mint("USD", "APPLE-T", "1000.00"));
+        world.settle("admin", dividend(APPLE, "0.01", RecordTime::Now));
+        world.settle("admin", split(APPLE, 3, 2));
+        world.settle("admin", open_day("2012-12-31"));
+        world
+    }
+
+    fn encoded(state: &State) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        state.encode_into(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn decoded_books_are_the_same_books() {
+        let mut world = story();
+        let bytes = encoded(&world.state);
+        let mut again = State::decode(&bytes).unwrap();
+        assert_eq!(encoded(&again), bytes);
+        // Every row is touched, so that a tree over them is made anew.
+        let mut all = Vec::new();
+        for table in TableId::ALL {
+            assert!(again.table_len(table) > 0, "{table:?}");
+            for row in 0..again.table_len(table) {
+                let ours = world.state.row_bytes(table, row);
+                assert_eq!(again.row_bytes(table, row), ours);
+                all.push((table, row));
+            }
+        }
+        assert_eq!(again.drain_touched(), all);
+        // Both go on alike, through lookups and histories.
+        let mut theirs = World::furnished();
+        theirs.state = again;
+        for world in [&mut world, &mut theirs] {
+            world.state.drain_touched();
+            let next = world.state.height() + 1;
+            world
+                .state
+                .begin_block(next, world.state.time_ms())
+                .unwrap();
+            let order = confirm("D2", "A-2");
+            let content = crate::world::content(&order);
+            let order = crate::Order {
+                reference: crate::ClientReference::new("C2").unwrap(),
+                instruction: order,
+            };
+            let alpha = world.id("alpha");
+            let rules = Permissions(Role::Firm);
+            let outcome = world.state.apply(alpha, &rules, &order, content);
+            assert_eq!(outcome.code, Some(Code::InsufficientMoney));
+        }
+        assert_eq!(theirs.state.drain_touched(), world.state.drain_touched());
+        assert_eq!(encoded(&theirs.state), encoded(&world.state));
+    }
+
+    #[test]
+    fn damaged_books_are_refused_or_other_books_and_never_a_panic() {
+        let bytes = encoded(&story().state);
+        assert_eq!(State::decode(&[]).err(), Some(BooksError::Malformed));
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(State::decode(&longer).err(), Some(BooksError::Malformed));
+        let other = [&[9, 0], &bytes[2..]].concat();
+        assert_eq!(State::decode(&other).err(), Some(BooksError::Version(9)));
+        for index in 0..bytes.len() {
+            assert!(State::decode(&bytes[..index]).is_err());
+            for bit in [1, 0x80] {
+                let mut damaged = bytes.clone();
+                damaged[index] ^= bit;
+                if let Ok(state) = State::decode(&damaged) {
+                    assert_eq!(encoded(&state), damaged);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_encoding_is_pinned() {
+        let bytes = encoded(&story().state);
+        let hash = blake3::hash(&bytes).to_hex();
+        assert_eq!(hash.as_str(), PINNED);
+    }
+
+    const PINNED: &str = "83c9b20f5f7d5e8da6780ca2b02c8a2abedb244fae83399bc25fff9eef58254a";
+}

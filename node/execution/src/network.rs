@@ -1,0 +1,202 @@
+//! What members decide about the network itself, as the engine carries it out: who carries, who is let in, who is
+//! removed, and what the network root covers.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize as _, BorshSerialize as _};
+use sealbook_governance::{Caller, Directory, Effect, GovernanceOrder, Newcomer};
+use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
+use sealbook_primitives::hash::{Digest, keyed_hash};
+use sealbook_primitives::signature::VerifyingKey;
+use sealbook_protocol::module::WrappedRoot;
+use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
+
+use crate::custody::{can_wrap_to, wrap_root};
+use crate::engine::Engine;
+use crate::transactions::new_member;
+
+const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v1";
+
+/// How many envelopes each carrier brought in one block, and how many of them did not open.
+pub struct Carried {
+    carriers: Vec<VerifyingKey>,
+    counts: BTreeMap<VerifyingKey, (u32, u32)>,
+    unopened: u32,
+}
+
+impl Carried {
+    /// Counts one envelope. The carrier's signature is not verified here: validators do so before they vote for a
+    /// block, and the module trusts the finality of blocks for it, as it does for their times.
+    pub fn count(&mut self, carrier: u16, opened: bool) {
+        let unopened = u32::from(!opened);
+        self.unopened = self.unopened.saturating_add(unopened);
+        if let Some(key) = self.carriers.get(usize::from(carrier)) {
+            let (all, closed) = self.counts.entry(*key).or_default();
+            *all = all.saturating_add(1);
+            *closed = closed.saturating_add(unopened);
+        }
+    }
+
+    /// How many did not open.
+    pub const fn unopened(&self) -> u32 {
+        self.unopened
+    }
+
+    /// The counts by carrier.
+    pub fn counts(&self) -> Vec<(VerifyingKey, u32, u32)> {
+        let counts = self.counts.iter();
+        counts
+            .map(|(key, (all, unopened))| (*key, *all, *unopened))
+            .collect()
+    }
+}
+
+/// What governance may ask of the books.
+struct Books<'a> {
+    state: &'a State,
+    certificate_ends: &'a BTreeMap<MemberId, u64>,
+    roots_of_trust: &'a [CertificateDer<'static>],
+    network_name: &'a str,
+    time_ms: u64,
+}
+
+impl Books<'_> {
+    fn principal(&self, chain: &[Vec<u8>]) -> Option<Principal> {
+        let chain: Vec<CertificateDer<'_>> = chain
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()))
+            .collect();
+        verify_chain(
+            self.roots_of_trust,
+            &chain,
+            self.network_name,
+            self.time_ms,
+            Usage::Member,
+        )
+        .ok()
+    }
+}
+
+impl Directory for Books<'_> {
+    /// Those whose certificates are valid: others cannot act, so they must not be counted on.
+    fn members(&self) -> Vec<(MemberName, String)> {
+        let members = self.state.members();
+        members
+            .filter(|(id, _)| {
+                let ends_ms = self.certificate_ends.get(id);
+                ends_ms.is_some_and(|ends_ms| self.time_ms <= *ends_ms)
+            })
+            .map(|(_, member)| (member.name, member.role.as_str().to_owned()))
+            .collect()
+    }
+
+    fn newcomer(&self, chain: &[Vec<u8>]) -> Option<Newcomer> {
+        let newcomer = new_member(&self.principal(chain)?)?;
+        let by_name = self.state.member_by_name(&newcomer.name);
+        let by_certificate = self.state.member_by_certificate(&newcomer.certificate);
+        (by_name.is_none() && by_certificate.is_none()).then(|| Newcomer {
+            name: newcomer.name,
+            role: newcomer.role.as_str().to_owned(),
+        })
+    }
+
+    /// Tried out with nothing inside: whether it works does not depend on the random part of it.
+    fn can_seal_to(&self, module_key: &[u8]) -> bool {
+        can_wrap_to(module_key)
+    }
+}
+
+impl Engine {
+    /// Nothing counted yet, for a block of the present epoch.
+    pub(crate) fn carried(&self) -> Carried {
+        Carried {
+            carriers: self.definition().carriers().copied().collect(),
+            counts: BTreeMap::new(),
+            unopened: 0,
+        }
+    }
+
+    pub(crate) fn execute_governance(
+        &mut self,
+        time_ms: u64,
+        caller: MemberId,
+        order: &[u8],
+    ) -> Outcome {
+        let Ok(order) = GovernanceOrder::try_from_slice(order) else {
+            return Outcome::refused(Code::Malformed);
+        };
+        let Some(member) = self.state.member(caller) else {
+            return Outcome::refused(Code::NotAMember);
+        };
+        let caller = Caller {
+            name: member.name.as_str(),
+            role: member.role.as_str(),
+        };
+        let directory = Books {
+            state: &self.state,
+            certificate_ends: &self.certificate_ends,
+            roots_of_trust: &self.roots_of_trust,
+            network_name: &self.genesis.network_name,
+            time_ms,
+        };
+        self.governance.apply(&caller, &order, &directory, time_ms)
+    }
+
+    /// Begins the epoch that the block before defined, and carries out what was decided for it. Who was removed does
+    /// not count from here on; governance keeps that list, so the network root covers it.
+    pub(crate) fn begin_epoch(&mut self, time_ms: u64) {
+        for effect in self.governance.begin_epoch() {
+            match effect {
+                Effect::AdmitMember { chain } => self.admit_decided(&chain, time_ms),
+                Effect::RemoveMember { .. } => {}
+            }
+        }
+    }
+
+    fn admit_decided(&mut self, chain: &[Vec<u8>], time_ms: u64) {
+        let books = Books {
+            state: &self.state,
+            certificate_ends: &self.certificate_ends,
+            roots_of_trust: &self.roots_of_trust,
+            network_name: &self.genesis.network_name,
+            time_ms,
+        };
+        // The certificate may have ended since the decision, or the name may have been taken: then nobody comes in.
+        let Some(principal) = books.principal(chain) else {
+            return;
+        };
+        let Some(newcomer) = new_member(&principal) else {
+            return;
+        };
+        if self.state.admit_decided(newcomer).is_accepted() {
+            self.note_certificate(&principal);
+        }
+    }
+
+    /// The root for the modules of validators whom this block admitted. An auditor has no root to give.
+    pub(crate) fn wrap_for_newcomers(&mut self) -> Vec<WrappedRoot> {
+        let seats = self.governance.take_new_modules();
+        let Some(root) = &self.keys.root else {
+            return Vec::new();
+        };
+        seats
+            .into_iter()
+            .filter_map(|seat| {
+                let wrapped = wrap_root(root, self.network, &seat.module_key).ok()?;
+                Some(WrappedRoot {
+                    module_key: seat.module_key,
+                    wrapped,
+                })
+            })
+            .collect()
+    }
+
+    /// The root over everything that is decided about the network and its members.
+    pub(crate) fn network_root(&self) -> Digest {
+        let mut bytes = Vec::new();
+        // Writing to memory cannot fail.
+        let _: std::io::Result<()> = self.governance.serialize(&mut bytes);
+        let ends = borsh::to_vec(&self.certificate_ends).unwrap_or_default();
+        keyed_hash(&self.keys.leaf, NETWORK_ROOT_DOMAIN, &[&bytes, &ends])
+    }
+}

@@ -1,0 +1,557 @@
+//! Sealed snapshots: every module makes the same, a restored engine goes on like any other, and nothing that a host
+//! offers is believed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod kit;
+
+use kit::module::Module;
+use kit::play::{Play, Snapshot, final_notice, outcomes, reply};
+use kit::words::{self, order};
+use kit::{Founded, Network, epochs_of, vote_keys};
+use sealbook_execution::{Engine, Output, RestoreError};
+use sealbook_governance::Change;
+use sealbook_ledger::{
+    Block, Commitment, FinalityCertificate, FinalityProof, GovernanceRules, ProofError,
+    SNAPSHOT_DELAY, SNAPSHOT_PIECE_BYTES, SnapshotManifest,
+};
+use sealbook_primitives::hash::Digest;
+use sealbook_protocol::module::{FromModule, SealedReply, SnapshotOffer, ToModule};
+use sealbook_protocol::payload::AsOf;
+use sealbook_securities::{Code, Outcome};
+
+const EPOCH: u32 = 24;
+
+/// A furnished network that takes a snapshot after block 24, with proposals of which two electors must approve.
+fn founded() -> Founded {
+    Founded {
+        parameters: epochs_of(EPOCH, 1),
+        governance: GovernanceRules {
+            electors: vec!["admin".to_owned(), "regulator".to_owned()],
+            approvals: 2,
+            ..GovernanceRules::default()
+        },
+        ..Founded::default()
+    }
+}
+
+fn change() -> Change {
+    Change::RemoveMember {
+        name: words::member("orange"),
+    }
+}
+
+/// A story that is in the middle of everything when the snapshot is taken: a proposal waits for a voice, a trade for
+/// its counterparty, results for a header.
+fn story() -> (Play, Vec<u8>) {
+    let mut play = Play::furnished_with(founded());
+    let pending = play.govern("admin", words::propose(&change()));
+    assert_eq!(pending, Outcome::PENDING);
+    play.order("alpha", words::sell("A-1", "beta", "100", "41123.00"));
+    let lacking = play.seal(
+        "alpha",
+        vec![order("X", words::transfer("A-2", "A-1", "5"))],
+    );
+    let executed = play.step(&[&lacking.bytes], &[]);
+    let lack = Outcome::refused(Code::LackOfSecurities);
+    assert_eq!(outcomes(&lacking, &executed), [lack]);
+    play.run_to(u64::from(EPOCH) - 2);
+    for reference in ["W1", "W2"] {
+        let transfer = words::transfer("A-1", "A-2", "10");
+        let sealed = play.seal("alpha", vec![order(reference, transfer)]);
+        // No roots: whoever waits goes on waiting beyond the snapshot.
+        let block = play.chain.next_without_roots(&[&sealed.bytes]);
+        play.execute(&block).unwrap();
+    }
+    assert_eq!(play.engine.height(), u64::from(EPOCH));
+    (play, lacking.bytes)
+}
+
+/// Goes on after the snapshot through two more of them.
+fn go_on(play: &mut Play, copy: &[u8]) {
+    let approved = play.govern("regulator", words::approve(1, &change()));
+    assert_eq!(approved, Outcome::SETTLED);
+    // A copy of an envelope from before, whose order could be carried out by now.
+    let executed = play.step(&[copy], &[]);
+    assert_eq!((executed.replies.len(), executed.unopened), (0, 0));
+    let name = play.network.seal_name("Kenji Ito");
+    let open = words::open_account("A-3", name.attachment, name.commitment);
+    assert_eq!(
+        play.submit("alpha", vec![order("N", open)], &[&name.bytes]),
+        [Outcome::SETTLED]
+    );
+    play.settle("alpha", words::transfer("A-1", "A-3", "3"));
+    play.run_to(2 * u64::from(EPOCH) + 10);
+    play.settle("alpha", words::transfer("A-3", "A-1", "1"));
+    play.run_to(3 * u64::from(EPOCH) + 10);
+}
+
+fn restore(
+    network: &Network,
+    offer: &SnapshotOffer,
+    pieces: &[Vec<u8>],
+) -> Result<Engine, RestoreError> {
+    let mut restoring = Engine::restore(network.genesis.clone(), network.keys(2), offer)?;
+    for piece in pieces {
+        restoring.add(piece)?;
+    }
+    restoring.finish()
+}
+
+/// What an engine says of blocks, with everything but the wrapped roots.
+type Said = Vec<(Commitment, Vec<SealedReply>, Vec<SealedReply>, u32, usize)>;
+
+fn execute(engine: &mut Engine, blocks: &[(Vec<u8>, Vec<u8>)]) -> (Said, Vec<Snapshot>) {
+    let (mut said, mut snapshots, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
+    let certificate = &blocks.last().unwrap().1;
+    let blocks: Vec<Vec<u8>> = blocks.iter().map(|(block, _)| block.clone()).collect();
+    let each = |output| match output {
+        Output::Executed(one) => said.push((
+            one.commitment,
+            one.replies,
+            one.finals,
+            one.unopened,
+            one.quotas.len(),
+        )),
+        Output::Piece { sealed, .. } => pieces.push(sealed),
+        Output::Snapshot(manifest) => snapshots.push(Snapshot {
+            manifest: *manifest,
+            pieces: std::mem::take(&mut pieces),
+        }),
+    };
+    engine.execute_each(&blocks, certificate, each).unwrap();
+    assert!(
+        pieces.is_empty(),
+        "a run that ends in the middle of a snapshot"
+    );
+    (said, snapshots)
+}
+
+/// Blocks of one epoch each.
+fn epochs(play: &Play, from: usize) -> Vec<&[(Vec<u8>, Vec<u8>)]> {
+    play.blocks[from..].chunks(EPOCH as usize).collect()
+}
+
+#[test]
+fn every_module_makes_the_same_bytes_however_blocks_come() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    let heights: Vec<u64> = play
+        .snapshots
+        .iter()
+        .map(|one| one.manifest.height)
+        .collect();
+    assert_eq!(heights, [24, 48, 72]);
+    for snapshot in &play.snapshots {
+        let manifest = &snapshot.manifest;
+        assert_eq!(
+            (manifest.state_pieces.len(), manifest.name_pieces.len()),
+            (1, 1)
+        );
+        assert_eq!(
+            manifest.commitment,
+            play.commitments[manifest.height as usize - 1]
+        );
+        for (piece, digest) in snapshot.pieces.iter().zip(manifest.pieces()) {
+            assert_eq!(piece.len(), SNAPSHOT_PIECE_BYTES);
+            assert_eq!(SnapshotManifest::piece_digest(piece), *digest);
+        }
+    }
+    // The names of the last two are equal, and nothing of it shows.
+    let [_, one, other] = &play.snapshots[..] else {
+        panic!()
+    };
+    let same = one.pieces[1]
+        .iter()
+        .zip(&other.pieces[1])
+        .filter(|(a, b)| a == b);
+    assert!(same.count() < SNAPSHOT_PIECE_BYTES / 128);
+    // Whole epochs at once make the same as one block after the other.
+    let mut batched = play.network.engine();
+    let mut snapshots = Vec::new();
+    for blocks in epochs(&play, 0) {
+        snapshots.extend(execute(&mut batched, blocks).1);
+    }
+    assert_eq!(snapshots, play.snapshots);
+    assert_eq!(batched.commitment(), play.engine.commitment());
+}
+
+#[test]
+fn commitments_name_a_snapshot_after_the_delay_and_until_the_next() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    let epoch = u64::from(EPOCH);
+    for commitment in &play.commitments {
+        let complete = commitment.height.saturating_sub(SNAPSHOT_DELAY) / epoch * epoch;
+        let named = commitment.snapshot.map_or(0, |reference| reference.height);
+        assert_eq!(named, complete, "at {}", commitment.height);
+    }
+    for snapshot in &play.snapshots {
+        let manifest = &snapshot.manifest;
+        let first = &play.commitments[(manifest.height + SNAPSHOT_DELAY) as usize - 1];
+        assert_eq!(first.snapshot.unwrap().digest, manifest.digest());
+    }
+}
+
+#[test]
+fn snapshots_come_as_often_as_the_parameters_say() {
+    let mut play = Play::empty(Founded {
+        parameters: epochs_of(12, 2),
+        ..Founded::default()
+    });
+    play.run_to(66);
+    let heights: Vec<u64> = play
+        .snapshots
+        .iter()
+        .map(|one| one.manifest.height)
+        .collect();
+    assert_eq!(heights, [24, 48]);
+    assert!(play.snapshots[0].manifest.name_pieces.is_empty());
+}
+
+#[test]
+fn a_restored_engine_goes_on_like_one_that_executed_everything() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    for index in 0..play.snapshots.len() {
+        let snapshot = play.snapshots[index].clone();
+        let offer = play.offer(&snapshot);
+        let mut engine = restore(&play.network, &offer, &snapshot.pieces).unwrap();
+        let height = engine.height();
+        assert_eq!(height, snapshot.manifest.height);
+        assert_eq!(*engine.commitment(), snapshot.manifest.commitment);
+        assert_eq!(engine.definition().first_height, height + 1);
+        let (mut all, mut snapshots) = (Vec::new(), Vec::new());
+        let mut replayed = play.network.engine();
+        for blocks in epochs(&play, 0) {
+            let (said, made) = execute(&mut replayed, blocks);
+            all.extend(said);
+            snapshots.extend(made);
+            if replayed.height() == height {
+                assert_eq!(engine.results(), replayed.results());
+                assert_eq!(engine.quotas(), replayed.quotas());
+                (all, snapshots) = (Vec::new(), Vec::new());
+            }
+        }
+        let (mut theirs, mut their_snapshots) = (Vec::new(), Vec::new());
+        for blocks in epochs(&play, height as usize) {
+            let (said, made) = execute(&mut engine, blocks);
+            theirs.extend(said);
+            their_snapshots.extend(made);
+        }
+        assert!(theirs == all, "snapshot {index}");
+        // The snapshot that it was restored from is not made again; the later ones are, byte for byte.
+        snapshots.retain(|one| one.manifest.height > height);
+        assert!(their_snapshots == snapshots, "snapshot {index}");
+        assert_eq!(engine.commitment(), play.engine.commitment());
+        // Names and removals, too.
+        std::mem::swap(&mut play.engine, &mut engine);
+        assert_eq!(
+            play.registry_text("apple", AsOf::Now),
+            "1000000 = 999000 + [Hanako Sato 978, Ichiro Suzuki 20, Kenji Ito 2]"
+        );
+        assert_eq!(
+            play.registry_text("apple", AsOf::Height(u64::from(EPOCH))),
+            "1000000 = 999000 + [Hanako Sato 980, Ichiro Suzuki 20]"
+        );
+        assert_eq!(play.registry("orange", AsOf::Now), Err(Code::NotAMember));
+        std::mem::swap(&mut play.engine, &mut engine);
+    }
+}
+
+#[test]
+fn whoever_waited_over_a_snapshot_is_told() {
+    let mut play = Play::furnished_with(founded());
+    play.run_to(u64::from(EPOCH) - 1);
+    let sealed = play.seal(
+        "alpha",
+        vec![order("W", words::transfer("A-1", "A-2", "10"))],
+    );
+    let executed = play.step(&[&sealed.bytes], &[]);
+    assert!(reply(&sealed, &executed).is_some());
+    play.run_to(u64::from(EPOCH) + 10);
+    let snapshot = play.snapshots[0].clone();
+    let mut engine = restore(&play.network, &play.offer(&snapshot), &snapshot.pieces).unwrap();
+    let blocks: Vec<Vec<u8>> = play.blocks[EPOCH as usize..]
+        .iter()
+        .map(|one| one.0.clone())
+        .collect();
+    let all = engine
+        .execute(&blocks, &play.blocks.last().unwrap().1)
+        .unwrap();
+    let notice = all
+        .iter()
+        .find_map(|one| final_notice(&sealed, one))
+        .unwrap();
+    assert_eq!(notice.commitment, snapshot.manifest.commitment);
+    assert_eq!(notice.committed_by, u64::from(EPOCH) + 2);
+}
+
+#[test]
+fn erased_names_are_missing_and_nothing_else() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    let snapshot = play.snapshots[0].clone();
+    // An engine that replays blocks whose attachments are erased agrees on the digest of every snapshot.
+    let mut erased = play.network.engine();
+    let mut manifests = Vec::new();
+    for (bytes, certificate) in &play.blocks {
+        let mut block = Block::decode(bytes, usize::MAX).unwrap();
+        for attachment in &mut block.attachments {
+            *attachment = sealbook_ledger::Attachment::Erased(attachment.digest());
+        }
+        let each = |output| {
+            if let Output::Snapshot(manifest) = output {
+                manifests.push(*manifest);
+            }
+        };
+        erased
+            .execute_each(&[block.encode()], certificate, each)
+            .unwrap();
+    }
+    assert_eq!(erased.commitment(), play.engine.commitment());
+    for (ours, theirs) in play.snapshots.iter().zip(&manifests) {
+        assert_eq!(ours.manifest.digest(), theirs.digest());
+        assert_eq!(
+            (ours.manifest.name_pieces.len(), theirs.name_pieces.len()),
+            (1, 0)
+        );
+    }
+    // Both its manifest, and the full one with nothing in the place of the names, still restore.
+    let offer = play.offer(&snapshot);
+    let mut without = offer.clone();
+    without.manifest = manifests[0].encode();
+    let empty = [snapshot.pieces[0].clone(), Vec::new()];
+    for (offer, pieces) in [(without, &snapshot.pieces[..1]), (offer, &empty)] {
+        let mut engine = restore(&play.network, &offer, pieces).unwrap();
+        for blocks in epochs(&play, EPOCH as usize) {
+            execute(&mut engine, blocks);
+        }
+        assert_eq!(engine.commitment(), play.engine.commitment());
+        std::mem::swap(&mut play.engine, &mut engine);
+        assert_eq!(
+            play.registry_text("apple", AsOf::Now),
+            "1000000 = 999000 + [? 20, ? 978, Kenji Ito 2]"
+        );
+        std::mem::swap(&mut play.engine, &mut engine);
+    }
+}
+
+#[test]
+fn pieces_that_are_not_those_of_the_manifest_are_refused() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    let (snapshot, later) = (play.snapshots[0].clone(), play.snapshots[1].clone());
+    let offer = play.offer(&snapshot);
+    let refused = |pieces: &[Vec<u8>], at: usize| {
+        let error = restore(&play.network, &offer, pieces)
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            matches!(error, RestoreError::Piece(piece) if piece == at),
+            "{error}"
+        );
+    };
+    let [state, names] = &snapshot.pieces[..] else {
+        panic!()
+    };
+    for byte in [0, 40, 1_000_000, SNAPSHOT_PIECE_BYTES - 1] {
+        let mut flipped = state.clone();
+        flipped[byte] ^= 1;
+        refused(&[flipped, names.clone()], 0);
+        let mut flipped = names.clone();
+        flipped[byte] ^= 1;
+        refused(&[state.clone(), flipped], 1);
+    }
+    refused(&[names.clone(), state.clone()], 0);
+    refused(&[Vec::new(), names.clone()], 0);
+    refused(&[state[1..].to_vec()], 0);
+    refused(&[later.pieces[0].clone(), names.clone()], 0);
+    refused(&[state.clone(), later.pieces[1].clone()], 1);
+    let count = |pieces: &[Vec<u8>]| {
+        let error = restore(&play.network, &offer, pieces)
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            matches!(error, RestoreError::Count { expected: 2, .. }),
+            "{error}"
+        );
+    };
+    count(&[]);
+    count(&snapshot.pieces[..1]);
+    count(&[state.clone(), names.clone(), names.clone()]);
+    // The digest does not cover name pieces; the key that they are sealed with and the place do.
+    let mut manifest = snapshot.manifest.clone();
+    manifest.name_pieces = later.manifest.name_pieces.clone();
+    let other = SnapshotOffer {
+        manifest: manifest.encode(),
+        ..offer.clone()
+    };
+    let pieces = [state.clone(), later.pieces[1].clone()];
+    let error = restore(&play.network, &other, &pieces)
+        .map(drop)
+        .unwrap_err();
+    assert!(matches!(error, RestoreError::Piece(1)), "{error}");
+    assert!(restore(&play.network, &offer, &snapshot.pieces).is_ok());
+}
+
+#[test]
+fn offers_that_the_network_did_not_agree_on_are_refused() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    let (snapshot, later) = (play.snapshots[0].clone(), play.snapshots[1].clone());
+    let good = play.offer(&snapshot);
+    let newer = play.offer(&later);
+    let begin = |network: &Network, offer: &SnapshotOffer| {
+        Engine::restore(network.genesis.clone(), network.keys(0), offer)
+            .map(drop)
+            .unwrap_err()
+    };
+    let network = &play.network;
+    // Manifests of something else.
+    let altered = |alter: &dyn Fn(&mut SnapshotManifest)| {
+        let mut manifest = snapshot.manifest.clone();
+        alter(&mut manifest);
+        let manifest = manifest.encode();
+        begin(
+            network,
+            &SnapshotOffer {
+                manifest,
+                ..good.clone()
+            },
+        )
+    };
+    let other = |error: RestoreError, what| {
+        assert!(
+            matches!(error, RestoreError::Other(is) if is == what),
+            "{error}"
+        );
+    };
+    other(altered(&|one| one.network = Digest([1; 32])), "network");
+    other(
+        altered(&|one| one.engine_version += 1),
+        "version of the software",
+    );
+    other(altered(&|one| one.key_epoch = 1), "key epoch");
+    other(altered(&|one| one.height += 24), "height");
+    other(begin(&Network::new(), &good), "network");
+    let not_agreed = |error: RestoreError| {
+        assert!(matches!(error, RestoreError::NotAgreed(_)), "{error}");
+    };
+    not_agreed(altered(&|one| one.block = Digest([1; 32])));
+    not_agreed(altered(&|one| one.commitment.state_root = Digest([1; 32])));
+    not_agreed(altered(&|one| one.state_pieces[0] = Digest([1; 32])));
+    not_agreed(altered(&|one| one.state_pieces.push(Digest([1; 32]))));
+    // An old snapshot under results of another height, and the other way round.
+    let with = |commitment: &Commitment, proof: &[u8]| {
+        begin(
+            network,
+            &SnapshotOffer {
+                manifest: good.manifest.clone(),
+                commitment: commitment.clone(),
+                proof: proof.to_vec(),
+            },
+        )
+    };
+    not_agreed(with(&newer.commitment, &newer.proof));
+    not_agreed(with(&play.commitments[EPOCH as usize], &good.proof));
+    not_agreed(with(&good.commitment, &newer.proof));
+    let mut forged = newer.commitment.clone();
+    forged.snapshot = good.commitment.snapshot;
+    not_agreed(with(&forged, &newer.proof));
+    // Proofs that prove nothing.
+    let proof = FinalityProof::decode(&good.proof).unwrap();
+    let header = &proof.headers[0];
+    let by_others = {
+        let block = Block::decode(&play.blocks[header.height as usize - 1].0, usize::MAX).unwrap();
+        let certificate = network.certificate_by(&vote_keys("others"), &block, 4);
+        FinalityCertificate::decode(&certificate).unwrap()
+    };
+    let mut of_others = proof.clone();
+    of_others.certificate = by_others;
+    let mut elsewhere = proof.clone();
+    elsewhere.headers[0].roots[0] = good.commitment.digest();
+    elsewhere.headers[0].time_ms += 1;
+    for wrong in [of_others, elsewhere] {
+        let error = with(&good.commitment, &wrong.encode());
+        assert!(matches!(error, RestoreError::Proof(_)), "{error}");
+    }
+    let error = with(&good.commitment, b"no proof");
+    assert!(matches!(error, RestoreError::Proof(ProofError::Malformed)));
+    assert!(Engine::restore(network.genesis.clone(), network.keys(0), &good).is_ok());
+}
+
+#[test]
+fn a_process_begins_from_a_snapshot_and_survives_bad_ones() {
+    let (mut play, copy) = story();
+    go_on(&mut play, &copy);
+    let (snapshot, later) = (play.snapshots[0].clone(), play.snapshots[2].clone());
+    let mut module = Module::start(&play.network);
+    let start = |offer: Option<SnapshotOffer>| ToModule::Start {
+        genesis: play.network.genesis.encode(),
+        offer,
+    };
+    let piece = |sealed: &[u8]| ToModule::SnapshotPiece {
+        sealed: sealed.to_vec(),
+    };
+    // A damaged piece; what still comes of that snapshot is passed over.
+    let mut damaged = later.pieces[0].clone();
+    damaged[500] ^= 1;
+    module.say(&start(Some(play.offer(&later))));
+    module.say(&piece(&damaged));
+    assert!(module.refusal().contains("piece 0"));
+    module.say(&piece(&later.pieces[1]));
+    // Results that do not name it.
+    let mut offer = play.offer(&later);
+    offer.commitment.snapshot = None;
+    module.say(&start(Some(offer)));
+    assert!(module.refusal().contains("72"));
+    // The older one is good.
+    module.say(&start(Some(play.offer(&snapshot))));
+    for sealed in &snapshot.pieces {
+        module.say(&piece(sealed));
+    }
+    match module.hear() {
+        FromModule::Started {
+            network,
+            height,
+            definition,
+            results,
+        } => {
+            assert_eq!((network, height), (play.network.id, u64::from(EPOCH)));
+            assert_eq!(Some(&definition), play.header(height).next_epoch.as_ref());
+            let last = results.last().unwrap();
+            let digest = snapshot.manifest.commitment.digest();
+            assert_eq!((last.height, last.digest), (height, digest));
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut made = Vec::new();
+    for blocks in epochs(&play, EPOCH as usize) {
+        module.say(&ToModule::Finalized {
+            blocks: blocks.iter().map(|one| one.0.clone()).collect(),
+            certificate: blocks.last().unwrap().1.clone(),
+        });
+        for _ in blocks {
+            let commitment = loop {
+                match module.hear() {
+                    FromModule::SnapshotPiece { .. } => {}
+                    FromModule::SnapshotDone { manifest } => {
+                        made.push(SnapshotManifest::decode(&manifest).unwrap());
+                    }
+                    FromModule::Executed { commitment, .. } => break commitment,
+                    other => panic!("{other:?}"),
+                }
+            };
+            let expected = &play.commitments[commitment.height as usize - 1];
+            assert_eq!(commitment, *expected);
+        }
+    }
+    let expected = play.snapshots[1..].iter().map(|one| one.manifest.clone());
+    assert_eq!(made, expected.collect::<Vec<_>>());
+}

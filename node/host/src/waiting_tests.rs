@@ -1,0 +1,230 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use sealbook_ledger::{EPOCH_VERSION, Parameters, ValidatorSeat};
+use sealbook_primitives::signature::SigningKey;
+use sealbook_sealing::{EnvelopeHeader, Suite};
+
+use super::*;
+
+const NETWORK: Digest = Digest([7; 32]);
+const HORIZON_MS: u64 = 1_000;
+
+fn key(number: u8) -> VerifyingKey {
+    SigningKey::from_seed([number; 32]).verifying_key()
+}
+
+fn me() -> VerifyingKey {
+    key(1)
+}
+
+fn member(number: u8) -> Lane {
+    Lane::Member(key(100 + number))
+}
+
+fn waiting() -> Waiting {
+    Waiting::new(NETWORK, me())
+}
+
+fn definition() -> EpochDefinition {
+    let seat = |number: u8| ValidatorSeat {
+        name: format!("node-{number}"),
+        vote_key: key(number),
+        module_key: Vec::new(),
+        address: "127.0.0.1:1".to_owned(),
+    };
+    EpochDefinition {
+        version: EPOCH_VERSION,
+        epoch: 0,
+        first_height: 0,
+        last_height: 100,
+        validators: (1..=4).map(seat).collect(),
+        observers: Vec::new(),
+        parameters: Parameters::default(),
+    }
+}
+
+/// A transaction as it looks from outside; nobody here could open it anyway.
+fn carried(by: VerifyingKey, number: u32, expires_ms: u64, attachments: Vec<Vec<u8>>) -> Carried {
+    let mut encapsulated = vec![0; 32];
+    encapsulated[..4].copy_from_slice(&number.to_le_bytes());
+    let envelope = Envelope {
+        header: EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, NETWORK, 0, expires_ms),
+        encapsulated,
+        ciphertext: vec![number as u8; 512 + 16],
+    };
+    Carried {
+        version: CARRIED_VERSION,
+        carrier: by,
+        signature: Signature([0; 64]),
+        transaction: envelope.encode(),
+        attachments,
+    }
+}
+
+fn own(number: u32) -> Carried {
+    carried(me(), number, 500, Vec::new())
+}
+
+fn id(carried: &Carried) -> Digest {
+    Transaction::id_of(&carried.transaction)
+}
+
+fn pick(waiting: &Waiting, quota: u64, taken: &BTreeSet<Digest>) -> Vec<(u16, Bytes)> {
+    let (transactions, _) = waiting.pick(100, &definition(), &|_| quota, taken);
+    transactions
+        .into_iter()
+        .map(|one| (one.carrier, one.envelope))
+        .collect()
+}
+
+#[test]
+fn own_transactions_leave_once_they_were_passed_on_with_their_attachments() {
+    let mut waiting = waiting();
+    let all: Vec<Carried> = [3, 1, 2]
+        .map(|number| carried(me(), number, 500, vec![vec![number as u8; 10]]))
+        .into();
+    for one in &all {
+        waiting
+            .add(one.clone(), member(1), 100, HORIZON_MS)
+            .unwrap();
+    }
+    assert!(pick(&waiting, u64::MAX, &BTreeSet::new()).is_empty());
+    assert_eq!(waiting.to_pass_on(100), all);
+    assert!(waiting.to_pass_on(100).is_empty());
+    let picked = pick(&waiting, u64::MAX, &BTreeSet::new());
+    let expected: Vec<(u16, Bytes)> = all
+        .iter()
+        .map(|one| (0, Bytes::from(one.transaction.clone())))
+        .collect();
+    assert_eq!(picked, expected);
+    let (_, attachments) = waiting.pick(100, &definition(), &|_| u64::MAX, &BTreeSet::new());
+    assert_eq!(attachments.len(), 3);
+    // What an ancestor carries already and what has expired stays out.
+    let taken = BTreeSet::from([id(&all[0])]);
+    assert_eq!(pick(&waiting, u64::MAX, &taken), expected[1..]);
+    assert!(
+        waiting
+            .pick(501, &definition(), &|_| u64::MAX, &BTreeSet::new())
+            .0
+            .is_empty()
+    );
+    waiting.remove(&id(&all[1]));
+    assert_eq!(waiting.len(), 2);
+    waiting.expire(500);
+    assert!(waiting.is_empty());
+    assert_eq!((waiting.bytes, waiting.passed_on_bytes), (0, 0));
+    assert!(waiting.lanes.is_empty() && waiting.passed_on.is_empty());
+}
+
+#[test]
+fn carriers_take_turns_each_within_its_quota() {
+    let mut waiting = waiting();
+    for number in 0..20 {
+        let one = carried(key(2), number, 500, Vec::new());
+        let lane = Lane::Carrier(key(2));
+        waiting.add(one, lane, 100, HORIZON_MS).unwrap();
+    }
+    let other = carried(key(4), 90, 500, Vec::new());
+    let lane = Lane::Carrier(key(4));
+    waiting.add(other, lane, 100, HORIZON_MS).unwrap();
+    waiting.add(own(91), member(1), 100, HORIZON_MS).unwrap();
+    waiting.to_pass_on(100);
+    let carriers = |quota| -> Vec<u16> {
+        pick(&waiting, quota, &BTreeSet::new())
+            .into_iter()
+            .map(|(carrier, _)| carrier)
+            .collect()
+    };
+    assert_eq!(carriers(u64::MAX)[..4], [0, 1, 3, 1]);
+    assert_eq!(carriers(u64::MAX).len(), 22);
+    // One always fits, however small the quota is.
+    assert_eq!(carriers(0), [0, 1, 3]);
+    // A carrier that is no node of the epoch cannot be named in a block.
+    let stranger = carried(key(9), 92, 500, Vec::new());
+    let lane = Lane::Carrier(key(9));
+    waiting.add(stranger, lane, 100, HORIZON_MS).unwrap();
+    assert_eq!(carriers_of(&waiting).len(), 22);
+}
+
+fn carriers_of(waiting: &Waiting) -> Vec<(u16, Bytes)> {
+    pick(waiting, u64::MAX, &BTreeSet::new())
+}
+
+#[test]
+fn a_member_that_floods_fills_its_own_lane_and_others_keep_their_turn() {
+    let mut waiting = waiting();
+    let mut taken = 0;
+    let refusal = loop {
+        match waiting.add(own(taken), member(1), 100, HORIZON_MS) {
+            Ok(_) => taken += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(taken as usize, MEMBER_MAX);
+    assert!(matches!(refusal, Refusal::Share { count, .. } if count == MEMBER_MAX));
+    assert!(refusal.to_string().contains("4096 transactions of yours"));
+    // Only a window of them is under way, and the next of another member goes out after one more at most.
+    let window = waiting.to_pass_on(100).len();
+    assert!(window < MEMBER_MAX || waiting.passed_on_bytes <= WINDOW_BYTES);
+    let late = own(1_000_000);
+    waiting
+        .add(late.clone(), member(2), 100, HORIZON_MS)
+        .unwrap();
+    let ordered: Vec<Digest> = waiting.passed_on.iter().take(2).copied().collect();
+    for one in ordered {
+        waiting.remove(&one);
+    }
+    let next = waiting.to_pass_on(101);
+    assert!(
+        next.iter().take(2).any(|one| *one == late),
+        "{}",
+        next.len()
+    );
+}
+
+#[test]
+fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
+    let mut waiting = waiting();
+    let mut add = |one: Carried, now_ms| waiting.add(one, member(1), now_ms, HORIZON_MS);
+    assert_eq!(add(own(1), 500), Err(Refusal::Expiry("past")));
+    let late = carried(me(), 1, 5_000, vec![]);
+    assert_eq!(add(late, 100), Err(Refusal::Expiry("too far ahead")));
+    let large = carried(me(), 1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES + 1]]);
+    assert!(matches!(add(large, 100), Err(Refusal::Malformed(_))));
+    let many = carried(me(), 1, 500, vec![vec![0; MAX_ATTACHMENT_BYTES]; 64]);
+    assert!(matches!(add(many, 100), Err(Refusal::Malformed(_))));
+    let mut junk = own(1);
+    junk.transaction = vec![1; 600];
+    assert!(matches!(add(junk, 100), Err(Refusal::Malformed(_))));
+    add(own(1), 100).unwrap();
+    assert_eq!(add(own(1), 100), Err(Refusal::Known));
+    let mut other = Waiting::new(Digest([8; 32]), me());
+    assert!(matches!(
+        other.add(own(1), member(1), 100, HORIZON_MS),
+        Err(Refusal::Malformed(_))
+    ));
+}
+
+#[test]
+fn only_own_submissions_are_passed_on_again_and_not_at_once() {
+    let mut waiting = waiting();
+    waiting.add(own(1), member(1), 100, HORIZON_MS).unwrap();
+    let other = carried(key(2), 2, 500, vec![]);
+    waiting
+        .add(other, Lane::Carrier(key(2)), 100, HORIZON_MS)
+        .unwrap();
+    assert!(waiting.overdue(600, 700, 10).is_empty());
+    assert_eq!(waiting.to_pass_on(100), [own(1)]);
+    assert!(waiting.overdue(100, 100, 10).is_empty());
+    assert_eq!(waiting.overdue(600, 700, 10), [own(1)]);
+    assert!(waiting.overdue(650, 750, 10).is_empty());
+}
+
+#[test]
+fn what_another_node_sends_is_read_with_care() {
+    let good = borsh::to_vec(&own(1)).unwrap();
+    assert_eq!(Carried::decode(&good), Some(own(1)));
+    assert_eq!(Carried::decode(&good[1..]), None);
+    assert_eq!(Carried::decode(&[&good[..], &[0]].concat()), None);
+    assert_eq!(Carried::decode(&vec![2; CARRIED_BYTES_MAX + 1]), None);
+}

@@ -1,0 +1,123 @@
+//! A sealed transaction as a block lists it: the envelope, and which node brought it.
+//!
+//! The carrier is the node that took the envelope from a client. It signs the envelope's digest, so that no proposer
+//! can charge an envelope to a node that never took it. Nothing here tells who the client is.
+//!
+//! ```text
+//! transaction = carrier u16 | signature 64 | envelope (bytes)
+//! ```
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::signature::{Signature, SignatureError, SigningKey, VerifyingKey};
+
+/// Signature domain of carriers.
+const CARRIER_SIGNATURE: &str = "sealbook 2026 carrier signature v1";
+/// The domain in which the sealing crate names envelopes; a test there keeps the two equal.
+const ENVELOPE_DOMAIN: &str = "sealbook/envelope/1";
+const TRANSACTION_DOMAIN: &str = "sealbook 2026 transaction leaf v2";
+
+/// A sealed transaction with its carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// The node that took it from a client: its place among the carriers of the block's epoch.
+    pub carrier: u16,
+    /// The carrier's signature over [`Transaction::signed_bytes`].
+    pub signature: Signature,
+    /// The encoded envelope.
+    pub envelope: Bytes,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+pub(crate) struct WireTransaction {
+    carrier: u16,
+    signature: Signature,
+    envelope: Vec<u8>,
+}
+
+impl Transaction {
+    /// Bytes of an encoded transaction besides its envelope.
+    pub(crate) const OVERHEAD: usize = 2 + 64 + 4;
+
+    /// An envelope, signed by the carrier at `place` with its key.
+    #[must_use]
+    pub fn carried(place: u16, key: &SigningKey, network: &Digest, envelope: Bytes) -> Self {
+        let message = Self::signed_bytes(network, &Self::id_of(&envelope));
+        Self {
+            carrier: place,
+            signature: key.sign(CARRIER_SIGNATURE, &message),
+            envelope,
+        }
+    }
+
+    /// What a carrier signs, in the domain of [`Transaction::signature_domain`].
+    #[must_use]
+    pub fn signed_bytes(network: &Digest, id: &Digest) -> Vec<u8> {
+        [*network.as_bytes(), *id.as_bytes()].concat()
+    }
+
+    /// The domain of carriers' signatures.
+    #[must_use]
+    pub const fn signature_domain() -> &'static str {
+        CARRIER_SIGNATURE
+    }
+
+    /// Checks the carrier's signature under its key.
+    ///
+    /// # Errors
+    /// It does not verify.
+    pub fn verify_carrier(
+        &self,
+        network: &Digest,
+        key: &VerifyingKey,
+    ) -> Result<(), SignatureError> {
+        let message = Self::signed_bytes(network, &self.id());
+        key.verify(CARRIER_SIGNATURE, &message, &self.signature)
+    }
+
+    /// The name of this transaction on the ledger: the digest of its envelope.
+    #[must_use]
+    pub fn id(&self) -> Digest {
+        Self::id_of(&self.envelope)
+    }
+
+    /// The name of the transaction with this envelope.
+    #[must_use]
+    pub fn id_of(envelope: &[u8]) -> Digest {
+        hash(ENVELOPE_DOMAIN, &[envelope])
+    }
+
+    /// The leaf in the tree over a block's transactions.
+    #[must_use]
+    pub fn leaf(&self) -> Digest {
+        Self::leaf_of(self.carrier, &self.signature, &self.id())
+    }
+
+    pub(crate) fn leaf_of(carrier: u16, signature: &Signature, id: &Digest) -> Digest {
+        hash(
+            TRANSACTION_DOMAIN,
+            &[&carrier.to_le_bytes(), signature.as_bytes(), id.as_bytes()],
+        )
+    }
+}
+
+impl From<&Transaction> for WireTransaction {
+    fn from(transaction: &Transaction) -> Self {
+        Self {
+            carrier: transaction.carrier,
+            signature: transaction.signature,
+            envelope: transaction.envelope.to_vec(),
+        }
+    }
+}
+
+impl From<WireTransaction> for Transaction {
+    fn from(wire: WireTransaction) -> Self {
+        Self {
+            carrier: wire.carrier,
+            signature: wire.signature,
+            envelope: Bytes::from(wire.envelope),
+        }
+    }
+}
