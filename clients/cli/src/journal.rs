@@ -1,8 +1,11 @@
 //! Which transaction an order of a member's went into, by the order's reference.
 //!
 //! ```text
-//! members/NAME/journal    a line for each order: transaction (64 hex digits), space, reference
+//! members/NAME/journal    a line for each order: transaction (64 hex digits), space, mark (64 hex digits)
+//! mark = hash(transaction, reference)
 //! ```
+//!
+//! References may tell of trades, so they do not stand here in the clear.
 //!
 //! The ledger tells nobody which reference an envelope holds, not even its author. The line is written before the
 //! transaction goes out; where it is missing, the transaction can still be found by its name.
@@ -12,13 +15,18 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use sealbook_primitives::hash::Digest;
+use sealbook_primitives::hash::{Digest, hash};
 
 use crate::error::{Result, doing};
 
 const FILE: &str = "journal";
+const MARK_DOMAIN: &str = "sealbook 2026 journal reference v1";
 /// Older lines than the last so many bytes' are not searched.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+fn mark(transaction: &Digest, reference: &str) -> String {
+    hash(MARK_DOMAIN, &[transaction.as_bytes(), reference.as_bytes()]).to_string()
+}
 
 /// Notes that the order with this reference goes out with this transaction.
 ///
@@ -33,7 +41,8 @@ pub fn note(member: &Path, transaction: &Digest, reference: &str) -> Result<()> 
         .open(&path)
         .map_err(doing(path.display()))?;
     // In one write, so that lines of commands at the same time do not mix.
-    file.write_all(format!("{transaction} {reference}\n").as_bytes())
+    let line = format!("{transaction} {}\n", mark(transaction, reference));
+    file.write_all(line.as_bytes())
         .map_err(doing(path.display()))
 }
 
@@ -71,7 +80,7 @@ pub fn find(member: &Path, reference: &str) -> Result<Option<(Digest, u32)>> {
             0
         };
         present = Some(transaction);
-        if noted == reference {
+        if noted == mark(&transaction, reference) {
             found = Some((transaction, place));
         }
     }
@@ -104,7 +113,11 @@ mod tests {
         // A line that was cut off says nothing, and hides nothing.
         std::fs::write(
             folder.path().join(FILE),
-            format!("{first} T 1\n{second} T 2\nabc"),
+            format!(
+                "{first} {}\n{second} {}\nabc",
+                mark(&first, "T 1"),
+                mark(&second, "T 2")
+            ),
         )
         .unwrap();
         assert_eq!(found("T 2"), Some((second, 0)));

@@ -81,7 +81,7 @@ pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
     match public {
         Some(public) if output.status.success() && !public.is_empty() => {
             let path = folder.join(MODULE_PUBLIC);
-            fs::write(&path, text.trim()).map_err(doing(path.display()))?;
+            write_private(&path, text.trim().as_bytes())?;
             Ok(public)
         }
         _ => Err(CliError::new(format!(

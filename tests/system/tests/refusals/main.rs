@@ -179,8 +179,12 @@ fn a_firm_is_no_node(network: &mut TestNetwork, firm: &Path) {
     };
     let config = folder.join("node.toml");
     let before = fs::read_to_string(&config).unwrap();
-    fs::write(&config, before.replace(&key(&kept), &key(&folder))).unwrap();
-    assert_ne!(before, fs::read_to_string(&config).unwrap());
+    assert_ne!(key(&kept), key(&folder));
+    let own = format!(
+        "\n[[peers]]\nname = \"node-4\"\nvote_key = \"{}\"\naddress = \"127.0.0.1:1\"\n",
+        key(&folder)
+    );
+    fs::write(&config, format!("{before}{own}")).unwrap();
     network.start("node-4");
     let client = network.client("admin", 0);
     let told = wait_for("the pretender to serve or to end", || {

@@ -177,7 +177,7 @@ fn an_unexpected_outcome_has_an_exit_code_and_the_other_lines_run() {
     );
     let zero = programs
         .sealbook(&["scenario", "run", file, "--validators", "0"])
-        .expect_code(1);
+        .expect_code(2);
     assert!(zero.err.contains("validator"), "{}", zero.err);
 }
 
