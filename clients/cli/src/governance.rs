@@ -196,9 +196,7 @@ fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Change> {
         } => {
             let (vote_key, address) = seat(files, &name, keys)?;
             let module_key = match module_key {
-                Some(hex) => network::decode_hex(&hex)
-                    .filter(|key| !key.is_empty())
-                    .ok_or_else(|| usage("the module key is not hex"))?,
+                Some(hex) => decode_module_key(&hex)?,
                 None => network::module_key(files, &name)
                     .map_err(|_| usage(format!("name the --module-key of `{name}`")))?,
             };
@@ -210,11 +208,22 @@ fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Change> {
             })
         }
         ChangeCommand::RemoveValidator { name } => Change::RemoveValidator { name },
-        ChangeCommand::AddObserver { name, keys } => {
+        ChangeCommand::AddObserver {
+            name,
+            keys,
+            module_key,
+        } => {
             let (vote_key, address) = seat(files, &name, keys)?;
+            let own_module = files.entry(&name).is_ok_and(|entry| entry.own_module);
+            let module_key = match module_key {
+                Some(hex) => Some(decode_module_key(&hex)?),
+                None if own_module => Some(network::module_key(files, &name)?),
+                None => None,
+            };
             Change::AddObserver(ObserverSeat {
                 name,
                 vote_key,
+                module_key,
                 address,
             })
         }
@@ -224,6 +233,12 @@ fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Change> {
             return Err(usage("this change starts from what holds on the ledger"));
         }
     })
+}
+
+fn decode_module_key(hex: &str) -> Result<Vec<u8>> {
+    network::decode_hex(hex)
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| usage("the module key is not hex"))
 }
 
 fn read_chain(path: &Path) -> Result<Vec<Vec<u8>>> {
@@ -320,8 +335,11 @@ fn change_json(change: &Change) -> Value {
             json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
             "module_key": hex(&seat.module_key), "address": seat.address})
         }
-        Change::AddObserver(seat) => json!({"name": seat.name,
-            "vote_key": seat.vote_key.to_string(), "address": seat.address}),
+        Change::AddObserver(seat) => {
+            let module_key = seat.module_key.as_deref().map(hex);
+            json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
+            "module_key": module_key, "address": seat.address})
+        }
         Change::RemoveValidator { name } | Change::RemoveObserver { name } => json!({"name": name}),
         Change::MoveNode { name, address } => json!({"name": name, "address": address}),
         Change::SetParameters(parameters) => parameters_json(parameters),
@@ -335,7 +353,13 @@ fn change_text(change: &Change) -> String {
         Change::AddMember { .. } => "a certificate".to_owned(),
         Change::RemoveMember { name } => name.as_str().to_owned(),
         Change::AddValidator(seat) => format!("{} at {}", seat.name, seat.address),
-        Change::AddObserver(seat) => format!("{} at {}", seat.name, seat.address),
+        Change::AddObserver(seat) => {
+            let module = match seat.module_key {
+                Some(_) => ", with a module of its own",
+                None => "",
+            };
+            format!("{} at {}{module}", seat.name, seat.address)
+        }
         Change::RemoveValidator { name } | Change::RemoveObserver { name } => name.clone(),
         Change::MoveNode { name, address } => format!("{name} to {address}"),
         Change::SetParameters(parameters) => format!(
@@ -444,7 +468,7 @@ fn epoch_json(definition: &EpochDefinition) -> Value {
         .iter()
         .map(|seat| {
             json!({"name": seat.name, "address": seat.address,
-                "vote_key": seat.vote_key.to_string()})
+                "vote_key": seat.vote_key.to_string(), "own_module": seat.module_key.is_some()})
         })
         .collect();
     json!({

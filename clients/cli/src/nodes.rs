@@ -180,7 +180,11 @@ pub fn node(context: &Context, command: NodeCommand) -> Result<()> {
             table.set_header(["node", "made as", "for nodes", "for clients", "state"]);
             let mut rows = Vec::new();
             for node in files.nodes() {
-                let made_as = kind(!node.observer);
+                let made_as = if node.own_module {
+                    "observer with module"
+                } else {
+                    kind(!node.observer)
+                };
                 let state = state(&files, &node.name);
                 let (ordering, clients) = (node.ordering.to_string(), node.clients.to_string());
                 table.add_row([&node.name, made_as, &ordering, &clients, state]);
@@ -249,6 +253,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
         ordering,
         clients,
         observer: !arguments.validator,
+        own_module: arguments.module,
     };
     if arguments.request {
         request_certificate(&files, name)?;
@@ -265,7 +270,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
         "sealbook governance propose add-{} {name} --vote-key {vote_key} --address {ordering}",
         kind(arguments.validator)
     );
-    if arguments.validator {
+    if entry.executes() {
         let key = network::make_module_key(&files, name)?;
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         line.push_str(&format!(" --module-key {hex}"));
@@ -330,7 +335,7 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
     let mut session = Session::open(files)?;
     let client = session.client(&context.member)?;
     let root = files.root_file(name);
-    if !entry.observer && !root.is_file() {
+    if entry.executes() && !root.is_file() {
         let module_key = network::module_key(files, name)?;
         let wrapped = client.wrapped_root(&module_key).map_err(CliError::new)?;
         let wrapped = wrapped.ok_or_else(|| {

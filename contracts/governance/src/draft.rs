@@ -123,6 +123,10 @@ impl Draft {
                 }
             }
             Change::AddObserver(seat) => {
+                let key = seat.module_key.as_ref();
+                if key.is_some_and(|key| !directory.can_seal_to(key)) {
+                    return Err(Failure::ModuleKey);
+                }
                 next.check_free(&seat.name, &seat.vote_key, self.observers.len())?;
                 next.observers.push(seat.clone());
             }

@@ -56,7 +56,7 @@ pub enum Change {
         /// The node.
         name: String,
     },
-    /// Admits an observer.
+    /// Admits an observer, with or without a module of its own.
     AddObserver(ObserverSeat),
     /// Sends an observer away.
     RemoveObserver {
@@ -81,6 +81,15 @@ impl Change {
     #[must_use]
     pub fn digest(&self) -> Digest {
         hash(CHANGE_DOMAIN, &[&borsh::to_vec(self).unwrap_or_default()])
+    }
+
+    /// The key of the module that the change admits.
+    pub(crate) fn into_module_key(self) -> Option<Vec<u8>> {
+        match self {
+            Self::AddValidator(seat) => Some(seat.module_key),
+            Self::AddObserver(seat) => seat.module_key,
+            _ => None,
+        }
     }
 
     /// The kind of change, as interfaces show it.

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_ledger::{EpochDefinition, GovernanceRules, ValidatorSeat};
+use sealbook_ledger::{EpochDefinition, GovernanceRules};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{ClientReference, Code, MemberName, Outcome};
@@ -106,7 +106,7 @@ pub struct Governance {
     references: BTreeMap<(MemberName, ClientReference), Remembered>,
     removed: BTreeSet<MemberName>,
     quotas: Quotas,
-    new_modules: Vec<ValidatorSeat>,
+    new_modules: Vec<Vec<u8>>,
 }
 
 impl Governance {
@@ -303,9 +303,7 @@ impl Governance {
                 };
                 self.draft = draft;
                 self.draft.decided.proposals.push(id);
-                if let Change::AddValidator(seat) = change {
-                    self.new_modules.push(seat);
-                }
+                self.new_modules.extend(change.into_module_key());
                 self.close(
                     id,
                     ProposalStatus::Scheduled { epoch, height },
@@ -396,9 +394,9 @@ impl Governance {
         self.forget();
     }
 
-    /// The validators that decisions admitted since this was last asked. To be asked after every block, so that the
-    /// answers are those of the block; their modules are to be given the network's secrets.
-    pub fn take_new_modules(&mut self) -> Vec<ValidatorSeat> {
+    /// The keys of the modules that decisions admitted since this was last asked, with validators or observers. To be
+    /// asked after every block, so that the answers are those of the block; they are to be given the network's secrets.
+    pub fn take_new_modules(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.new_modules)
     }
 

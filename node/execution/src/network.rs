@@ -173,18 +173,17 @@ impl Engine {
         }
     }
 
-    /// The root for the modules of validators whom this block admitted. An auditor has no root to give.
+    /// The root for the modules that this block admitted. An auditor has no root to give.
     pub(crate) fn wrap_for_newcomers(&mut self) -> Vec<WrappedRoot> {
-        let seats = self.governance.take_new_modules();
+        let keys = self.governance.take_new_modules();
         let Some(root) = &self.keys.root else {
             return Vec::new();
         };
-        seats
-            .into_iter()
-            .filter_map(|seat| {
-                let wrapped = wrap_root(root, self.network, &seat.module_key).ok()?;
+        keys.into_iter()
+            .filter_map(|module_key| {
+                let wrapped = wrap_root(root, self.network, &module_key).ok()?;
                 Some(WrappedRoot {
-                    module_key: seat.module_key,
+                    module_key,
                     wrapped,
                 })
             })

@@ -46,6 +46,16 @@ fn newcomer(index: u8) -> (ValidatorSeat, Vec<u8>) {
     (seat, file.to_vec())
 }
 
+/// The same node as an observer, with its module.
+fn observer_in(seat: ValidatorSeat) -> ObserverSeat {
+    ObserverSeat {
+        name: seat.name,
+        vote_key: seat.vote_key,
+        module_key: Some(seat.module_key),
+        address: seat.address,
+    }
+}
+
 /// Offers a block and expects that the engine stops because of what it says of the next epoch.
 #[track_caller]
 fn diverges(play: &mut Play, block: &Block, computed: Digest, committed: Digest) {
@@ -230,9 +240,47 @@ fn a_module_that_nothing_can_be_sealed_to_is_not_admitted() {
     let (mut seat, _) = newcomer(0);
     for key in [Vec::new(), vec![1; 37], vec![0; 33]] {
         seat.module_key = key;
-        let outcome = play.govern("admin", propose(&Change::AddValidator(seat.clone())));
-        assert!(!outcome.is_accepted(), "{outcome}");
+        let changes = [
+            Change::AddValidator(seat.clone()),
+            Change::AddObserver(observer_in(seat.clone())),
+        ];
+        for change in changes {
+            let outcome = play.govern("admin", propose(&change));
+            assert!(!outcome.is_accepted(), "{outcome}");
+        }
     }
+}
+
+#[test]
+fn an_observer_gets_the_root_only_with_a_module_that_the_members_admitted() {
+    let mut play = Play::empty(short());
+    let (seat, file) = newcomer(0);
+    let without = ObserverSeat {
+        module_key: None,
+        ..observer_in(newcomer(1).0)
+    };
+    let admit = |play: &mut Play, reference, seat| {
+        let change = Change::AddObserver(seat);
+        let sealed = play.seal("admin", vec![govern(reference, propose(&change))]);
+        let executed = play.step(&[&sealed.bytes], &[]);
+        assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
+        executed.wrapped_roots
+    };
+    assert!(admit(&mut play, "G1", without).is_empty());
+    let wrapped = admit(&mut play, "G2", observer_in(seat.clone()));
+    assert_eq!(wrapped.len(), 1);
+    assert_eq!(wrapped[0].module_key, seat.module_key);
+    let module = ModuleKey::read(&file).unwrap();
+    let keys = module.open_root(&play.network.genesis, &wrapped[0].wrapped);
+    let mut theirs = Engine::new(play.network.genesis.clone(), keys.unwrap()).unwrap();
+    play.end_epoch();
+    assert_eq!(play.votes.len(), 4, "it has no vote");
+    play.run_to(20);
+    for blocks in [&play.blocks[..12], &play.blocks[12..]] {
+        let all: Vec<_> = blocks.iter().map(|one| one.0.clone()).collect();
+        theirs.execute(&all, &blocks.last().unwrap().1).unwrap();
+    }
+    assert_eq!(theirs.commitment(), play.engine.commitment());
 }
 
 #[test]
@@ -468,6 +516,7 @@ fn carriers_answer_for_what_does_not_open() {
     play.decide(&Change::AddObserver(ObserverSeat {
         name: "observer".to_owned(),
         vote_key: observer.verifying_key(),
+        module_key: None,
         address: "127.0.0.1:6000".to_owned(),
     }));
     play.chain.carrier = (0, node_key(&play.network.votes[0]));

@@ -390,8 +390,14 @@ impl Shared {
         attachments: Vec<Vec<u8>>,
     ) -> Result<Digest, Refusal> {
         let id = check_envelope(&transaction, &self.network)?.digest();
-        if self.is_ordered(&id) || lock(&self.waiting).contains(&id) {
+        if self.is_ordered(&id) || lock(&self.waiting).contains_own(&id) {
             return Err(Refusal::Known);
+        }
+        let seat = self
+            .present()
+            .and_then(|definition| definition.carrier_place(&self.me));
+        if seat.is_none() {
+            return Err(Refusal::NoSeat);
         }
         let carried = Carried::own(&self.key, &self.network, transaction, attachments);
         self.take(carried, Lane::Member(member))?;
@@ -581,6 +587,9 @@ impl Shared {
             let mut waiting = lock(&self.waiting);
             for transaction in &block.transactions {
                 waiting.remove(&transaction.id());
+            }
+            if let Some(next) = &block.header.next_epoch {
+                waiting.keep_carriers_of(next);
             }
         }
         if !block.transactions.is_empty() {

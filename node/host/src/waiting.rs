@@ -12,6 +12,9 @@
 //! the carrier is known. A member that floods a node fills its own lane, and is told so; what a node passes on at once
 //! is bounded, so that its lanes take turns here and not in the queues of others.
 //!
+//! A member that submits here what waits for another carrier makes this node its carrier as well: who fears that the
+//! first node holds it up can go to another. What waits for a carrier without a seat goes when its epoch ends.
+//!
 //! INVARIANT: bytes and number are limited, in all and for each lane; what does not fit is refused with a clear answer,
 //! never dropped later except by expiry. A transaction is in at most once.
 
@@ -128,6 +131,9 @@ pub enum Refusal {
         /// How many bytes they have.
         bytes: usize,
     },
+    /// The node has no seat, so no block can name it as a carrier.
+    #[error("this node has no seat in the present committee epoch; try another node")]
+    NoSeat,
     /// Too much is waiting in all.
     #[error("too many transactions are waiting on this node; try again, or try another node")]
     Full,
@@ -145,6 +151,10 @@ struct Entry {
 }
 
 impl Entry {
+    const fn is_carried_elsewhere(&self) -> bool {
+        matches!(self.lane, Lane::Carrier(_))
+    }
+
     fn size(&self) -> usize {
         self.envelope.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
     }
@@ -236,6 +246,25 @@ impl Waiting {
             .is_some_and(|entry| entry.carrier == *carrier && entry.signature == *signature)
     }
 
+    /// Whether a transaction of a client of this node waits here.
+    #[must_use]
+    pub fn contains_own(&self, id: &Digest) -> bool {
+        let entry = self.entries.get(id);
+        entry.is_some_and(|entry| !entry.is_carried_elsewhere())
+    }
+
+    /// Takes out what no block of an epoch can take, because its carrier has no seat there.
+    pub fn keep_carriers_of(&mut self, definition: &EpochDefinition) {
+        let entries = self.entries.iter();
+        let gone: Vec<Digest> = entries
+            .filter(|(_, entry)| definition.carrier_place(&entry.carrier).is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.remove(&id);
+        }
+    }
+
     /// Whether a transaction waits here.
     #[must_use]
     pub fn contains(&self, id: &Digest) -> bool {
@@ -263,7 +292,9 @@ impl Waiting {
         if expires_ms > now_ms.saturating_add(horizon_ms) {
             return Err(Refusal::Expiry("too far ahead"));
         }
-        if self.entries.contains_key(&id) {
+        if let Some(known) = self.entries.get(&id)
+            && !(known.is_carried_elsewhere() && matches!(lane, Lane::Member(_)))
+        {
             return Err(Refusal::Known);
         }
         let too_large = |bytes: &Vec<u8>| bytes.len() > MAX_ATTACHMENT_BYTES;
@@ -301,6 +332,7 @@ impl Waiting {
         {
             return Err(Refusal::Full);
         }
+        self.remove(&id);
         self.bytes = self.bytes.saturating_add(size);
         let queue = self.lanes.entry(lane).or_default();
         queue.bytes = queue.bytes.saturating_add(size);

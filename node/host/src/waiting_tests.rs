@@ -228,3 +228,57 @@ fn what_another_node_sends_is_read_with_care() {
     assert_eq!(Carried::decode(&[&good[..], &[0]].concat()), None);
     assert_eq!(Carried::decode(&vec![2; CARRIED_BYTES_MAX + 1]), None);
 }
+
+#[test]
+fn a_member_may_bring_here_what_waits_for_another_carrier() {
+    let mut waiting = waiting();
+    let theirs = carried(key(2), 1, 500, Vec::new());
+    let ours = carried(me(), 1, 500, Vec::new());
+    let id = id(&ours);
+    assert_eq!(id, self::id(&theirs));
+    let add = |waiting: &mut Waiting, carried: &Carried, lane| {
+        waiting.add(carried.clone(), lane, 100, HORIZON_MS)
+    };
+    add(&mut waiting, &theirs, Lane::Carrier(key(2))).unwrap();
+    assert!(waiting.contains(&id) && !waiting.contains_own(&id));
+    // Another carrier cannot take it over, nor can a carrier take it back from the member.
+    let other = carried(key(3), 1, 500, Vec::new());
+    let refused = add(&mut waiting, &other, Lane::Carrier(key(3)));
+    assert_eq!(refused, Err(Refusal::Known));
+    add(&mut waiting, &ours, member(1)).unwrap();
+    assert!(waiting.contains_own(&id));
+    for (carried, lane) in [
+        (&theirs, Lane::Carrier(key(2))),
+        (&ours, member(1)),
+        (&ours, member(2)),
+    ] {
+        assert_eq!(add(&mut waiting, carried, lane), Err(Refusal::Known));
+    }
+    assert_eq!(waiting.to_pass_on(100), std::slice::from_ref(&ours));
+    let picked = pick(&waiting, u64::MAX, &BTreeSet::new());
+    assert_eq!(picked, [(0, Bytes::from(ours.transaction))]);
+    waiting.remove(&id);
+    assert!(waiting.is_empty() && waiting.lanes.is_empty() && waiting.bytes == 0);
+}
+
+#[test]
+fn what_waits_for_a_carrier_that_lost_its_seat_makes_room_for_another() {
+    let mut waiting = waiting();
+    for carrier in [2, 3] {
+        let carried = carried(key(carrier), u32::from(carrier), 500, Vec::new());
+        let lane = Lane::Carrier(key(carrier));
+        waiting.add(carried, lane, 100, HORIZON_MS).unwrap();
+    }
+    waiting.add(own(1), member(1), 100, HORIZON_MS).unwrap();
+    let mut next = definition();
+    next.validators.retain(|seat| seat.name != "node-3");
+    waiting.keep_carriers_of(&next);
+    assert_eq!(waiting.len(), 2);
+    // Its own clients hear it from another node, to which they turn.
+    let again = carried(key(2), 3, 500, Vec::new());
+    let lane = Lane::Carrier(key(2));
+    assert!(waiting.add(again, lane, 100, HORIZON_MS).is_ok());
+    next.validators.retain(|seat| seat.name != "node-1");
+    waiting.keep_carriers_of(&next);
+    assert!(!waiting.contains(&id(&own(1))));
+}

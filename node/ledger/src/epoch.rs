@@ -19,7 +19,7 @@ use sealbook_primitives::signature::VerifyingKey;
 use crate::{CertificateError, Committee, MAX_BLOCK_BYTES};
 
 /// The version that definitions are written with.
-pub const EPOCH_VERSION: u16 = 1;
+pub const EPOCH_VERSION: u16 = 2;
 /// The most validators of an epoch, and as many observers.
 pub const MAX_SEATS: usize = 256;
 /// How many blocks before the end of an epoch the next one is decided, so that every validator has executed that far
@@ -81,13 +81,16 @@ pub struct ValidatorSeat {
     pub address: String,
 }
 
-/// One observer: a node that follows, verifies and carries, and has no vote.
+/// One observer: a node that follows, verifies and carries, and has no vote. It has a key of the network only if the
+/// members admitted an execution module of its own.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ObserverSeat {
     /// The node's name.
     pub name: String,
     /// The key of the node's TLS certificate.
     pub vote_key: VerifyingKey,
+    /// The HPKE public key of the node's execution module, encoded, if it has one.
+    pub module_key: Option<Vec<u8>>,
     /// Where the node listens for other nodes, `address:port`.
     pub address: String,
 }
@@ -98,9 +101,7 @@ impl ValidatorSeat {
     /// # Errors
     /// [`EpochError::Seat`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), EpochError> {
-        if self.module_key.len() > MAX_MODULE_KEY_BYTES {
-            return Err(wrong_seat(&self.name, "its module key is too long"));
-        }
+        check_module_key(&self.name, &self.module_key)?;
         check_key(&self.name, &self.vote_key)?;
         check_node(&self.name, &self.address)
     }
@@ -112,6 +113,9 @@ impl ObserverSeat {
     /// # Errors
     /// [`EpochError::Seat`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), EpochError> {
+        if let Some(key) = &self.module_key {
+            check_module_key(&self.name, key)?;
+        }
         check_key(&self.name, &self.vote_key)?;
         check_node(&self.name, &self.address)
     }
@@ -132,6 +136,13 @@ pub fn check_node(name: &str, address: &str) -> Result<(), EpochError> {
     }
     if address.len() > MAX_ADDRESS_BYTES || address.parse::<SocketAddr>().is_err() {
         return wrong("its address is not `address:port`");
+    }
+    Ok(())
+}
+
+fn check_module_key(name: &str, key: &[u8]) -> Result<(), EpochError> {
+    if key.len() > MAX_MODULE_KEY_BYTES {
+        return Err(wrong_seat(name, "its module key is too long"));
     }
     Ok(())
 }

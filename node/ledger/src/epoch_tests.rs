@@ -14,6 +14,7 @@ fn observer(number: u8) -> ObserverSeat {
     ObserverSeat {
         name: format!("observer-{number}"),
         vote_key: seats(&keys)[usize::from(number)].vote_key,
+        module_key: Some(vec![number; 37]),
         address: "[::1]:5000".to_owned(),
     }
 }
@@ -45,8 +46,8 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "d4f7242eebfc6dfe9bd35baddc1d3f774783d640ab890e845f5e4fcd26df6587",
-            "2513cfc28c83651c9d05f0da876f9ed9dd65bcf41a1463f36aeca260bdf64225",
+            "dd06486e3a89f2d25a17bcc480aba4a3f4eb2aec0fb5aa2320db79bf7b09f726",
+            "5d6b916cb4ee2c69b5563ee80101b23eddcc36abb174319f7f721e040bebc531",
             "19eeb419b80e2bac4624584c7ce9131d57495fa5a11367d0d6422f8680b50a2a"
         ]
     );
@@ -112,13 +113,17 @@ fn seats_are_checked() {
     refused(&|one| one.observers[0].vote_key = one.validators[1].vote_key);
     refused(&|one| one.observers[0].vote_key = VerifyingKey([0; 32]));
     refused(&|one| one.validators[0].module_key = vec![0; 4_097]);
+    refused(&|one| one.observers[0].module_key = Some(vec![0; 4_097]));
     for address in ["", "127.0.0.1", "localhost:80", "127.0.0.1:65536"] {
         refused(&|one| one.validators[3].address = address.to_owned());
         refused(&|one| one.observers[0].address = address.to_owned());
     }
     let mut definition = first();
-    definition.version = 2;
-    assert_eq!(definition.check(), Err(EpochError::Version(2)));
+    definition.version = EPOCH_VERSION + 1;
+    assert_eq!(
+        definition.check(),
+        Err(EpochError::Version(EPOCH_VERSION + 1))
+    );
     let committee = Err(EpochError::Committee(CertificateError::Committee));
     let mut definition = first();
     definition.validators.clear();

@@ -22,7 +22,7 @@ const MAX_ELECTOR_ROLES: usize = 16;
 const MAX_ROLE_BYTES: usize = 32;
 /// 366 days.
 const MAX_PROPOSAL_LIFE_MS: u64 = 366 * 86_400_000;
-const GENESIS_VERSION: u16 = 2;
+const GENESIS_VERSION: u16 = 3;
 const GENESIS_DOMAIN: &str = "sealbook 2026 genesis v2";
 
 /// Why bytes are not a genesis document.
@@ -274,9 +274,9 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "01ad3cea93f68417fbbd369c0efc31aaa2788281790fc1cedaad3deeba3f26d7",
-                "7aaacb96e9c2c4655417e9c123850ad42daaa1e51fd4a8c37461a3e8796c7b36",
-                "99b6e707544087f691c4e4a0268b8f8e5a5f1813dcfa83a2c5a461112060743c",
+                "525d01cf9d5ecdd37b686d02a091a5dd178000ac827a9c9abf277fc34bf72067",
+                "4c7eb38af78d7f73b350f01795730dac316e7d7316fb011b66f43d8ab23cbed4",
+                "a42600812f076b3ef9800f4c8231827ded83d6c6e32d0296bd6b1ea245c9925f",
             ]
         );
         assert_eq!(

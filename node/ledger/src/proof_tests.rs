@@ -257,6 +257,6 @@ fn the_encoding_is_pinned() {
     let bytes = proof_of(&history(), 25, 26).encode();
     assert_eq!(
         pin(&bytes),
-        "e9854b5b8fe0f5280206334d8730f27e370b8482224b55401b173a90ae09a4a0"
+        "033570ad6409ce00a71f06f89300cb30b1e268cf38c6226ff2197db3c3f053e0"
     );
 }

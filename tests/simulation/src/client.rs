@@ -171,6 +171,7 @@ impl Desk {
     /// Makes of a failed try what the SDK makes of it.
     async fn failed(&mut self, attempts: &mut Attempts, problem: Problem) -> Option<ClientError> {
         let nodes = self.client.network().nodes().len().max(1);
+        self.note(&format!("at node {}: {problem:?}", self.preferred % nodes));
         let pause = attempts.failed(self.preferred % nodes, problem);
         self.preferred = (self.preferred % nodes).wrapping_add(1);
         if let Some(error) = attempts.verdict() {

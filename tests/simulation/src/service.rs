@@ -82,7 +82,7 @@ impl Cluster {
                 match shared.submit(member, transaction, attachments) {
                     Ok(_) => ResponseBody::Accepted,
                     Err(Refusal::Known) => ResponseBody::Known,
-                    Err(refusal @ (Refusal::Full | Refusal::Share { .. })) => {
+                    Err(refusal @ (Refusal::Full | Refusal::NoSeat | Refusal::Share { .. })) => {
                         ResponseBody::Busy(refusal.to_string())
                     }
                     Err(refusal) => ResponseBody::Refused(refusal.to_string()),

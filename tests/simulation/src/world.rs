@@ -109,6 +109,7 @@ impl World {
                 .map(|node| ObserverSeat {
                     name: node.name.clone(),
                     vote_key: node.key.verifying_key(),
+                    module_key: None,
                     address: address(validators),
                 })
                 .into_iter()

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! tests/scenario   every verb and every kind of bad input, compared with `model`, line by line
-//! tests/faults     kill -9 of nodes and modules under load; power loss; paused, slow and cut-off validators; too few
+//! tests/faults     kill -9 of nodes and modules under load; power loss; paused, slow and cut-off validators; too few;
+//!                  members that flood a node
 //! tests/traitor    a validator that lies, in the place of an honest one
 //! tests/hosts      each node on a host of its own: network namespaces, delay, loss, real partitions
 //! tests/secrecy    planted values are searched in files, logs, memory and answers
@@ -28,6 +29,7 @@ pub mod clients;
 pub mod configuration;
 pub mod crowd;
 pub mod files;
+pub mod flood;
 pub mod model;
 pub mod namespaces;
 pub mod network;

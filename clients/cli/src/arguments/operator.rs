@@ -106,6 +106,9 @@ pub struct PrepareArguments {
     /// A validator, with an execution module; an observer if not given.
     #[arg(long)]
     pub validator: bool,
+    /// Give an observer an execution module of its own, which the members must admit with it.
+    #[arg(long, conflicts_with = "validator")]
+    pub module: bool,
     /// Where it listens for nodes.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
@@ -188,6 +191,9 @@ pub enum ChangeCommand {
         /// Its keys and address.
         #[command(flatten)]
         keys: NodeKeys,
+        /// The public key of an execution module of its own, in hex: it is to be given the network's root.
+        #[arg(long, value_name = "HEX")]
+        module_key: Option<String>,
     },
     /// Send an observer away.
     RemoveObserver {

@@ -140,6 +140,7 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
             observers.push(ObserverSeat {
                 name,
                 vote_key,
+                module_key: None,
                 address,
             });
         } else {
@@ -246,6 +247,7 @@ fn node_entries(creation: &Creation) -> Result<Vec<NodeEntry>> {
                 ordering,
                 clients,
                 observer: index >= creation.validators,
+                own_module: false,
             })
         })
         .collect())

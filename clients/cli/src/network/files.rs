@@ -32,6 +32,21 @@ pub struct NodeEntry {
     pub clients: SocketAddr,
     /// Whether it only observes.
     pub observer: bool,
+    /// Whether it has an execution module although it only observes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_module: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl NodeEntry {
+    /// Whether the node has an execution module.
+    pub const fn executes(&self) -> bool {
+        !self.observer || self.own_module
+    }
 }
 
 /// The folder of a network.
@@ -175,7 +190,7 @@ impl NetworkFiles {
             .map(|node| NodeAddress {
                 name: node.name.clone(),
                 address: node.clients,
-                observer: node.observer,
+                observer: !node.executes(),
             })
             .collect();
         Ok(Arc::new(

@@ -168,13 +168,14 @@ pub fn write_node_config(network: &NetworkFiles, node: &NodeEntry, engine: &str)
         ledger: "ledger",
         votes: "votes",
         engine,
-        // What an observer cannot answer itself it asks validators.
-        relay: if node.observer {
-            validators.map(|other| other.clients).collect()
-        } else {
+        // What a node without a module cannot answer itself it asks validators.
+        relay: if node.executes() {
             Vec::new()
+        } else {
+            validators.map(|other| other.clients).collect()
         },
-        module: (!node.observer)
+        module: node
+            .executes()
             .then(|| {
                 Ok::<_, CliError>(ModuleToml {
                     program: program("sealbook-execution")?,

@@ -42,6 +42,7 @@ pub fn observer(number: u8) -> ObserverSeat {
     ObserverSeat {
         name,
         vote_key,
+        module_key: None,
         address,
     }
 }

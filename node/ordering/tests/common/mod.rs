@@ -161,6 +161,7 @@ impl Network {
                 .map(|index| ObserverSeat {
                     name: name(index),
                     vote_key: member(index).vote_key(),
+                    module_key: None,
                     address: member(index).address.to_string(),
                 })
                 .collect(),

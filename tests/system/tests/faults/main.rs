@@ -9,6 +9,7 @@
     reason = "a test: what fails here is a failed test"
 )]
 
+mod floods;
 mod outages;
 
 use std::time::Duration;

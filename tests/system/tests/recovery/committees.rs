@@ -238,3 +238,50 @@ fn an_observer_joins_from_a_snapshot_and_answers_its_firm_through_validators() {
     assert!(client.ask(&sealbook_sdk::Question::Holdings).is_ok());
     checks::in_one_state(&network);
 }
+
+#[test]
+fn an_observer_with_a_module_of_its_own_answers_when_no_validator_does() {
+    let mut network = short_epochs(4, 0, &[]);
+    open_books(&network);
+    let crowd = Crowd::begin(&network);
+    crowd.wait_for_more(20);
+    let prepared = network
+        .sealbook(&["--json", "node", "prepare", "node-5", "--module"])
+        .expect_code(0)
+        .json();
+    let proposed = network
+        .sealbook(&["--json", "governance", "propose", "add-observer", "node-5"])
+        .expect_code(0)
+        .json();
+    assert_eq!(proposed["outcome"], "settled", "{proposed}");
+    // Whoever approves sees that this observer is to get a key of the network.
+    let number = proposed["proposal"].as_u64().unwrap().to_string();
+    let shown = network
+        .sealbook(&["--json", "governance", "show", &number])
+        .expect_code(0)
+        .json();
+    assert_eq!(shown["content"]["module_key"], prepared["module_key"]);
+    wait_for("the observer to be admitted", || {
+        let observers = names(&epoch(&network)["present"]["observers"]);
+        (observers == ["node-5"]).then_some(())
+    });
+    let _ = network.sealbook(&["node", "join", "node-5"]).expect_code(0);
+    network.start("node-5");
+    let height = crowd::highest(&network);
+    wait_for("its module to execute what the others have", || {
+        let status = status_of(&network, "node-5")?;
+        (status["executed_height"].as_u64()? >= height).then_some(())
+    });
+    assert_eq!(status_of(&network, "node-5").unwrap()["validator"], false);
+    crowd.end().check(&network);
+    let mut client = network.client_of("alpha", &["node-5"]);
+    let order = sealbook_system::clients::transfer("through-node-5", crowd::ISIN, 1, "A-1", "B-1");
+    let submitted = client.submit(&[order], sealbook_sdk::Stage::Final).unwrap();
+    assert!(submitted.outcomes[0].is_accepted(), "{submitted:?}");
+    checks::in_one_state(&network);
+    for validator in ["node-1", "node-2", "node-3", "node-4"] {
+        network.kill(validator);
+    }
+    let answered = client.ask(&sealbook_sdk::Question::Holdings).unwrap();
+    assert!(answered.height >= submitted.height, "{answered:?}");
+}
