@@ -1,6 +1,6 @@
 //! The draft: what will hold in the first epoch that is not fixed yet, if nothing more is decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
@@ -90,6 +90,7 @@ impl Draft {
         directory: &dyn Directory,
     ) -> Result<Self, Failure> {
         let mut next = self.clone();
+        let present: BTreeSet<MemberName> = roll.keys().copied().collect();
         self.decided.project(&mut roll);
         match change {
             Change::AddMember { chain } => {
@@ -105,7 +106,7 @@ impl Draft {
             }
             Change::RemoveMember { name } => {
                 roll.remove(name).ok_or(Failure::MemberUnknown)?;
-                next.remove_member(name);
+                next.remove_member(name, present.contains(name));
                 next.check_electors(&roll)?;
             }
             Change::AddValidator(seat) => {
@@ -151,11 +152,11 @@ impl Draft {
         Ok(next)
     }
 
-    /// A member who was to be admitted by this draft is not; anybody else is removed.
-    fn remove_member(&mut self, name: &MemberName) {
-        let admissions = self.decided.admissions.len();
+    /// A member who was to be admitted by this draft is not, and one who is there is removed. Somebody can be both: an
+    /// `admit-member` order needs no epoch.
+    fn remove_member(&mut self, name: &MemberName, present: bool) {
         self.decided.admissions.retain(|one| one.name != *name);
-        if self.decided.admissions.len() == admissions {
+        if present && !self.decided.removals.contains(name) {
             self.decided.removals.push(*name);
         }
     }

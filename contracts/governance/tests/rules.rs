@@ -356,6 +356,22 @@ fn an_admission_that_is_undone_before_its_epoch_has_no_effect() {
 }
 
 #[test]
+fn a_member_that_was_admitted_otherwise_before_its_epoch_can_be_removed() {
+    let mut world = World::new(1);
+    world.propose("anna", chain("emil", "admin"));
+    // An ordinary order admits it at once, while the decision still waits for its epoch.
+    let books = &mut world.books.members;
+    books.insert("emil".to_owned(), "admin".to_owned());
+    let name = member("emil");
+    let remove = Change::RemoveMember { name };
+    assert_eq!(world.propose("anna", remove.clone()), Outcome::SETTLED);
+    assert_eq!(world.propose("anna", remove), refused(Code::Conflict));
+    world.next_epoch();
+    assert_eq!(world.effects, [Effect::RemoveMember { name }]);
+    assert!(world.governance.is_removed("emil"));
+}
+
+#[test]
 fn as_many_electors_stay_as_are_needed() {
     let mut world = World::new(3);
     let mut decide = |change: Change| {

@@ -30,6 +30,7 @@ mod results;
 mod snapshot;
 mod state_tree;
 mod transactions;
+mod words;
 
 pub use engine::{Engine, EngineError, Executed, Output};
 pub use keys::{AuditBundle, EpochKeys};

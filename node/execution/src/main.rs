@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
-use sealbook_execution::{Engine, EngineError, Output, Restoring, lockdown};
+use sealbook_execution::{Engine, Restoring, lockdown};
 use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
@@ -119,15 +119,7 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     say(&mut stream, &FromModule::Ready { lockdown: report })?;
     let mut engine = begin(&mut stream, &key, &root)?;
     drop((key, root));
-    say(
-        &mut stream,
-        &FromModule::Started {
-            network: engine.head().network,
-            height: engine.height(),
-            definition: engine.definition().clone(),
-            results: engine.results(),
-        },
-    )?;
+    say(&mut stream, &FromModule::from(&engine))?;
     loop {
         match hear(&mut stream)? {
             ToModule::Finalized {
@@ -221,57 +213,13 @@ fn execute(
 ) -> Option<()> {
     let mut said = Some(());
     let result = engine.execute_each(blocks, certificate, |output| {
-        let message = message(output);
+        let message = FromModule::from(output);
         // A host that no longer listens ends the process after this run of blocks.
         said = said.and_then(|()| say(stream, &message));
     });
     said?;
     match result {
         Ok(()) => Some(()),
-        Err(EngineError::Diverged {
-            height,
-            computed,
-            committed,
-        }) => say(
-            stream,
-            &FromModule::Diverged {
-                height,
-                computed,
-                committed,
-            },
-        ),
-        Err(error) => say(
-            stream,
-            &FromModule::Refused {
-                reason: error.to_string(),
-            },
-        ),
-    }
-}
-
-fn message(output: Output) -> FromModule {
-    match output {
-        Output::Piece {
-            height,
-            index,
-            sealed,
-        } => FromModule::SnapshotPiece {
-            height,
-            index,
-            sealed,
-        },
-        Output::Snapshot(manifest) => FromModule::SnapshotDone {
-            manifest: manifest.encode(),
-        },
-        Output::Executed(executed) => FromModule::Executed {
-            height: executed.commitment.height,
-            commitment: executed.commitment,
-            next_epoch: executed.next_epoch,
-            quotas: executed.quotas,
-            wrapped_roots: executed.wrapped_roots,
-            replies: executed.replies,
-            finals: executed.finals,
-            unopened: executed.unopened,
-        },
+        Err(error) => say(stream, &error.into()),
     }
 }

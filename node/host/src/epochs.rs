@@ -9,14 +9,11 @@ use std::sync::Arc;
 
 use borsh::BorshDeserialize;
 use sealbook_ledger::{EpochDefinition, EpochStep, Genesis, Header};
+use sealbook_store::names::{START_DEFINITION, START_STEPS};
 use sealbook_store::{LedgerStore, StoreError};
 
 /// How many definitions are kept in memory; older ones are in the ledger.
 const DEFINITIONS_KEPT: usize = 64;
-/// Metadata of a node that joined from a snapshot: the definition that holds after its first block.
-pub const START_DEFINITION: &str = "start definition";
-/// Metadata of a node that joined from a snapshot: the steps that prove that definition.
-pub const START_STEPS: &str = "start steps";
 
 /// Committee epochs as this node knows them.
 pub struct Epochs {
@@ -109,14 +106,6 @@ impl Epochs {
     pub fn planned(&self, epoch: u64) -> Option<Arc<EpochDefinition>> {
         let planned = self.planned.as_ref()?;
         (planned.epoch == epoch).then(|| Arc::clone(planned))
-    }
-
-    /// The newest epoch that a final block defined.
-    #[must_use]
-    pub fn newest(&self) -> Option<Arc<EpochDefinition>> {
-        self.definitions
-            .last_key_value()
-            .map(|(_, one)| Arc::clone(one))
     }
 
     /// The definition of an epoch.

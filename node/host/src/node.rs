@@ -164,7 +164,6 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
         let parts = Parts {
             name: config.name.clone(),
             key: SigningKey::from_secret(&seed),
-            executes: config.module.is_some(),
             head,
             store: Arc::clone(&store),
             ledger: Some(config.ledger.clone()),

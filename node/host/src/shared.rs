@@ -47,8 +47,6 @@ pub struct Parts {
     pub name: String,
     /// The node's key: it votes and carries with it.
     pub key: SigningKey,
-    /// Whether the node has an execution module.
-    pub executes: bool,
     /// The newest final header in the store, without a gap below it.
     pub head: Header,
     /// The store.
@@ -59,13 +57,6 @@ pub struct Parts {
     pub evidence: Evidence,
     /// The machine's clocks.
     pub clock: Arc<dyn Clock>,
-}
-
-/// Results of execution by height.
-#[derive(Default)]
-struct Results {
-    by_height: BTreeMap<u64, PastResult>,
-    newest: Option<Commitment>,
 }
 
 /// Ordered transactions, with the height that ordered each.
@@ -86,7 +77,6 @@ pub struct Shared {
     name: String,
     key: SigningKey,
     me: VerifyingKey,
-    executes: bool,
     network: Digest,
     store: Arc<LedgerStore>,
     pub(crate) ledger: Option<PathBuf>,
@@ -94,7 +84,8 @@ pub struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     outbox: Outbox,
     waiting: Mutex<Waiting>,
-    results: Mutex<Results>,
+    /// Results of execution by height.
+    results: Mutex<BTreeMap<u64, PastResult>>,
     recent: Mutex<BTreeMap<Digest, Recent>>,
     ordered: Mutex<Ordered>,
     asked: Mutex<Option<(Digest, u64)>>,
@@ -130,7 +121,6 @@ impl Shared {
             name: parts.name,
             key: parts.key,
             me,
-            executes: parts.executes,
             network,
             outbox: Outbox::new(Arc::clone(&parts.store)),
             store: parts.store,
@@ -165,12 +155,6 @@ impl Shared {
     #[must_use]
     pub const fn me(&self) -> VerifyingKey {
         self.me
-    }
-
-    /// Whether the node has an execution module.
-    #[must_use]
-    pub const fn executes(&self) -> bool {
-        self.executes
     }
 
     /// Hash of the genesis document.
@@ -224,15 +208,8 @@ impl Shared {
     pub fn executed_root(&self) -> (u64, Digest) {
         let results = lock(&self.results);
         results
-            .by_height
             .last_key_value()
             .map_or((0, Digest::ZERO), |(height, past)| (*height, past.digest))
-    }
-
-    /// The newest results.
-    #[must_use]
-    pub fn newest_commitment(&self) -> Option<Commitment> {
-        lock(&self.results).newest.clone()
     }
 
     /// Committee epochs, locked for the time of `look`.
@@ -325,7 +302,7 @@ impl Shared {
     pub fn resumed(&self, past: Vec<PastResult>) {
         let mut results = lock(&self.results);
         for one in past {
-            results.by_height.entry(one.height).or_insert(one);
+            results.entry(one.height).or_insert(one);
         }
     }
 
@@ -341,7 +318,7 @@ impl Shared {
         let digest = commitment.digest();
         {
             let mut results = lock(&self.results);
-            results.by_height.insert(
+            results.insert(
                 height,
                 PastResult {
                     height,
@@ -349,10 +326,9 @@ impl Shared {
                     quotas,
                 },
             );
-            while results.by_height.len() > RESULTS_KEPT {
-                results.by_height.pop_first();
+            while results.len() > RESULTS_KEPT {
+                results.pop_first();
             }
-            results.newest = Some(commitment);
         }
         if let Some(next) = next_epoch {
             lock(&self.epochs).plan(next);
@@ -496,7 +472,7 @@ impl Shared {
         let mut next = parent.executed_height.saturating_add(1);
         let mut found = Vec::new();
         while found.len() < MAX_ROOTS && next <= parent.height {
-            let Some(past) = results.by_height.get(&next) else {
+            let Some(past) = results.get(&next) else {
                 break;
             };
             found.push(past.digest);
@@ -507,10 +483,7 @@ impl Shared {
 
     /// The digest of the results of a height, if this node has executed it.
     pub(crate) fn result(&self, height: u64) -> Option<Digest> {
-        lock(&self.results)
-            .by_height
-            .get(&height)
-            .map(|past| past.digest)
+        lock(&self.results).get(&height).map(|past| past.digest)
     }
 
     /// The quota levels by which a block after `parent` is judged: those after the results that it commits to.
@@ -519,7 +492,6 @@ impl Shared {
             return Some(Vec::new());
         }
         lock(&self.results)
-            .by_height
             .get(&parent.executed_height)
             .map(|past| past.quotas.clone())
     }

@@ -8,24 +8,13 @@ use borsh::BorshDeserialize;
 use sealbook_ledger::{Commitment, SnapshotManifest};
 use sealbook_protocol::module::SnapshotOffer;
 use sealbook_store::StoreError;
+use sealbook_store::names::snapshot_commitment;
 
 use crate::proofs;
 use crate::shared::Shared;
 
 /// How many complete snapshots are kept: the newest, and one before it should the newest turn out damaged.
 const SNAPSHOTS_KEPT: usize = 2;
-
-/// The metadata under which the results are kept that name the snapshot of a height.
-#[must_use]
-pub fn commitment_name(height: u64) -> String {
-    format!("snapshot commitment {height}")
-}
-
-/// The metadata under which a node that joined keeps the proof that it was given with the snapshot of a height.
-#[must_use]
-pub fn proof_name(height: u64) -> String {
-    format!("snapshot proof {height}")
-}
 
 impl Shared {
     /// Keeps a piece of a snapshot that the module is making.
@@ -70,7 +59,7 @@ impl Shared {
         let Some(snapshot) = commitment.snapshot else {
             return Ok(());
         };
-        let name = commitment_name(snapshot.height);
+        let name = snapshot_commitment(snapshot.height);
         if self.store().metadata(&name)?.is_some() {
             return Ok(());
         }
@@ -88,23 +77,19 @@ impl Shared {
         };
         let commitment = self
             .store()
-            .metadata(&commitment_name(height))?
+            .metadata(&snapshot_commitment(height))?
             .and_then(|bytes| Commitment::try_from_slice(&bytes).ok());
         let Some(commitment) = commitment else {
             return Ok(None);
         };
         let head = self.final_height();
         let from = commitment.height;
-        let proof = match self.store().metadata(&proof_name(height))? {
-            Some(given) => Some(given),
-            None => self
-                .with_epochs(|epochs| proofs::finality(self.store(), epochs, from, head))?
-                .map(|proof| proof.encode()),
-        };
+        let proof =
+            self.with_epochs(|epochs| proofs::finality(self.store(), epochs, from, head))?;
         Ok(proof.map(|proof| SnapshotOffer {
             manifest,
             commitment,
-            proof,
+            proof: proof.encode(),
         }))
     }
 

@@ -24,6 +24,7 @@ mod heights;
 mod ledger;
 pub mod manifest;
 mod memory;
+pub mod names;
 mod pieces;
 mod redb_engine;
 mod sled_engine;

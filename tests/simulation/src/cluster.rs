@@ -353,7 +353,6 @@ impl Cluster {
         let parts = Parts {
             name: keys.name.clone(),
             key: SigningKey::from_secret(&keys.key.seed()),
-            executes: root.is_some(),
             head,
             store: Arc::clone(&store),
             ledger: None,

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::channel::mpsc::UnboundedSender;
 use sealbook_host::application::HostApplication;
-use sealbook_host::epochs::{START_DEFINITION, START_STEPS};
 use sealbook_host::shared::Shared;
-use sealbook_host::snapshots::{commitment_name, proof_name};
 use sealbook_ledger::{
     Block, Committee, FinalityCertificate, FinalityProof, Header, SnapshotManifest,
 };
@@ -17,6 +15,7 @@ use sealbook_ordering::{Acknowledgement, Application, Floor, OrderingError, Prop
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::module::SnapshotOffer;
+use sealbook_store::names::{START_DEFINITION, START_STEPS, snapshot_commitment};
 use sealbook_store::{LedgerStore, MemoryStore, StoreError};
 
 use crate::checker::Checker;
@@ -80,6 +79,19 @@ impl Disk {
         let store = self.open()?;
         store.set_floor(height)?;
         store.put_final(&[&block], &[(height, &certificate)])?;
+        let proven = proof.headers.last().map_or(height, |last| last.height);
+        for later in height.saturating_add(1)..=proven {
+            let Some(block) = donor.block(later)? else {
+                return Ok(None);
+            };
+            let certificate = if later == proven {
+                Some(proof.certificate.clone())
+            } else {
+                donor.certificate(later)?
+            };
+            let certificates: Vec<_> = certificate.iter().map(|one| (later, one)).collect();
+            store.put_final(&[&block], &certificates)?;
+        }
         let pieces = u32::try_from(manifest.pieces().count()).unwrap_or(u32::MAX);
         for index in 0..pieces {
             let piece = donor.snapshot_piece(height, index)?.unwrap_or_default();
@@ -90,16 +102,21 @@ impl Disk {
             store.put_metadata(name, &bytes.unwrap_or_default())
         };
         put(
-            &commitment_name(height),
+            &snapshot_commitment(height),
             borsh::to_vec(&offer.commitment).ok(),
         )?;
-        put(&proof_name(height), Some(offer.proof.clone()))?;
         let definition = block.header.next_epoch.as_ref();
         put(
             START_DEFINITION,
             definition.and_then(|one| borsh::to_vec(one).ok()),
         )?;
-        put(START_STEPS, borsh::to_vec(&proof.steps).ok())?;
+        // Steps that lead further are in the blocks after it.
+        let steps: Vec<_> = proof
+            .steps
+            .into_iter()
+            .filter(|step| step.header.height <= height)
+            .collect();
+        put(START_STEPS, borsh::to_vec(&steps).ok())?;
         self.floor = Some(Floor {
             block,
             certificate,

@@ -3,10 +3,10 @@
 use borsh::BorshDeserialize;
 use sealbook_ledger::{EpochDefinition, EpochStep, FinalityProof, Genesis};
 use sealbook_store::LedgerStore;
+use sealbook_store::names::START_STEPS;
 
 use super::{Report, damaged, stored_block};
 use crate::error::Result;
-use crate::network::START_STEPS;
 use crate::progress::Progress;
 
 /// Checks every block and certificate of the copy.

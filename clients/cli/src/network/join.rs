@@ -18,17 +18,12 @@ use sealbook_ledger::{
     MAX_BLOCK_BYTES, SnapshotManifest, SnapshotReference,
 };
 use sealbook_sdk::{CertifiedBlock, Client, ClientError, SnapshotOffer};
+use sealbook_store::names::{START_DEFINITION, START_STEPS, snapshot_commitment};
 use sealbook_store::{Engine, LedgerStore, open_store};
 
 use crate::error::{CliError, Result, doing};
 use crate::progress::Progress;
 
-/// Metadata that the host reads at its start: what holds after the first block.
-const START_DEFINITION: &str = "start definition";
-/// Metadata that the host reads at its start: the steps that prove what holds after the first block.
-pub const START_STEPS: &str = "start steps";
-/// Metadata that the host reads at its start: the results that name the snapshot, by its height.
-const SNAPSHOT_COMMITMENT: &str = "snapshot commitment";
 /// Folder of the store below the ledger's, and where it is made.
 const BLOCKS: &str = "blocks";
 const JOINING: &str = "joining";
@@ -274,10 +269,7 @@ fn fill(store: &LedgerStore, offer: &SnapshotOffer, agreed: &Agreed, run: &Run) 
     let metadata = [
         (START_DEFINITION.to_owned(), encoded(&run.definition)),
         (START_STEPS.to_owned(), encoded(&run.steps)),
-        (
-            format!("{SNAPSHOT_COMMITMENT} {height}"),
-            encoded(&offer.commitment),
-        ),
+        (snapshot_commitment(height), encoded(&offer.commitment)),
     ];
     for (name, value) in &metadata {
         store.put_metadata(name, value).map_err(CliError::new)?;

@@ -266,7 +266,7 @@ fn a_ledger_that_was_filled_has_all_that_a_node_needs() {
     for name in [
         START_DEFINITION.to_owned(),
         START_STEPS.to_owned(),
-        format!("{SNAPSHOT_COMMITMENT} {BOUNDARY}"),
+        snapshot_commitment(BOUNDARY),
     ] {
         assert!(store.metadata(&name).unwrap().is_some(), "{name}");
     }

@@ -21,7 +21,7 @@ mod provision;
 
 pub use create::{Creation, create};
 pub use files::{NetworkFiles, NodeEntry, read_genesis};
-pub use join::{START_STEPS, join};
+pub use join::join;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
     decode_hex, enrolment, make_module_key, make_node, module_key, vote_key, write_node_config,

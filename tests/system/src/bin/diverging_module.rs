@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use sealbook_execution::custody::ModuleKey;
-use sealbook_execution::{Engine, EngineError, Output};
+use sealbook_execution::{Engine, Output};
 use sealbook_ledger::Genesis;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
@@ -45,15 +45,7 @@ fn main() {
                     .unwrap();
                 keys.leaf = Secret32::new([7; 32]);
                 let made = Engine::new(genesis, keys).unwrap();
-                say(
-                    &mut stream,
-                    &FromModule::Started {
-                        network: made.head().network,
-                        height: made.height(),
-                        definition: made.definition().clone(),
-                        results: made.results(),
-                    },
-                );
+                say(&mut stream, &FromModule::from(&made));
                 engine = Some(made);
             }
             ToModule::Finalized {
@@ -70,41 +62,11 @@ fn main() {
 
 fn execute(engine: &mut Engine, stream: &mut UnixStream, blocks: &[Vec<u8>], certificate: &[u8]) {
     let result = engine.execute_each(blocks, certificate, |output| {
-        if let Output::Executed(executed) = output {
-            say(
-                stream,
-                &FromModule::Executed {
-                    height: executed.commitment.height,
-                    commitment: executed.commitment,
-                    next_epoch: executed.next_epoch,
-                    quotas: executed.quotas,
-                    wrapped_roots: executed.wrapped_roots,
-                    replies: executed.replies,
-                    finals: executed.finals,
-                    unopened: executed.unopened,
-                },
-            );
+        if matches!(output, Output::Executed(_)) {
+            say(stream, &output.into());
         }
     });
-    match result {
-        Ok(()) => {}
-        Err(EngineError::Diverged {
-            height,
-            computed,
-            committed,
-        }) => say(
-            stream,
-            &FromModule::Diverged {
-                height,
-                computed,
-                committed,
-            },
-        ),
-        Err(error) => say(
-            stream,
-            &FromModule::Refused {
-                reason: error.to_string(),
-            },
-        ),
+    if let Err(error) = result {
+        say(stream, &error.into());
     }
 }
