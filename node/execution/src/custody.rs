@@ -12,7 +12,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::Genesis;
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::secret::{SECRET_LENGTH, Secret32};
 use zeroize::Zeroize;
 
 use crate::keys::{
@@ -137,7 +137,7 @@ impl Founding {
         let roots = genesis
             .validators
             .iter()
-            .map(|seat| wrap_root(&self.root, network, &seat.module_key))
+            .map(|seat| wrap_root(self.root.expose(), network, &seat.module_key))
             .collect::<Result<_, _>>()?;
         let bundle = AuditBundle::encode(&self.root, network, KEY_EPOCH);
         let bundles = genesis
@@ -153,11 +153,15 @@ impl Founding {
 ///
 /// # Errors
 /// [`KeyError::Malformed`] if it is no usable key.
-pub fn wrap_root(root: &Secret32, network: Digest, module_key: &[u8]) -> Result<Vec<u8>, KeyError> {
+pub fn wrap_root(
+    root: &[u8; SECRET_LENGTH],
+    network: Digest,
+    module_key: &[u8],
+) -> Result<Vec<u8>, KeyError> {
     let file = RootFile {
         version: FILE_VERSION,
         network,
-        wrapped: wrap(module_key, ROOT_LABEL, network, root.expose())?,
+        wrapped: wrap(module_key, ROOT_LABEL, network, root)?,
     };
     Ok(borsh::to_vec(&file).unwrap_or_default())
 }

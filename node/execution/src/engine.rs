@@ -21,12 +21,12 @@ use sealbook_ledger::{
 };
 use sealbook_policies::{PolicyError, PolicySet};
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::secret::{SECRET_LENGTH, Secret32};
 use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply, WrappedRoot};
 use sealbook_securities::{AccountIndex, Member, MemberId, State};
 
 use crate::asked::Asked;
-use crate::keys::{EpochKeys, KEY_EPOCH, KeyError};
+use crate::keys::{EpochKeys, HoldsSecret, KEY_EPOCH, KeyError};
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
 use crate::snapshot::Progress;
@@ -294,6 +294,14 @@ impl Engine {
     pub(crate) fn update_state_root(&mut self) -> Digest {
         let height = self.head.height;
         self.tree.update(&mut self.state, &self.keys.leaf, height)
+    }
+
+    /// Moves the network's root to where `keep` puts it.
+    pub fn move_root<R: HoldsSecret + 'static>(
+        &mut self,
+        keep: impl FnOnce(&[u8; SECRET_LENGTH]) -> R,
+    ) {
+        self.keys.move_root(keep);
     }
 
     /// The height of the last executed block.

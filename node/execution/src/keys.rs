@@ -15,7 +15,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::Genesis;
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::secret::{Secret32, SecretBytes, derive};
+use sealbook_primitives::secret::{SECRET_LENGTH, Secret32, SecretBytes, derive};
 use sealbook_sealing::OpeningPublicKey;
 use zeroize::Zeroize;
 
@@ -45,6 +45,18 @@ pub enum KeyError {
     Malformed,
 }
 
+/// Thirty-two secret bytes, wherever they lie.
+pub trait HoldsSecret: Send {
+    /// The bytes themselves. Whatever is copied from here is the caller's to wipe.
+    fn secret(&self) -> &[u8; SECRET_LENGTH];
+}
+
+impl HoldsSecret for Secret32 {
+    fn secret(&self) -> &[u8; SECRET_LENGTH] {
+        self.expose()
+    }
+}
+
 /// What executing and auditing need of one key epoch.
 pub struct EpochKeys {
     /// Opens envelopes.
@@ -56,7 +68,7 @@ pub struct EpochKeys {
     /// Seals snapshots.
     pub snapshot: Secret32,
     /// What all of them are derived from, and what a newly admitted module is given. An auditor has none.
-    pub root: Option<Secret32>,
+    pub root: Option<Box<dyn HoldsSecret>>,
 }
 
 impl EpochKeys {
@@ -69,7 +81,17 @@ impl EpochKeys {
             leaf: derive(root, LEAF_LABEL, &context),
             outcome: derive(root, OUTCOME_LABEL, &context),
             snapshot: derive(root, SNAPSHOT_LABEL, &context),
-            root: Some(root.duplicate()),
+            root: Some(Box::new(root.duplicate())),
+        }
+    }
+
+    /// Moves the root to where `keep` puts it.
+    pub fn move_root<R: HoldsSecret + 'static>(
+        &mut self,
+        keep: impl FnOnce(&[u8; SECRET_LENGTH]) -> R,
+    ) {
+        if let Some(root) = self.root.take() {
+            self.root = Some(Box::new(keep(root.secret())));
         }
     }
 

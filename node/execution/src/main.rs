@@ -20,7 +20,8 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
-use sealbook_execution::{Engine, Restoring, lockdown};
+use sealbook_execution::lockdown::{self, SecretPage, ShutIn};
+use sealbook_execution::{Engine, Restoring};
 use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
@@ -49,6 +50,21 @@ fn socket() -> Option<UnixStream> {
     Some(UnixStream::from(descriptor))
 }
 
+/// Shuts the process in and says so, or why not: the operator has to know.
+fn shut_in(stream: &mut UnixStream, keep_to: u32) -> Option<SecretPage> {
+    match lockdown::shut_in(keep_to) {
+        Ok(ShutIn { report, page }) => {
+            say(stream, &FromModule::Ready { lockdown: report })?;
+            Some(page)
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            say(stream, &FromModule::Refused { reason })?;
+            None
+        }
+    }
+}
+
 fn say(stream: &mut UnixStream, message: &FromModule) -> Option<()> {
     frame::write(stream, message, MODULE_FRAME_MAX).ok()
 }
@@ -72,8 +88,7 @@ fn keygen(path: &str) -> Option<()> {
 }
 
 fn found(mut stream: UnixStream) -> Option<()> {
-    let report = lockdown::shut_in(3).ok()?;
-    say(&mut stream, &FromModule::Ready { lockdown: report })?;
+    let _page = shut_in(&mut stream, 3)?;
     let ToModule::Found = hear(&mut stream)? else {
         return None;
     };
@@ -114,11 +129,11 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     sealbook_policies::PolicySet::load_default().ok()?;
     let (key, root) = (File::open(key).ok()?, File::open(root).ok()?);
     // Descriptors: 0 to 2 standard, 3 the socket again, 4 and 5 the key files.
-    let report = lockdown::shut_in(5).ok()?;
+    let page = shut_in(&mut stream, 5)?;
     let (key, root) = (read_all(key)?, read_all(root)?);
-    say(&mut stream, &FromModule::Ready { lockdown: report })?;
     let mut engine = begin(&mut stream, &key, &root)?;
     drop((key, root));
+    engine.move_root(|root| page.keep(root));
     say(&mut stream, &FromModule::from(&engine))?;
     loop {
         match hear(&mut stream)? {

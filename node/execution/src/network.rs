@@ -181,7 +181,7 @@ impl Engine {
         };
         keys.into_iter()
             .filter_map(|module_key| {
-                let wrapped = wrap_root(root, self.network, &module_key).ok()?;
+                let wrapped = wrap_root(root.secret(), self.network, &module_key).ok()?;
                 Some(WrappedRoot {
                     module_key,
                     wrapped,

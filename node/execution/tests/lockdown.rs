@@ -10,6 +10,7 @@
 mod kit;
 
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -18,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kit::Network;
-use kit::module::{Module, PATIENCE, PROGRAM, from_genesis};
+use kit::module::{Module, PATIENCE, PROGRAM, behind, from_genesis};
 use sealbook_protocol::frame::{self, FrameError, MODULE_FRAME_MAX};
 use sealbook_protocol::module::FromModule;
 
@@ -39,6 +40,14 @@ fn the_process_is_shut_in() {
         "not traced",
         "descriptors closed",
         "no core files",
+        "namespaces of its own",
+        "a second process",
+        "killed with its doorman",
+        "an empty root",
+        "no capabilities",
+        "memory for the root",
+        "memory locked",
+        "self-test",
         "no new files",
         "no new processes",
         "no new descriptors",
@@ -62,6 +71,11 @@ fn the_process_is_shut_in() {
     assert_eq!(line("Seccomp:").as_deref(), Some("2"));
     assert_eq!(line("Threads:").as_deref(), Some("1"));
     assert_eq!(line("TracerPid:").as_deref(), Some("0"));
+    // In its own namespace it is the first process, and nothing that it could do there is left to it either.
+    assert!(line("NSpid:").unwrap().ends_with("\t1"));
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(line(set).as_deref(), Some("0000000000000000"), "{set}");
+    }
     let limits = fs::read_to_string(module.proc("limits")).unwrap();
     for (name, value) in [
         ("Max core file size", "0"),
@@ -98,6 +112,15 @@ fn the_process_is_shut_in() {
             assert_eq!(target.to_str(), Some("/dev/null"));
         }
         assert!(fs::read(module.proc("environ")).unwrap().is_empty());
+        assert_eq!(fs::read_dir(module.proc("root")).unwrap().count(), 0);
+        for namespace in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+            let theirs = fs::read_link(module.proc(&format!("ns/{namespace}"))).unwrap();
+            let ours = fs::read_link(format!("/proc/self/ns/{namespace}")).unwrap();
+            assert_ne!(theirs, ours, "{namespace}");
+        }
+        // The doorman holds nothing but its end of the pipe that tells the module that it lives.
+        let doorman = format!("/proc/{}/fd", module.process.id());
+        assert_eq!(fs::read_dir(doorman).unwrap().count(), 1);
         let maps = fs::read_to_string(module.proc("maps")).unwrap();
         let both = maps.lines().find(|line| {
             let rights = line.split(' ').nth(1).unwrap_or_default();
@@ -148,7 +171,7 @@ fn its_own_user_cannot_read_its_memory() {
         .unwrap();
     let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(ready, FromModule::Ready { .. }));
-    let proc = format!("/proc/{}", process.id());
+    let proc = format!("/proc/{}", behind(process.id()));
     assert_eq!(
         fs::metadata(format!("{proc}/mem")).unwrap().uid(),
         0,
@@ -263,7 +286,7 @@ fn descriptors_that_a_host_leaves_open_are_closed() {
     let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(ready, FromModule::Ready { .. }));
     if is_root() {
-        let mut open: Vec<String> = fs::read_dir(format!("/proc/{}/fd", process.id()))
+        let mut open: Vec<String> = fs::read_dir(format!("/proc/{}/fd", behind(process.id())))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned())
             .collect();
@@ -275,4 +298,118 @@ fn descriptors_that_a_host_leaves_open_are_closed() {
     let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(started, FromModule::Started { .. }));
     let _ = (process.kill(), process.wait());
+}
+
+/// Whether these bytes are somewhere in what can be read of a process's memory.
+fn memory_holds(maps: &str, memory: &mut fs::File, wanted: &[u8]) -> Option<bool> {
+    let (mut read, mut found) = (0, false);
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let (from, to) = (
+            u64::from_str_radix(from, 16).ok()?,
+            u64::from_str_radix(to, 16).ok()?,
+        );
+        let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+        if memory.seek(SeekFrom::Start(from)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
+            read += bytes.len();
+            found |= bytes.windows(wanted.len()).any(|window| window == wanted);
+        }
+    }
+    (read > 100_000).then_some(found)
+}
+
+#[test]
+fn the_root_is_in_memory_that_the_kernel_shows_nobody() {
+    let network = Network::new();
+    let module = Module::running(&network);
+    let kind = module
+        .lockdown
+        .iter()
+        .find(|line| line.starts_with("memory for the root"))
+        .unwrap();
+    if !is_root() || !kind.contains("memfd_secret") {
+        eprintln!("skipped: only root can look, and this kernel says: {kind}");
+        return;
+    }
+    let maps = fs::read_to_string(module.proc("maps")).unwrap();
+    assert!(maps.contains("secretmem"), "{maps}");
+    let mut memory = fs::File::open(module.proc("mem")).unwrap();
+    let keys = network.keys(0);
+    let root = *keys.root.as_ref().unwrap().secret();
+    // The same look finds what is derived from the root, so it would find the root.
+    let mut holds = |wanted: &[u8]| memory_holds(&maps, &mut memory, wanted).unwrap();
+    assert!(holds(keys.leaf.expose()));
+    assert!(!holds(&root), "the root lies in ordinary memory");
+}
+
+#[test]
+fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
+    let network = Network::new();
+    let files = tempfile::tempdir().unwrap();
+    let (key, root) = (files.path().join("key"), files.path().join("root"));
+    // Opening its key file makes the process wait while it is still open to its user: the file is a pipe.
+    let made = Command::new("mkfifo").arg(&key).status().unwrap();
+    assert!(made.success());
+    fs::write(&root, &network.wrapped_roots[0]).unwrap();
+    let (mut command, mut socket) =
+        kit::module::command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
+    let mut process = command.spawn().unwrap();
+    drop(command);
+    let proc = format!("/proc/{}", process.id());
+    let started = Instant::now();
+    while !fs::read_to_string(format!("{proc}/wchan")).is_ok_and(|at| at.contains("fifo"))
+        && !fs::read_to_string(format!("{proc}/stat")).is_ok_and(|stat| stat.contains(") S "))
+    {
+        assert!(started.elapsed() < PATIENCE, "it does not wait for its key");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let mut early = fs::File::open(format!("{proc}/mem")).unwrap();
+    fs::write(&key, &network.module_keys[0]).unwrap();
+    let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(ready, FromModule::Ready { .. }), "{ready:?}");
+    let start = from_genesis(&network.genesis);
+    frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
+    let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(started, FromModule::Started { .. }));
+    let leaf = *network.keys(0).leaf.expose();
+    if is_root() {
+        let module = format!("/proc/{}", behind(process.id()));
+        let maps = fs::read_to_string(format!("{module}/maps")).unwrap();
+        let mut memory = fs::File::open(format!("{module}/mem")).unwrap();
+        assert_eq!(memory_holds(&maps, &mut memory, &leaf), Some(true));
+        assert_eq!(memory_holds(&maps, &mut early, &leaf), Some(false));
+    } else {
+        // The maps are not to be seen, so everything that the old handle gives is looked through where it was mapped.
+        let mut byte = [0];
+        early.seek(SeekFrom::Start(0x1000)).unwrap();
+        assert!(early.read(&mut byte).is_err());
+    }
+    let _ = (process.kill(), process.wait());
+}
+
+#[test]
+fn a_machine_that_refuses_a_step_gets_no_module_and_the_reason() {
+    let network = Network::new();
+    let files = tempfile::tempdir().unwrap();
+    let (key, root) = (files.path().join("key"), files.path().join("root"));
+    fs::write(&key, &network.module_keys[0]).unwrap();
+    fs::write(&root, &network.wrapped_roots[0]).unwrap();
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Within a user namespace that may have no others below it.
+    let limit = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" run \"$1\" \"$2\"";
+    let mut process = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", limit])
+        .args([PROGRAM.as_ref(), key.as_os_str(), root.as_os_str()])
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let refused: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    let FromModule::Refused { reason } = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(reason.starts_with("namespaces of its own: "), "{reason}");
+    assert_eq!(kit::module::ended(&mut process).code(), Some(1));
 }

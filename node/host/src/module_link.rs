@@ -39,6 +39,9 @@ pub enum ModuleError {
     /// The process ended or broke the protocol.
     #[error("the execution module stopped answering: {0}")]
     Link(#[from] FrameError),
+    /// A step of the module's lockdown does not hold on this machine, and it goes no further without.
+    #[error("the execution module cannot shut itself in on this machine: {0}")]
+    NotShutIn(String),
     /// The module refused the genesis document or its keys.
     #[error("the execution module refuses to run: {0}")]
     Refused(String),
@@ -126,10 +129,11 @@ impl Module {
             next_ticket: 0,
             executed: 0,
         };
-        let FromModule::Ready { lockdown } = module.hear()? else {
-            return Err(ModuleError::Protocol);
-        };
-        shared.set_lockdown(lockdown);
+        match module.hear()? {
+            FromModule::Ready { lockdown } => shared.set_lockdown(lockdown),
+            FromModule::Refused { reason } => return Err(ModuleError::NotShutIn(reason)),
+            _ => return Err(ModuleError::Protocol),
+        }
         module.begin(genesis, shared)?;
         Ok(module)
     }

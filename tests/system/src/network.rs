@@ -278,12 +278,13 @@ impl TestNetwork {
         self.nodes[name].id()
     }
 
-    /// Process ids of a node's execution module.
+    /// Process ids of a node's execution module; its doorman, the process that it came from, is not among them.
     #[must_use]
     pub fn module_pids(&self, name: &str) -> Vec<u32> {
         let module = self.programs.path("sealbook-execution");
         let mut pids = processes::descendants(self.pid(name));
         pids.retain(|pid| processes::program_of(*pid).is_some_and(|path| path == module));
+        pids.retain(|pid| processes::descendants(*pid).is_empty());
         pids
     }
 

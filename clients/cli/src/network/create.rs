@@ -326,15 +326,22 @@ type Bound = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis) -> Result<Bound> {
     let broken = || {
-        CliError::new("the founding module stopped; it could not lock itself down")
+        CliError::new("the founding module stopped")
             .hint("the kernel must allow seccomp filters to ordinary processes")
     };
     let hear = |socket: &mut UnixStream| {
         frame::read::<FromModule>(socket, MODULE_FRAME_MAX).map_err(|_| broken())
     };
-    let FromModule::Ready { .. } = hear(socket)? else {
-        return Err(broken());
-    };
+    match hear(socket)? {
+        FromModule::Ready { .. } => {}
+        FromModule::Refused { reason } => {
+            let what = "the execution module cannot shut itself in on this machine";
+            return Err(CliError::new(format!("{what}: {reason}")).hint(
+                "it needs user namespaces and seccomp: docs/OPERATIONS.md says how to let it have them",
+            ));
+        }
+        _ => return Err(broken()),
+    }
     frame::write(socket, &ToModule::Found, MODULE_FRAME_MAX).map_err(|_| broken())?;
     let FromModule::Founded { opening_key } = hear(socket)? else {
         return Err(broken());

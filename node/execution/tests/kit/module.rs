@@ -160,13 +160,24 @@ impl Module {
         }
     }
 
+    /// What the system shows of the module; the process that was started is its doorman.
     pub fn proc(&self, name: &str) -> String {
-        format!("/proc/{}/{name}", self.process.id())
+        format!("/proc/{}/{name}", behind(self.process.id()))
     }
 
     pub fn ended(&mut self) -> ExitStatus {
         ended(&mut self.process)
     }
+}
+
+/// The one child of a doorman, which is the module.
+pub fn behind(doorman: u32) -> u32 {
+    let children = format!("/proc/{doorman}/task/{doorman}/children");
+    let children = fs::read_to_string(children).unwrap();
+    let mut pids = children.split_whitespace();
+    let pid = pids.next().unwrap().parse().unwrap();
+    assert_eq!(pids.next(), None);
+    pid
 }
 
 pub fn ended(process: &mut Child) -> ExitStatus {

@@ -1,0 +1,108 @@
+//! System calls that more than one step makes.
+
+use std::io;
+
+use super::LockdownError;
+
+/// Closes every descriptor but the three standard ones. To be called before anything is opened.
+///
+/// # Errors
+/// The system refuses. The caller must end the process.
+pub fn close_inherited() -> Result<(), LockdownError> {
+    let step = "inherited descriptors closed";
+    close_from(3)
+        .map(drop)
+        .map_err(|error| LockdownError::Step { step, error })
+}
+
+pub fn last_error() -> String {
+    io::Error::last_os_error().to_string()
+}
+
+/// Nothing, or the last error, as most calls say it.
+pub fn checked(result: libc::c_int) -> Result<String, String> {
+    if result == 0 {
+        Ok(String::new())
+    } else {
+        Err(last_error())
+    }
+}
+
+pub fn prctl(option: libc::c_int, value: libc::c_ulong) -> Result<String, String> {
+    // SAFETY: these options take integers only.
+    checked(unsafe { libc::prctl(option, value, 0, 0, 0) })
+}
+
+pub fn limit(resource: libc::__rlimit_resource_t, value: u64) -> Result<String, String> {
+    let limit = libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
+    // SAFETY: the struct lives through the call.
+    checked(unsafe { libc::setrlimit(resource, &raw const limit) })
+}
+
+pub fn close_from(first: u32) -> Result<String, String> {
+    // SAFETY: closes descriptors that nothing in this process holds an owner of.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if result == 0 {
+        Ok(String::new())
+    } else {
+        Err(last_error())
+    }
+}
+
+/// Goes on in a child. The process that called stays behind as the doorman: it closes everything, waits for the child and
+/// ends as the child did. A child whose doorman ended before it could ask to be killed with it ends at once.
+pub fn fork_and_stay_behind() -> Result<String, String> {
+    let mut ends = [0; 2];
+    // SAFETY: two integers are written. Neither end outlives this function in the child.
+    checked(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    let [hear, hold] = ends;
+    // SAFETY: there is one thread, so the child may do whatever this process could.
+    match unsafe { libc::fork() } {
+        -1 => Err(last_error()),
+        0 => {
+            die_before_doorman(hear, hold)?;
+            Ok(String::new())
+        }
+        child => stay_behind(child, hold),
+    }
+}
+
+fn die_before_doorman(hear: libc::c_int, hold: libc::c_int) -> Result<(), String> {
+    // SAFETY: both descriptors are this function's own.
+    unsafe { libc::close(hold) };
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
+    let mut byte = 0_u8;
+    // SAFETY: one byte may be written. The end of the pipe means that the doorman is gone; nothing to read, that it lives.
+    let heard = unsafe { libc::read(hear, (&raw mut byte).cast(), 1) };
+    // SAFETY: as above.
+    unsafe { libc::close(hear) };
+    if heard == 0 {
+        return Err("its doorman is gone".to_owned());
+    }
+    Ok(())
+}
+
+fn stay_behind(child: libc::pid_t, hold: libc::c_int) -> ! {
+    // Everything but the pipe, which tells the child that this process lives.
+    for first_last in [(0, hold - 1), (hold + 1, libc::c_int::MAX)] {
+        if let (Ok(first), Ok(last)) = (u32::try_from(first_last.0), u32::try_from(first_last.1)) {
+            // SAFETY: nothing in this process is used any more.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    }
+    let mut status = 0;
+    // SAFETY: waits for the one child; `_exit` runs nothing of the program any more.
+    unsafe {
+        while libc::waitpid(child, &raw mut status, 0) == -1
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+        libc::_exit(if libc::WIFEXITED(status) {
+            libc::WEXITSTATUS(status)
+        } else {
+            128 + libc::WTERMSIG(status)
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! How the execution module shuts itself in before it reads its first key.
+//!
+//! ```text
+//! started by the host --> not dumpable, not traced, namespaces of its own --fork--> the module: everything below
+//!         |                                                                            |
+//!         +-- the doorman: holds nothing, ends with its host, passes the module's end on
+//! ```
+//!
+//! In this order, and it fails closed: a step that does not hold ends the process.
+//!
+//! 1. not dumpable: no core, no ptrace, no `/proc/PID/mem` by the same user;
+//! 2. killed with its parent;
+//! 3. not traced already;
+//! 4. every descriptor but its socket and its two key files closed;
+//! 5. no core files;
+//! 6. namespaces of its own (user, mounts, processes, network, IPC, host name, control groups), with an empty read-only
+//!    root;
+//! 7. a second process: whoever opened the first one's memory before step 1 has the wrong one;
+//! 8. no capabilities, and none to be had;
+//! 9. memory locked, as far as the limits allow; the root secret has memory of its own that the kernel shows nobody;
+//! 10. no new files, no new processes (resource limits);
+//! 11. no new privileges;
+//! 12. Landlock: no file, no network, whatever the user may otherwise do;
+//! 13. no new descriptors;
+//! 14. seccomp: an allow-list of a few calls on what is already open; anything else kills the process.
+//!
+//! Before the last steps a child that goes through them, too, tries what must not be possible, and must be killed for it.
+//!
+//! INVARIANT: system calls by hand stand in this folder only.
+#![allow(unsafe_code)]
+
+mod calls;
+mod filter;
+mod memory;
+mod namespaces;
+mod probe;
+
+pub use calls::close_inherited;
+pub use memory::SecretPage;
+
+use calls::{limit, prctl};
+
+/// Why the process is not shut in.
+#[derive(Debug, thiserror::Error)]
+pub enum LockdownError {
+    /// A system call failed.
+    #[error("{step}: {error}")]
+    Step {
+        /// Which step.
+        step: &'static str,
+        /// What the system said.
+        error: String,
+    },
+}
+
+/// What a process that is shut in has.
+pub struct ShutIn {
+    /// The steps that hold, in words.
+    pub report: Vec<String>,
+    /// Memory for the root secret.
+    pub page: SecretPage,
+}
+
+/// The steps so far.
+struct Steps(Vec<String>);
+
+impl Steps {
+    fn held(
+        &mut self,
+        step: &'static str,
+        result: Result<String, String>,
+    ) -> Result<(), LockdownError> {
+        let detail = result.map_err(|error| LockdownError::Step { step, error })?;
+        self.0.push(if detail.is_empty() {
+            step.to_owned()
+        } else {
+            format!("{step} ({detail})")
+        });
+        Ok(())
+    }
+}
+
+/// Shuts the process in, keeping descriptors 0 to `keep_to`, and reports the steps that hold. What returns is another
+/// process than the one that called: that one waits for it and ends as it ends.
+///
+/// # Errors
+/// The first step that does not hold. The caller must end the process.
+pub fn shut_in(keep_to: u32) -> Result<ShutIn, LockdownError> {
+    let mut steps = Steps(Vec::new());
+    steps.held("not dumpable", prctl(libc::PR_SET_DUMPABLE, 0))?;
+    steps.held("killed with its parent", die_with_parent())?;
+    steps.held("not traced", filter::not_traced())?;
+    steps.held(
+        "descriptors closed",
+        calls::close_from(keep_to.saturating_add(1)),
+    )?;
+    steps.held("no core files", limit(libc::RLIMIT_CORE, 0))?;
+    // While it is still allowed to, where it is at all.
+    memory::raise_limit();
+    steps.held("namespaces of its own", namespaces::enter())?;
+    steps.held("a second process", calls::fork_and_stay_behind())?;
+    steps.held("killed with its doorman", die_with_parent())?;
+    steps.held("an empty root", namespaces::look_around())?;
+    steps.held("no capabilities", namespaces::drop_capabilities())?;
+    let page = SecretPage::new();
+    let (page, kind) = page.map_err(|error| LockdownError::Step {
+        step: "memory for the root",
+        error,
+    })?;
+    steps.held("memory for the root", Ok(kind))?;
+    steps.held("memory locked", memory::lock())?;
+    steps.held("self-test", probe::all(keep_to))?;
+    final_steps(&mut steps, keep_to)?;
+    Ok(ShutIn {
+        report: steps.0,
+        page,
+    })
+}
+
+/// What the probes go through as the module does.
+fn final_steps(steps: &mut Steps, keep_to: u32) -> Result<(), LockdownError> {
+    steps.held("no new files", limit(libc::RLIMIT_FSIZE, 0))?;
+    steps.held("no new processes", limit(libc::RLIMIT_NPROC, 0))?;
+    steps.held("no new privileges", prctl(libc::PR_SET_NO_NEW_PRIVS, 1))?;
+    steps.held("landlock denies all", filter::landlock_all())?;
+    // After Landlock, which needs a descriptor for its rules while it sets them.
+    steps.held(
+        "no new descriptors",
+        limit(libc::RLIMIT_NOFILE, u64::from(keep_to) + 1),
+    )?;
+    steps.held("seccomp allow-list", filter::seccomp())
+}
+
+fn die_with_parent() -> Result<String, String> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+}
