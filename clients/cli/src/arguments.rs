@@ -99,6 +99,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// How the nodes are.
     Status,
+    /// Look for what is wrong or weaker than it could be: nodes, execution modules, files.
+    Doctor,
 }
 
 /// The CA.

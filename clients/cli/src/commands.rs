@@ -13,7 +13,7 @@ use crate::error::{CliError, Exit, Result};
 use crate::network::NetworkFiles;
 use crate::scenario::Where;
 use crate::session::{Done, Session};
-use crate::{audit, demo, governance, nodes, operations, output, scenario, transactions};
+use crate::{audit, demo, doctor, governance, nodes, operations, output, scenario, transactions};
 
 /// Runs a command.
 ///
@@ -52,6 +52,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Member(command) => operations::member(&context, command),
         Command::Tx(command) => transactions::run(&context, command),
         Command::Status => nodes::status(&context),
+        Command::Doctor => doctor::doctor(&context),
         Command::Audit(AuditCommand::Verify { ledger, key }) => {
             let report = audit::verify(&ledger, &key)?;
             if context.json {

@@ -9,6 +9,7 @@ mod arguments;
 mod audit;
 mod commands;
 mod demo;
+mod doctor;
 mod error;
 mod governance;
 mod journal;

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sealbook_host::node::{self, NodeError};
+use tracing_log::log::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -27,12 +28,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    start_log();
+    finish(node::run(Path::new(folder), until_input_closes))
+}
+
+fn start_log() {
     let filter = EnvFilter::try_from_env("SEALBOOK_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .init();
-    finish(node::run(Path::new(folder), until_input_closes))
+        .finish();
+    // There is no log before this one, so neither call has anything to refuse.
+    let _ = tracing::subscriber::set_global_default(log);
+    // The sled engine writes trace lines while its threads end, when the log's own memory of the thread is gone: they would
+    // end the node with a panic.
+    let _ = tracing_log::LogTracer::init_with_filter(LevelFilter::Debug);
 }
 
 fn finish(result: Result<(), NodeError>) -> ExitCode {

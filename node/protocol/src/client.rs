@@ -177,7 +177,8 @@ pub struct NodeStatus {
     pub peers: u32,
     /// Transactions waiting to be ordered.
     pub waiting: u32,
-    /// What the execution module reported of its lockdown.
+    /// What the execution module reported of its lockdown: the steps that hold, `weak: ` before those that hold in a weaker
+    /// form than they could.
     pub lockdown: Vec<String>,
     /// Why the node no longer executes, if so.
     pub halted: Option<String>,

@@ -71,7 +71,7 @@ pub enum ToModule {
 pub enum FromModule {
     /// The module has locked itself down; what it found of itself.
     Ready {
-        /// Steps of the lockdown that hold, for the operator.
+        /// Steps of the lockdown that hold, for the operator; `weak: ` before those that hold in a weaker form than they could.
         lockdown: Vec<String>,
     },
     /// The public opening key of the first key epoch.

@@ -11,6 +11,8 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
+use super::WEAK;
+
 pub fn not_traced() -> Result<String, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let tracer = status
@@ -35,9 +37,9 @@ pub fn landlock_all() -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     match status.ruleset {
         RulesetStatus::FullyEnforced => Ok("full".to_owned()),
-        RulesetStatus::PartiallyEnforced => Ok("as far as this kernel knows it".to_owned()),
+        RulesetStatus::PartiallyEnforced => Ok(format!("{WEAK}as far as this kernel knows it")),
         // The seccomp list below refuses every call that Landlock would guard; the report says what is missing.
-        RulesetStatus::NotEnforced => Ok("not in this kernel; seccomp alone".to_owned()),
+        RulesetStatus::NotEnforced => Ok(format!("{WEAK}not in this kernel; seccomp alone")),
     }
 }
 

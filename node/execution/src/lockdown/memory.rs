@@ -5,6 +5,7 @@ use std::ptr::{NonNull, null_mut};
 use sealbook_primitives::secret::SECRET_LENGTH;
 use zeroize::Zeroize as _;
 
+use super::WEAK;
 use super::calls::last_error;
 use crate::keys::HoldsSecret;
 
@@ -27,7 +28,7 @@ pub fn lock() -> Result<String, String> {
     if limit.rlim_cur != libc::RLIM_INFINITY {
         let kib = limit.rlim_cur / 1024;
         return Ok(format!(
-            "the root's page only: this user may lock no more than {kib} KiB"
+            "{WEAK}the root's page only, since this user may lock no more than {kib} KiB"
         ));
     }
     // On fault: what was never touched needs no memory.
@@ -80,7 +81,7 @@ impl SecretPage {
         if !locked {
             return Err(last_error());
         }
-        let kind = "a locked page: this kernel has no memfd_secret".to_owned();
+        let kind = format!("{WEAK}a locked page, since this kernel has no memfd_secret");
         Ok((page, kind))
     }
 

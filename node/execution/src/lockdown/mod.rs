@@ -61,6 +61,9 @@ pub struct ShutIn {
     pub page: SecretPage,
 }
 
+/// What the report of a step begins with that holds in a weaker form than it could, for lack of something on the machine.
+pub const WEAK: &str = "weak: ";
+
 /// The steps so far.
 struct Steps(Vec<String>);
 
@@ -71,10 +74,10 @@ impl Steps {
         result: Result<String, String>,
     ) -> Result<(), LockdownError> {
         let detail = result.map_err(|error| LockdownError::Step { step, error })?;
-        self.0.push(if detail.is_empty() {
-            step.to_owned()
-        } else {
-            format!("{step} ({detail})")
+        self.0.push(match detail.strip_prefix(WEAK) {
+            Some(detail) => format!("{WEAK}{step} ({detail})"),
+            None if detail.is_empty() => step.to_owned(),
+            None => format!("{step} ({detail})"),
         });
         Ok(())
     }

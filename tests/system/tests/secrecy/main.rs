@@ -425,3 +425,42 @@ fn the_command_line_program_of_another_member_learns_nothing_from_files() {
         assert!(found.is_empty(), "{}: {found:?}", file.display());
     }
 }
+
+#[test]
+fn the_doctor_shows_how_modules_are_shut_in_and_finds_open_keys() {
+    let network = TestNetwork::running(4, 1);
+    network.wait_for_height("node-5", 2);
+    for node in ["node-1", "node-2", "node-3", "node-4"] {
+        network.wait_for_height(node, 2);
+    }
+    let findings = |code: i32| {
+        let ran = network.sealbook(&["--json", "doctor"]).expect_code(code);
+        ran.json().as_array().unwrap().clone()
+    };
+    let found = findings(0);
+    for node in ["node-1", "node-2", "node-3", "node-4"] {
+        let steps: Vec<&serde_json::Value> = found
+            .iter()
+            .filter(|one| one["where"] == node && one["what"] == "lockdown")
+            .collect();
+        for step in ["not dumpable", "namespaces", "self-test", "seccomp"] {
+            let holds = |one: &&serde_json::Value| {
+                one["result"] == "ok" && one["text"].as_str().unwrap().starts_with(step)
+            };
+            assert!(steps.iter().any(|one| holds(one)), "{step}: {steps:?}");
+        }
+    }
+    let key = network.folder().join("modules/node-2/module.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let found = findings(1);
+    let problems: Vec<&serde_json::Value> = found
+        .iter()
+        .filter(|one| one["result"] == "problem")
+        .collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let text = problems[0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("modules/node-2/module.key has mode 644"),
+        "{text}"
+    );
+}

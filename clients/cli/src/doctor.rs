@@ -1,0 +1,224 @@
+//! `sealbook doctor`: what is wrong on the nodes and with the files here, or weaker than it could be.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use comfy_table::Table;
+use sealbook_sdk::NodeStatus;
+use serde_json::{Value, json};
+
+use crate::error::{CliError, Result};
+use crate::members::now_ms;
+use crate::network::NetworkFiles;
+use crate::operations::Context;
+use crate::session::Session;
+
+/// Blocks that execution may be behind.
+const BEHIND_MAX: u64 = 20;
+/// How old the newest block may be on a network whose idle blocks come every second, in milliseconds.
+const OLD_MS: u64 = 30_000;
+/// How the module's report marks a step that holds in a weaker form.
+const WEAK: &str = "weak: ";
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Good,
+    Warning,
+    Problem,
+}
+
+impl Grade {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Finding {
+    place: String,
+    what: &'static str,
+    grade: Grade,
+    text: String,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// Something is a problem, or there is no network here.
+pub fn doctor(context: &Context) -> Result<()> {
+    let files = context.files()?;
+    let mut findings = look_at_files(&files);
+    let mut session = Session::open(&files)?;
+    let client = session.client(&context.member)?;
+    for (index, node) in files.nodes().iter().enumerate() {
+        let found = match client.status_of(index) {
+            Ok(status) => look_at_node(&status, node.executes(), now_ms()),
+            Err(error) => vec![(Grade::Problem, "answers", error.to_string())],
+        };
+        let found = found.into_iter().map(|(grade, what, text)| Finding {
+            place: node.name.clone(),
+            what,
+            grade,
+            text,
+        });
+        findings.extend(found);
+    }
+    show(context, &findings);
+    let problems = findings
+        .iter()
+        .filter(|one| one.grade == Grade::Problem)
+        .count();
+    if problems > 0 {
+        return Err(CliError::new(format!("{problems} problems"))
+            .hint("docs/OPERATIONS.md says what to do about each"));
+    }
+    Ok(())
+}
+
+fn show(context: &Context, findings: &[Finding]) {
+    let mut table = Table::new();
+    table.set_header(["where", "what", "", ""]);
+    let mut rows = Vec::new();
+    for one in findings {
+        table.add_row([&one.place, one.what, one.grade.as_str(), &one.text]);
+        rows.push(json!({"where": one.place, "what": one.what, "result": one.grade.as_str(), "text": one.text}));
+    }
+    context.say(&Value::Array(rows), &table.to_string());
+}
+
+/// Files that hold secrets must be readable by their owner only.
+fn look_at_files(files: &NetworkFiles) -> Vec<Finding> {
+    let mut open = Vec::new();
+    let mut secrets = vec![files.folder().join("audit.key")];
+    for node in files.nodes() {
+        secrets.push(files.node(&node.name).join("key.pem"));
+        if node.executes() {
+            secrets.push(files.module(&node.name).join("module.key"));
+            secrets.push(files.root_file(&node.name));
+        }
+    }
+    for path in &secrets {
+        if let Some(mode) = mode_of(path).filter(|mode| mode & 0o077 != 0) {
+            open.push(format!("{} has mode {mode:o}", path.display()));
+        }
+    }
+    let place = "files".to_owned();
+    let mut found = vec![Finding {
+        place: place.clone(),
+        what: "secrets",
+        grade: if open.is_empty() {
+            Grade::Good
+        } else {
+            Grade::Problem
+        },
+        text: if open.is_empty() {
+            "only their owner can read them".to_owned()
+        } else {
+            open.join("; ")
+        },
+    }];
+    let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
+    let shared: Vec<&str> = files
+        .nodes()
+        .iter()
+        .filter(|node| node.executes())
+        .filter(|node| {
+            let module = owner(&files.module(&node.name).join("module.key"));
+            module.is_some() && module == owner(&files.node(&node.name).join("key.pem"))
+        })
+        .map(|node| node.name.as_str())
+        .collect();
+    if !shared.is_empty() {
+        found.push(Finding {
+            place,
+            what: "module's user",
+            grade: Grade::Warning,
+            text: format!(
+                "the module's key belongs to the same user as the node's on {}: for development only",
+                shared.join(", ")
+            ),
+        });
+    }
+    found
+}
+
+fn mode_of(path: &Path) -> Option<u32> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(metadata.permissions().mode() & 0o7777)
+}
+
+fn look_at_node(
+    status: &NodeStatus,
+    executes: bool,
+    now_ms: u64,
+) -> Vec<(Grade, &'static str, String)> {
+    let mut found = Vec::new();
+    let age_ms = now_ms.saturating_sub(status.time_ms);
+    found.push(if age_ms > OLD_MS {
+        let text = format!("the newest final block is {} s old", age_ms / 1_000);
+        (Grade::Problem, "blocks", text)
+    } else {
+        let text = format!("height {}, {} peers", status.height, status.peers);
+        (Grade::Good, "blocks", text)
+    });
+    if let Some(problem) = &status.halted {
+        found.push((Grade::Problem, "execution", problem.clone()));
+    } else if executes {
+        let behind = status.height.saturating_sub(status.executed_height);
+        found.push(if behind > BEHIND_MAX {
+            let text = format!("{behind} blocks behind");
+            (Grade::Warning, "execution", text)
+        } else {
+            let text = format!("height {}", status.executed_height);
+            (Grade::Good, "execution", text)
+        });
+    }
+    if let Some(reason) = &status.not_voting {
+        found.push((Grade::Warning, "vote", reason.clone()));
+    }
+    if executes {
+        found.extend(look_at_lockdown(&status.lockdown));
+    }
+    found
+}
+
+fn look_at_lockdown(report: &[String]) -> Vec<(Grade, &'static str, String)> {
+    if report.is_empty() {
+        let text = "the execution module has not reported any".to_owned();
+        return vec![(Grade::Problem, "lockdown", text)];
+    }
+    let grade = |line: &str| match line.strip_prefix(WEAK) {
+        Some(rest) => (Grade::Warning, "lockdown", rest.to_owned()),
+        None => (Grade::Good, "lockdown", line.to_owned()),
+    };
+    report.iter().map(|line| grade(line)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weak_step_is_a_warning_and_none_at_all_a_problem() {
+        let lines = ["not dumpable", "weak: memory locked (a page)"].map(str::to_owned);
+        let grades: Vec<_> = look_at_lockdown(&lines)
+            .into_iter()
+            .map(|(grade, _, text)| (grade, text))
+            .collect();
+        assert_eq!(
+            grades,
+            [
+                (Grade::Good, "not dumpable".to_owned()),
+                (Grade::Warning, "memory locked (a page)".to_owned())
+            ]
+        );
+        assert_eq!(look_at_lockdown(&[])[0].0, Grade::Problem);
+    }
+}
