@@ -11,7 +11,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test bench bench-network simulate lint build deps deps-c deps-rust deps-nextest deps-hosts
+.PHONY: help demo test bench bench-network bench-sealing simulate lint build deps deps-c deps-rust deps-nextest deps-hosts
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -33,6 +33,9 @@ bench: deps ## measure this version on a network of its own; prints its conditio
 bench-network: deps ## latency, throughput and catch-up by validators and distance
 	$(CARGO) build --workspace --bins --locked
 	$(TARGET_DIR)/debug/sealbook-bench network $(ARGS)
+
+bench-sealing: deps ## time and size of envelopes, suite by suite
+	$(CARGO) run --release --locked --package sealbook-opening --example sealing
 
 SEEDS ?= 100
 simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000

@@ -17,7 +17,7 @@ use sealbook_primitives::aead::{self, NONCE_LENGTH};
 use sealbook_primitives::padding::unpad;
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_sealing::format::{
-    ENVELOPE_FLOOR, REPLY_FLOOR, REPLY_VERSION, SuiteOneAead, SuiteOneKdf, SuiteOneKem,
+    ENVELOPE_FLOOR, REPLY_FLOOR, REPLY_VERSION, SuiteAead, SuiteKdf, SuiteOneKem, SuiteTwoKem,
     WRAP_VERSION, reply_key, wrap_associated, wrap_info,
 };
 use sealbook_sealing::{Envelope, EnvelopeError, OpeningPublicKey, Purpose, Suite, binding};
@@ -44,47 +44,64 @@ pub enum OpenError {
 
 /// A secret key that opens what was sealed to its public half. It is wiped when dropped.
 pub struct OpeningKey {
-    // The crate `hpke` wipes the private key when it is dropped.
-    secret: Box<<SuiteOneKem as Kem>::PrivateKey>,
-    public: <SuiteOneKem as Kem>::PublicKey,
+    secret: PrivateKey,
+    public: OpeningPublicKey,
+}
+
+/// The private key of a suite. The crate `hpke` wipes it when it is dropped.
+enum PrivateKey {
+    SuiteOne(Box<<SuiteOneKem as Kem>::PrivateKey>),
+    SuiteTwo(Box<<SuiteTwoKem as Kem>::PrivateKey>),
 }
 
 impl OpeningKey {
-    /// The key that belongs to `secret`: `DeriveKeyPair` of RFC 9180, section 7.1.3.
+    /// The key of `suite` that belongs to `secret`: HPKE's `DeriveKeyPair`, which RFC 9180 gives in
+    /// section 7.1.3 for suite 1, and draft-ietf-hpke-pq in section 4 for suite 2. Keys of both
+    /// suites may come from one secret: neither tells anything of the other.
     #[must_use]
-    pub fn from_secret(secret: &Secret32) -> Self {
-        let (secret, public) = SuiteOneKem::derive_keypair(secret.expose());
+    pub fn of(suite: Suite, secret: &Secret32) -> Self {
+        let (secret, public) = match suite {
+            Suite::X25519ChaCha20Poly1305 => {
+                let (secret, public) = derive::<SuiteOneKem>(secret);
+                (PrivateKey::SuiteOne(secret), public)
+            }
+            Suite::XWingChaCha20Poly1305 => {
+                let (secret, public) = derive::<SuiteTwoKem>(secret);
+                (PrivateKey::SuiteTwo(secret), public)
+            }
+        };
         OpeningKey {
-            secret: Box::new(secret),
-            public,
+            secret,
+            public: public_key(suite, public),
         }
     }
 
-    /// A new random key.
+    /// The key of suite 1 that belongs to `secret`: [`OpeningKey::of`].
+    #[must_use]
+    pub fn from_secret(secret: &Secret32) -> Self {
+        OpeningKey::of(Suite::X25519ChaCha20Poly1305, secret)
+    }
+
+    /// A new random key of `suite`.
     ///
     /// # Panics
     ///
     /// When the operating system has no random numbers to give.
     #[must_use]
-    pub fn generate() -> Self {
-        OpeningKey::from_secret(&Secret32::random())
+    pub fn generate(suite: Suite) -> Self {
+        OpeningKey::of(suite, &Secret32::random())
     }
 
     /// The suite of this key.
     #[must_use]
     pub const fn suite(&self) -> Suite {
-        Suite::X25519ChaCha20Poly1305
+        self.public.suite()
     }
 
     /// The public half.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "a key of this suite has the length of this suite"
-    )]
     pub fn public_key(&self) -> OpeningPublicKey {
-        OpeningPublicKey::new(self.suite(), self.public.to_bytes().to_vec())
-            .expect("a public key has the length of its suite")
+        self.public.clone()
     }
 
     /// Opens an envelope that was sealed for `purpose`, and takes off the padding.
@@ -113,19 +130,49 @@ impl OpeningKey {
         associated: &[u8],
         ciphertext: &[u8],
     ) -> Result<SecretBytes, OpenError> {
-        let encapsulated = <SuiteOneKem as Kem>::EncappedKey::from_bytes(encapsulated)
-            .map_err(|_| OpenError::DoesNotOpen)?;
-        single_shot_open::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
-            &OpModeR::Base,
-            &self.secret,
-            &encapsulated,
-            info,
-            ciphertext,
-            associated,
-        )
-        .map(SecretBytes::new)
-        .map_err(|_| OpenError::DoesNotOpen)
+        match &self.secret {
+            PrivateKey::SuiteOne(secret) => {
+                decrypt::<SuiteOneKem>(secret, encapsulated, info, associated, ciphertext)
+            }
+            PrivateKey::SuiteTwo(secret) => {
+                decrypt::<SuiteTwoKem>(secret, encapsulated, info, associated, ciphertext)
+            }
+        }
     }
+}
+
+fn derive<K: Kem>(secret: &Secret32) -> (Box<K::PrivateKey>, Vec<u8>) {
+    let (secret, public) = K::derive_keypair(secret.expose());
+    (Box::new(secret), public.to_bytes().to_vec())
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a key of this suite has the length of this suite"
+)]
+fn public_key(suite: Suite, bytes: Vec<u8>) -> OpeningPublicKey {
+    OpeningPublicKey::new(suite, bytes).expect("a public key has the length of its suite")
+}
+
+fn decrypt<K: Kem>(
+    secret: &K::PrivateKey,
+    encapsulated: &[u8],
+    info: &[u8],
+    associated: &[u8],
+    ciphertext: &[u8],
+) -> Result<SecretBytes, OpenError> {
+    let encapsulated =
+        K::EncappedKey::from_bytes(encapsulated).map_err(|_| OpenError::DoesNotOpen)?;
+    single_shot_open::<SuiteAead, SuiteKdf, K>(
+        &OpModeR::Base,
+        secret,
+        &encapsulated,
+        info,
+        ciphertext,
+        associated,
+    )
+    .map(SecretBytes::new)
+    .map_err(|_| OpenError::DoesNotOpen)
 }
 
 /// Opens what `sealbook_sealing::wrap` has made under the same label and context.

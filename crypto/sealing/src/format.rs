@@ -8,11 +8,29 @@
 //!            key: reply_key(key, context), AAD: the version
 //! ```
 //!
+//! The suite decides the key encapsulation, and with it the lengths:
+//!
+//! | suite | key encapsulation (HPKE id) | public key | encapsulated key |
+//! |---|---|---|---|
+//! | 1 | DHKEM(X25519, HKDF-SHA256) (0x0020) | 32 bytes | 32 bytes |
+//! | 2 | X-Wing: X25519 and ML-KEM-768 (0x647a) | 1216 bytes | 1120 bytes |
+//!
+//! Both go on with the key schedule of RFC 9180 in base mode over HKDF-SHA256 (0x0001), and with
+//! ChaCha20-Poly1305 (0x0003). HPKE mixes these numbers into every key, so that what was sealed
+//! with one suite cannot open with another.
+//!
+//! X-Wing is that of draft-connolly-cfrg-xwing-kem-10, which draft-irtf-cfrg-concrete-hybrid-kems
+//! calls MLKEM768-X25519; as a KEM of HPKE it is that of draft-ietf-hpke-pq.
+//!
 //! INVARIANT: no two kinds of message share an HPKE `info`, so that none opens as another.
+//!
+//! INVARIANT: whether an envelope opens is the same on every node and in every build, for what
+//! opens is executed. Suite 1 refuses an X25519 point of small order, as RFC 9180 has it; suite 2
+//! computes with it, as the draft of X-Wing has it. A library that judges otherwise fails a test.
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
+use hpke::kem::{X25519HkdfSha256, XWing};
 use sealbook_primitives::secret::{Secret32, derive};
 
 use crate::suite::Suite;
@@ -20,11 +38,14 @@ use crate::suite::Suite;
 /// The key encapsulation of suite 1.
 pub type SuiteOneKem = X25519HkdfSha256;
 
-/// The key derivation of suite 1.
-pub type SuiteOneKdf = HkdfSha256;
+/// The key encapsulation of suite 2.
+pub type SuiteTwoKem = XWing;
 
-/// The cipher of suite 1.
-pub type SuiteOneAead = ChaCha20Poly1305;
+/// The key derivation of all suites.
+pub type SuiteKdf = HkdfSha256;
+
+/// The cipher of all suites.
+pub type SuiteAead = ChaCha20Poly1305;
 
 /// The padding floor of an envelope, in bytes: no envelope reveals that it is shorter.
 pub const ENVELOPE_FLOOR: usize = 512;

@@ -8,7 +8,8 @@ use crate::SealError;
 
 /// A set of algorithms that belong together. Its number is written wherever something is sealed.
 ///
-/// The number 2 is set aside for X-Wing (X25519 with ML-KEM-768) and the same cipher.
+/// How to add one: a variant here with its lengths, its key encapsulation in [`mod@crate::format`],
+/// an arm in `Sender::begin` and one in the opening half, published vectors and a pinned envelope.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -17,9 +18,16 @@ use crate::SealError;
 pub enum Suite {
     /// DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and ChaCha20-Poly1305 of RFC 9180.
     X25519ChaCha20Poly1305 = 1,
+    /// X-Wing (X25519 and ML-KEM-768), HKDF-SHA256 and ChaCha20-Poly1305: secret as long as either
+    /// of the two key agreements holds, also from those who store it until there are quantum
+    /// computers.
+    XWingChaCha20Poly1305 = 2,
 }
 
 impl Suite {
+    /// Every suite, in the order of their numbers.
+    pub const ALL: [Suite; 2] = [Suite::X25519ChaCha20Poly1305, Suite::XWingChaCha20Poly1305];
+
     /// The number of this suite.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -31,23 +39,27 @@ impl Suite {
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Suite::X25519ChaCha20Poly1305),
+            2 => Some(Suite::XWingChaCha20Poly1305),
             _ => None,
         }
     }
 
-    /// The length of a public key, in bytes.
+    /// The length of a public key, in bytes. X-Wing's is the key of ML-KEM-768 and that of X25519.
     #[must_use]
     pub const fn public_key_length(self) -> usize {
         match self {
             Suite::X25519ChaCha20Poly1305 => 32,
+            Suite::XWingChaCha20Poly1305 => 1184 + 32,
         }
     }
 
-    /// The length of an encapsulated key, in bytes.
+    /// The length of an encapsulated key, in bytes. X-Wing's is the ciphertext of ML-KEM-768 and an
+    /// X25519 point.
     #[must_use]
     pub const fn encapsulated_length(self) -> usize {
         match self {
             Suite::X25519ChaCha20Poly1305 => 32,
+            Suite::XWingChaCha20Poly1305 => 1088 + 32,
         }
     }
 
@@ -55,7 +67,7 @@ impl Suite {
     #[must_use]
     pub const fn tag_length(self) -> usize {
         match self {
-            Suite::X25519ChaCha20Poly1305 => 16,
+            Suite::X25519ChaCha20Poly1305 | Suite::XWingChaCha20Poly1305 => 16,
         }
     }
 }

@@ -111,10 +111,69 @@ fn unusable_public_keys_are_refused() {
 
 #[test]
 fn suites_have_their_numbers() {
-    assert_eq!(Suite::from_number(SUITE.number()), Some(SUITE));
-    assert_eq!(encode(&SUITE), [1]);
-    assert_eq!(Suite::from_number(0), None);
-    assert_eq!(Suite::from_number(2), None);
+    for (suite, number) in Suite::ALL.into_iter().zip(1..) {
+        assert_eq!(suite.number(), number);
+        assert_eq!(Suite::from_number(number), Some(suite));
+        assert_eq!(encode(&suite), [number]);
+        assert_eq!(decode::<Suite>(&[number], 1).unwrap(), suite);
+    }
+    for number in (0..=255).filter(|number| ![1, 2].contains(number)) {
+        assert_eq!(Suite::from_number(number), None);
+        assert!(decode::<Suite>(&[number], 1).is_err());
+    }
+}
+
+#[test]
+fn suites_have_their_lengths() {
+    let lengths = Suite::ALL.map(|suite| {
+        (
+            suite.public_key_length(),
+            suite.encapsulated_length(),
+            suite.tag_length(),
+            Envelope::encoded_length(suite, 508),
+        )
+    });
+    assert_eq!(lengths, [(32, 32, 16, 614), (1216, 1120, 16, 1702)]);
+}
+
+#[test]
+fn encodings_of_suite_2_are_pinned() {
+    let header = EnvelopeHeader {
+        suite: Suite::XWingChaCha20Poly1305,
+        ..header()
+    };
+    let envelope = Envelope {
+        header,
+        encapsulated: vec![2; 1120],
+        ciphertext: vec![3; 528],
+    };
+    assert_eq!(
+        hash("pinned", &[&envelope.encode()]).to_string(),
+        "5a44e21e2de4b114177650ad64a1fb02e456853e998d1f0f37ca0a74132a18a8"
+    );
+    assert_eq!(
+        Envelope::decode(&envelope.encode(), 4096).unwrap(),
+        envelope
+    );
+    assert_eq!(
+        hash("pinned", &[&binding(&header, Purpose::Query)]).to_string(),
+        "0cc8bac64bb535d3d1ece4a3b314542f90f434a88d75e53bd488154bf075a1a9"
+    );
+}
+
+#[test]
+fn unusable_public_keys_of_suite_2_are_refused() {
+    let suite = Suite::XWingChaCha20Poly1305;
+    for length in [0, 32, 1184, 1215, 1217] {
+        let refused = OpeningPublicKey::new(suite, vec![1; length]);
+        assert_eq!(refused, Err(SealError::UnusablePublicKey));
+    }
+    // FIPS 203, section 7.2: coefficients of an encapsulation key are below 3329.
+    let too_large = OpeningPublicKey::new(suite, vec![0xff; 1216]).unwrap();
+    let header = EnvelopeHeader { suite, ..header() };
+    let refused = Err(SealError::UnusablePublicKey);
+    assert_eq!(seal(&too_large, header, Purpose::Query, b""), refused);
+    assert!(wrap(&too_large, "label", b"", b"").is_err());
 }
 
 proptest! {
@@ -122,12 +181,17 @@ proptest! {
 
     #[test]
     fn decoding_accepts_only_padded_sizes(length in 0..4000_usize) {
-        let envelope =
-            Envelope { header: header(), encapsulated: vec![2; 32], ciphertext: vec![3; length] };
-        let accepted = Envelope::decode(&envelope.encode(), 8192).is_ok();
-        let possible = (0..4000).any(|content| {
-            Envelope::encoded_length(SUITE, content) == envelope.encode().len()
-        });
-        prop_assert_eq!(accepted, possible);
+        for suite in Suite::ALL {
+            let envelope = Envelope {
+                header: EnvelopeHeader { suite, ..header() },
+                encapsulated: vec![2; suite.encapsulated_length()],
+                ciphertext: vec![3; length],
+            };
+            let accepted = Envelope::decode(&envelope.encode(), 8192).is_ok();
+            let possible = (0..4000).any(|content| {
+                Envelope::encoded_length(suite, content) == envelope.encode().len()
+            });
+            prop_assert_eq!(accepted, possible);
+        }
     }
 }
