@@ -16,7 +16,8 @@ use crate::arguments::{
 };
 use crate::error::{CliError, Exit, Result};
 use crate::network::{self, NetworkFiles};
-use crate::operations::{Context, time};
+use crate::operations::{Context, Trust, time};
+use crate::output;
 use crate::session::{Done, Session};
 use crate::views;
 
@@ -32,37 +33,34 @@ fn usage(text: impl std::fmt::Display) -> CliError {
 /// What went wrong.
 pub fn run(context: &Context, command: GovernanceCommand) -> Result<()> {
     let files = context.files()?;
+    let trust = Trust::of(&files)?;
     let mut session = Session::open(&files)?;
+    let mut say = |number, action: fn(&Proposal) -> Action| {
+        voice(context, &trust, &mut session, number, action)
+    };
     match command {
-        GovernanceCommand::Propose(command) => propose(context, &files, &mut session, command),
-        GovernanceCommand::Approve { proposal } => {
-            let view = view(context, &mut session)?;
-            // The voice names the change that was seen, so that no other one can be approved with it.
-            let digest = find(&view, proposal)?.digest;
-            voice(
-                context,
-                &mut session,
-                Action::Approve { proposal, digest },
-                proposal,
-            )
-        }
+        GovernanceCommand::Propose(one) => propose(context, &files, &trust, &mut session, one),
+        // The voice names the change that was shown, so that no other one can be approved with it.
+        GovernanceCommand::Approve { proposal } => say(proposal, |seen| Action::Approve {
+            proposal: seen.id,
+            digest: seen.change.digest(),
+        }),
         GovernanceCommand::Reject { proposal } => {
-            voice(context, &mut session, Action::Reject { proposal }, proposal)
+            say(proposal, |seen| Action::Reject { proposal: seen.id })
         }
         GovernanceCommand::Withdraw { proposal } => {
-            let action = Action::Withdraw { proposal };
-            voice(context, &mut session, action, proposal)
+            say(proposal, |seen| Action::Withdraw { proposal: seen.id })
         }
         GovernanceCommand::List => {
             let view = view(context, &mut session)?;
             let rows = view.proposals.iter().map(summary).collect();
-            context.say(&Value::Array(rows), &table(&view.proposals));
+            context.say(&Value::Array(rows), &table(&view.proposals, &trust));
             Ok(())
         }
         GovernanceCommand::Show { proposal } => {
             let view = view(context, &mut session)?;
             let proposal = find(&view, proposal)?;
-            let whole = whole(proposal);
+            let whole = whole(proposal, &trust);
             context.say(&whole, &format!("{whole:#}"));
             Ok(())
         }
@@ -101,6 +99,7 @@ fn find(view: &GovernanceView, number: u64) -> Result<&Proposal> {
 fn propose(
     context: &Context,
     files: &NetworkFiles,
+    trust: &Trust,
     session: &mut Session,
     command: ChangeCommand,
 ) -> Result<()> {
@@ -128,46 +127,123 @@ fn propose(
         other => change(files, other)?,
     };
     change.check().map_err(usage)?;
-    let digest = change.digest();
-    let order = Prepared::governance(Action::Propose { change }).map_err(CliError::new)?;
-    let done = session.submit(&context.member, order, context.wait)?;
-    done.check()?;
-    let number = if done.outcome == "ordered" {
-        None
-    } else {
-        // The outcome says nothing but that; the number is the newest of this change by this member.
-        let view = view(context, session)?;
-        let own = |one: &&Proposal| one.digest == digest && one.proposer.as_str() == context.member;
-        view.proposals.iter().rfind(own).map(|one| one.id)
-    };
-    let mut value = done.to_json(None);
-    if let (Value::Object(object), Some(number)) = (&mut value, number) {
-        object.insert("proposal".to_owned(), json!(number));
+    if !context.json {
+        output::line(words(&change, trust));
     }
-    let text = match (number, done.outcome) {
-        (Some(number), "settled") => {
-            format!(
-                "proposal {number} is decided; `sealbook governance show {number}` says from when on it holds"
-            )
-        }
-        (Some(number), _) => format!(
-            "proposal {number} waits for more approvals: sealbook --as OTHER governance approve {number}"
+    let action = Action::Propose {
+        change: change.clone(),
+    };
+    let order = Prepared::governance(action).map_err(CliError::new)?;
+    let done = session.submit(&context.member, order, context.wait)?;
+    check(&done, &change, false)?;
+    let known = done.outcome != "ordered";
+    let after = known.then(|| view(context, session)).transpose()?;
+    // The outcome does not say the number: it is the newest of this change by this member.
+    let digest = change.digest();
+    let own = |one: &&Proposal| one.digest == digest && one.proposer.as_str() == context.member;
+    let found = after
+        .as_ref()
+        .and_then(|view| view.proposals.iter().rfind(own));
+    let value = about(&done, found.map(|one| one.id), &change, trust, found);
+    let text = match found {
+        Some(one) if one.status == ProposalStatus::Open => format!(
+            "proposal {0} waits for more approvals: sealbook --as OTHER governance approve {0}",
+            one.id
         ),
-        (None, _) => done.to_text(),
+        Some(one) => format!("proposal {}: {}", one.id, status_text(&one.status)),
+        None => done.to_text(),
     };
     context.say(&value, &text);
     Ok(())
 }
 
-fn voice(context: &Context, session: &mut Session, action: Action, number: u64) -> Result<()> {
+/// Shows a proposal and then says `action` about it.
+fn voice(
+    context: &Context,
+    trust: &Trust,
+    session: &mut Session,
+    number: u64,
+    action: fn(&Proposal) -> Action,
+) -> Result<()> {
+    let before = view(context, session)?;
+    let seen = find(&before, number)?;
+    if !context.json {
+        let words = words(&seen.change, trust);
+        output::line(format!("proposal {number} of {}: {words}", seen.proposer));
+    }
+    let action = action(seen);
+    let withdraws = matches!(action, Action::Withdraw { .. });
     let order = Prepared::governance(action).map_err(CliError::new)?;
     let done = session.submit(&context.member, order, context.wait)?;
+    // What came of the order is known already, so that a failure here is none of the command.
+    let known = done.outcome != "ordered";
+    let after = known.then(|| view(context, session)).and_then(Result::ok);
+    let found = after.as_ref().and_then(|view| find(view, number).ok());
+    let value = about(&done, Some(number), &seen.change, trust, found);
+    let mut text = format!("proposal {number}: {}", done.to_text());
+    if let Some(status) = found.map(|one| status_text(&one.status)) {
+        text.push_str(&format!("\nproposal {number}: {status}"));
+    }
+    context.say(&value, &text);
+    check(&done, &seen.change, withdraws)
+}
+
+/// The result of an order with the change that it is about, and where the proposal stands after it.
+fn about(
+    done: &Done,
+    number: Option<u64>,
+    change: &Change,
+    trust: &Trust,
+    after: Option<&Proposal>,
+) -> Value {
     let mut value = done.to_json(None);
     if let Value::Object(object) = &mut value {
-        object.insert("proposal".to_owned(), json!(number));
+        if let Some(number) = number {
+            object.insert("proposal".to_owned(), json!(number));
+        }
+        object.insert("change".to_owned(), json!(change.kind()));
+        object.insert("content".to_owned(), change_json(change, trust));
     }
-    context.say(&value, &format!("proposal {number}: {}", done.to_text()));
-    done.check()
+    if let Some(after) = after {
+        insert_status(&mut value, &after.status);
+    }
+    value
+}
+
+/// As [`Done::check`], with a hint where the code alone says too little.
+fn check(done: &Done, change: &Change, withdraws: bool) -> Result<()> {
+    done.check().map_err(|error| match done.code {
+        Some("conflict") => error.hint(conflict_hint(change)),
+        Some("not-permitted") if withdraws => {
+            error.hint("only its proposer may withdraw a proposal")
+        }
+        _ => error,
+    })
+}
+
+/// What a conflict can be about, by the kind of change.
+fn conflict_hint(change: &Change) -> String {
+    let reasons = match change {
+        Change::AddMember { .. } => {
+            "the certificates are not good now, or their name or certificate is in use or decided to come"
+        }
+        Change::RemoveMember { .. } => {
+            "there is no such member, it is decided to go already, or fewer electors than approvals would be left"
+        }
+        Change::AddValidator(_) | Change::AddObserver(_) => {
+            "its name or vote key has a seat already, as a validator's or an observer's, all seats are taken, or \
+             nothing can be sealed to its module key"
+        }
+        Change::RemoveValidator { .. } => "there is no such validator, or it is the last one",
+        Change::RemoveObserver { .. } => "there is no such observer",
+        Change::MoveNode { .. } => "no node of this name has a seat",
+        Change::SetParameters(_) => "no epoch with these parameters may follow the present one",
+        Change::SetRules(_) => "there are fewer electors by the new rules than approvals",
+    };
+    format!(
+        "it can be that {reasons}; `sealbook governance epoch` shows what is in force, `sealbook governance list` \
+         what is decided"
+    )
 }
 
 /// What was decided last and does not hold yet: a change of some of its fields must not take the others back.
@@ -321,15 +397,10 @@ fn rules_json(rules: &GovernanceRules) -> Value {
 }
 
 /// What a change would do, in full: whoever approves must be able to read it.
-fn change_json(change: &Change) -> Value {
+fn change_json(change: &Change, trust: &Trust) -> Value {
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
     match change {
-        Change::AddMember { chain } => {
-            let leaf = chain
-                .first()
-                .map(|leaf| sealbook_identity::CertificateDer::from(leaf.clone()));
-            json!({"certificate": leaf.map(|leaf| sealbook_identity::fingerprint(&leaf).to_string())})
-        }
+        Change::AddMember { chain } => trust.holder_json(chain),
         Change::RemoveMember { name } => json!({"name": name.as_str()}),
         Change::AddValidator(seat) => {
             json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
@@ -347,39 +418,49 @@ fn change_json(change: &Change) -> Value {
     }
 }
 
-/// The change in a few words.
-fn change_text(change: &Change) -> String {
+/// The change in words, fact by fact.
+fn facts(change: &Change, trust: &Trust) -> Vec<String> {
     match change {
-        Change::AddMember { .. } => "a certificate".to_owned(),
-        Change::RemoveMember { name } => name.as_str().to_owned(),
-        Change::AddValidator(seat) => format!("{} at {}", seat.name, seat.address),
+        Change::AddMember { chain } => trust.holder_facts(chain),
+        Change::RemoveMember { name } => vec![name.as_str().to_owned()],
+        Change::AddValidator(seat) => vec![format!("{} at {}", seat.name, seat.address)],
         Change::AddObserver(seat) => {
-            let module = match seat.module_key {
-                Some(_) => ", with a module of its own",
-                None => "",
-            };
-            format!("{} at {}{module}", seat.name, seat.address)
+            let mut facts = vec![format!("{} at {}", seat.name, seat.address)];
+            let module = |_| "with a module of its own".to_owned();
+            facts.extend(seat.module_key.as_ref().map(module));
+            facts
         }
-        Change::RemoveValidator { name } | Change::RemoveObserver { name } => name.clone(),
-        Change::MoveNode { name, address } => format!("{name} to {address}"),
-        Change::SetParameters(parameters) => format!(
-            "blocks every {} to {} ms, epochs of {}",
-            parameters.block_interval_ms, parameters.idle_interval_ms, parameters.epoch_blocks
-        ),
-        Change::SetRules(rules) => {
+        Change::RemoveValidator { name } | Change::RemoveObserver { name } => vec![name.clone()],
+        Change::MoveNode { name, address } => vec![format!("{name} to {address}")],
+        Change::SetParameters(one) => vec![
+            format!("blocks every {} ms", one.block_interval_ms),
+            format!("idle blocks every {} ms", one.idle_interval_ms),
+            format!("clock drift {} ms", one.clock_drift_ms),
+            format!("blocks of {} bytes at most", one.block_bytes_max),
+            format!("expiry within {} ms", one.expiry_horizon_ms),
+            format!("epochs of {} blocks", one.epoch_blocks),
+            format!("epochs to a snapshot: {}", one.snapshot_epochs),
+        ],
+        Change::SetRules(rules) => vec![
+            format!("electors {}", rules.electors.join(" or ")),
+            format!("approvals {}", rules.approvals),
             format!(
-                "{} approvals of {}",
-                rules.approvals,
-                rules.electors.join(", ")
-            )
-        }
+                "proposal life {:?}",
+                std::time::Duration::from_millis(rules.proposal_life_ms)
+            ),
+        ],
     }
+}
+
+/// The change in one line.
+fn words(change: &Change, trust: &Trust) -> String {
+    format!("{}: {}", change.kind(), facts(change, trust).join(", "))
 }
 
 fn status_text(status: &ProposalStatus) -> String {
     match status {
         ProposalStatus::Scheduled { epoch, height } => {
-            format!("scheduled for epoch {epoch}, height {height}")
+            format!("scheduled, takes effect with epoch {epoch}, from height {height}")
         }
         ProposalStatus::Effective { epoch } => format!("effective since epoch {epoch}"),
         ProposalStatus::Failed(failure) => format!("failed: {failure}"),
@@ -405,36 +486,41 @@ fn summary(proposal: &Proposal) -> Value {
         "expires": time(proposal.expires_ms),
         "approved_by": voices(proposal, true),
         "rejected_by": voices(proposal, false),
-        "status": proposal.status.as_str(),
     });
-    if let Value::Object(object) = &mut value {
-        match &proposal.status {
-            ProposalStatus::Scheduled { epoch, height } => {
-                object.insert("epoch".to_owned(), json!(epoch));
-                object.insert("from_height".to_owned(), json!(height));
-            }
-            ProposalStatus::Effective { epoch } => {
-                object.insert("epoch".to_owned(), json!(epoch));
-            }
-            ProposalStatus::Failed(failure) => {
-                object.insert("why".to_owned(), json!(failure.to_string()));
-            }
-            _ => {}
-        }
-    }
+    insert_status(&mut value, &proposal.status);
     value
 }
 
-fn whole(proposal: &Proposal) -> Value {
+fn insert_status(value: &mut Value, status: &ProposalStatus) {
+    let Value::Object(object) = value else {
+        return;
+    };
+    object.insert("status".to_owned(), json!(status.as_str()));
+    match status {
+        ProposalStatus::Scheduled { epoch, height } => {
+            object.insert("epoch".to_owned(), json!(epoch));
+            object.insert("from_height".to_owned(), json!(height));
+        }
+        ProposalStatus::Effective { epoch } => {
+            object.insert("epoch".to_owned(), json!(epoch));
+        }
+        ProposalStatus::Failed(failure) => {
+            object.insert("why".to_owned(), json!(failure.to_string()));
+        }
+        _ => {}
+    }
+}
+
+fn whole(proposal: &Proposal, trust: &Trust) -> Value {
     let mut value = summary(proposal);
     if let Value::Object(object) = &mut value {
-        object.insert("content".to_owned(), change_json(&proposal.change));
+        object.insert("content".to_owned(), change_json(&proposal.change, trust));
         object.insert("decided".to_owned(), json!(proposal.decided_ms.map(time)));
     }
     value
 }
 
-fn table(proposals: &[Proposal]) -> String {
+fn table(proposals: &[Proposal], trust: &Trust) -> String {
     let mut table = Table::new();
     table.set_header([
         "", "change", "what", "by", "approved", "rejected", "status", "until",
@@ -443,7 +529,7 @@ fn table(proposals: &[Proposal]) -> String {
         table.add_row([
             &proposal.id.to_string(),
             proposal.change.kind(),
-            &change_text(&proposal.change),
+            &facts(&proposal.change, trust).join("\n"),
             proposal.proposer.as_str(),
             &voices(proposal, true).join(", "),
             &voices(proposal, false).join(", "),
@@ -581,9 +667,34 @@ mod tests {
             module_key: vec![1, 255],
             address: "10.0.0.5:4000".to_owned(),
         };
-        let shown = change_json(&Change::AddValidator(seat));
+        let shown = change_json(&Change::AddValidator(seat), &Trust::default());
         assert_eq!(shown["module_key"], "01ff");
         assert_eq!(shown["address"], "10.0.0.5:4000");
         assert_eq!(shown["vote_key"], VerifyingKey([5; 32]).to_string());
+    }
+
+    #[test]
+    fn a_change_in_words_names_every_rule_and_every_parameter() {
+        let trust = Trust::default();
+        let shown = words(&Change::SetRules(GovernanceRules::default()), &trust);
+        assert_eq!(
+            shown,
+            "set-rules: electors admin, approvals 1, proposal life 604800s"
+        );
+        let present = Parameters::default();
+        let shown = facts(&Change::SetParameters(present.clone()), &trust).join(" ");
+        for (name, value) in parameters_json(&present).as_object().unwrap() {
+            let value = value.to_string();
+            assert!(shown.split(' ').any(|word| word == value), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_comes_with_its_reasons() {
+        let mut done = Done::malformed(String::new());
+        done.code = Some("conflict");
+        let change = Change::SetRules(GovernanceRules::default());
+        let error = check(&done, &change, false).unwrap_err().to_string();
+        assert!(error.contains("fewer electors"), "{error}");
     }
 }

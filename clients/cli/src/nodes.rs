@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Instant;
 
 use comfy_table::Table;
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::files as key_files;
 use sealbook_ledger::GovernanceRules;
 use sealbook_primitives::secret::Secret32;
-use sealbook_sdk::NodeStatus;
+use sealbook_protocol::frame::FrameError;
+use sealbook_sdk::{ConnectionError, NodeStatus};
+use sealbook_sealing::Suite;
 use sealbook_store::{Engine, TIP};
 use serde_json::{Value, json};
 
@@ -103,8 +106,18 @@ fn creation(arguments: CreateArguments) -> Result<Creation> {
         admins: arguments.admins,
         addresses: addresses(&lines)?,
         engine: arguments.engine,
+        suite: suite(&arguments.suite),
         ..Creation::of(arguments.validators, arguments.observers)
     })
+}
+
+/// The suite of this name; the command line takes no others.
+fn suite(name: &str) -> Suite {
+    if name == "x-wing" {
+        Suite::XWingChaCha20Poly1305
+    } else {
+        Suite::X25519ChaCha20Poly1305
+    }
 }
 
 /// Reads `NODE=ADDRESS:PORT,ADDRESS:PORT` lines.
@@ -123,12 +136,18 @@ fn addresses(lines: &[String]) -> Result<BTreeMap<String, (SocketAddr, SocketAdd
     Ok(found)
 }
 
-fn list(names: &[String]) -> String {
+/// What was done to the nodes in `done`, and a line about each of the other nodes that were named.
+fn told(verb: &str, done: &[String], names: &[String], otherwise: &str) -> String {
+    let mut lines = Vec::new();
     if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
+        lines.push(format!("{verb} nothing"));
     }
+    if !done.is_empty() {
+        lines.push(format!("{verb} {}", done.join(", ")));
+    }
+    let left = names.iter().filter(|name| !done.contains(name));
+    lines.extend(left.map(|name| format!("{name} {otherwise}")));
+    lines.join("\n")
 }
 
 fn start(context: &Context, files: &NetworkFiles, names: &[String]) -> Result<()> {
@@ -142,7 +161,7 @@ fn start(context: &Context, files: &NetworkFiles, names: &[String]) -> Result<()
     let started = network::start_background(files, names)?;
     context.say(
         &json!({ "started": started }),
-        &format!("started {}", list(&started)),
+        &told("started", &started, names, "runs already"),
     );
     Ok(())
 }
@@ -154,7 +173,7 @@ fn stop(context: &Context, files: &NetworkFiles, names: &[String]) -> Result<()>
     let stopped = network::stop_background(files, names)?;
     context.say(
         &json!({ "stopped": stopped }),
-        &format!("stopped {}", list(&stopped)),
+        &told("stopped", &stopped, names, "does not run in the background"),
     );
     Ok(())
 }
@@ -271,7 +290,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
         kind(arguments.validator)
     );
     if entry.executes() {
-        let key = network::make_module_key(&files, name)?;
+        let key = network::make_module_key(&files, name, files.suite()?)?;
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         line.push_str(&format!(" --module-key {hex}"));
         if let Value::Object(object) = &mut fields {
@@ -422,16 +441,19 @@ pub fn status(context: &Context) -> Result<()> {
     let mut rows = Vec::new();
     let mut reached = 0;
     for (index, node) in files.nodes().iter().enumerate() {
+        let asked = Instant::now();
         match client.status_of(index) {
             Ok(status) => {
                 reached += 1;
+                // One that is yet to vote, or to vote again, is a validator all the same.
+                let expected = status.not_voting.is_some() && !node.observer;
                 rows.push(status_json(&status));
                 let problems = [&status.halted, &status.not_voting];
                 let problems: Vec<&str> =
                     problems.into_iter().flatten().map(String::as_str).collect();
                 table.add_row([
                     &status.name,
-                    kind(status.validator),
+                    kind(status.validator || expected),
                     &status.epoch.to_string(),
                     &status.first_height.to_string(),
                     &status.height.to_string(),
@@ -445,7 +467,7 @@ pub fn status(context: &Context) -> Result<()> {
             }
             Err(error) => {
                 let problem = if has_joined(&files, &node.name) {
-                    error.to_string()
+                    no_answer(&error, asked)
                 } else {
                     "prepared, not joined".to_owned()
                 };
@@ -462,6 +484,19 @@ pub fn status(context: &Context) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Why a node that was asked at this moment gave no answer; the system's words for the end of a wait say little.
+fn no_answer(error: &ConnectionError, asked: Instant) -> String {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    match error {
+        ConnectionError::Connect(error) | ConnectionError::Frame(FrameError::Io(error))
+            if matches!(error.kind(), TimedOut | WouldBlock) =>
+        {
+            format!("no answer within {} s", asked.elapsed().as_secs())
+        }
+        _ => error.in_words(),
+    }
 }
 
 fn status_json(status: &NodeStatus) -> Value {
@@ -489,6 +524,21 @@ fn status_json(status: &NodeStatus) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_node_is_named_with_what_became_of_it() {
+        let names = ["node-1", "node-2", "node-3"].map(str::to_owned);
+        let text = told("started", &names[..2], &names, "runs already");
+        assert_eq!(text, "started node-1, node-2\nnode-3 runs already");
+        assert_eq!(told("started", &[], &[], "runs already"), "started nothing");
+    }
+
+    #[test]
+    fn a_node_that_stands_still_gave_no_answer_in_time() {
+        let standing = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        let text = no_answer(&ConnectionError::Connect(standing), Instant::now());
+        assert_eq!(text, "no answer within 0 s");
+    }
 
     #[test]
     fn addresses_are_read_from_lines() {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use comfy_table::Table;
 use sealbook_authority::{Authority, certificate_request};
-use sealbook_identity::{Lei, Role, files, pem};
+use sealbook_identity::{
+    CertificateDer, CertificateRequest, IdentityError, Lei, Principal, Role, Usage, files,
+    fingerprint, pem, verify_chain,
+};
 use sealbook_primitives::secret::Secret32;
 use sealbook_sdk::{AnswerBody, Prepared, Question};
 use serde_json::{Value, json};
@@ -103,12 +106,18 @@ pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
             );
             let chain = authority.approve(&text, validity).map_err(CliError::new)?;
             fs::write(&out, chain).map_err(doing(out.display()))?;
-            context.say(
-                &json!({"chain": out.display().to_string()}),
-                &format!(
-                    "wrote {}; admit it with `sealbook member admit`",
-                    out.display()
+            let shown = out.display();
+            let next = match CertificateRequest::from_pem(&text) {
+                Ok(request) if request.role == Role::Node => format!(
+                    "put it beside the node's key as chain.pem and, once the members have admitted the node, \
+                     `sealbook node join {}`",
+                    request.name
                 ),
+                _ => "admit it with `sealbook member admit`".to_owned(),
+            };
+            context.say(
+                &json!({"chain": shown.to_string()}),
+                &format!("wrote {shown}; {next}"),
             );
             Ok(())
         }
@@ -128,6 +137,90 @@ pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What members' certificates are read with.
+#[derive(Default)]
+pub struct Trust {
+    network: String,
+    roots: Vec<CertificateDer<'static>>,
+}
+
+impl Trust {
+    /// That of the network in this folder.
+    ///
+    /// # Errors
+    /// The genesis document is missing or damaged.
+    pub fn of(files: &NetworkFiles) -> Result<Self> {
+        let genesis = files.genesis()?;
+        let roots = genesis.certificate_roots.into_iter().map(Into::into);
+        Ok(Self {
+            roots: roots.collect(),
+            network: genesis.network_name,
+        })
+    }
+
+    /// Whose chain this is, and what is wrong with it. One that is out of date is read as of when it was not.
+    fn read(&self, chain: &[Vec<u8>], now_ms: u64) -> (Option<Principal>, Option<IdentityError>) {
+        let chain: Vec<CertificateDer<'static>> = chain.iter().cloned().map(Into::into).collect();
+        let at = |time_ms| verify_chain(&self.roots, &chain, &self.network, time_ms, Usage::Member);
+        match at(now_ms) {
+            Ok(holder) => (Some(holder), None),
+            Err(error) => {
+                let then_ms = match &error {
+                    IdentityError::Expired { not_after_ms, .. } => Some(*not_after_ms),
+                    IdentityError::NotYetValid { not_before_ms, .. } => Some(*not_before_ms),
+                    _ => None,
+                };
+                (then_ms.and_then(|then_ms| at(then_ms).ok()), Some(error))
+            }
+        }
+    }
+
+    /// Who is to be admitted with this chain (DER, leaf first).
+    pub fn holder_json(&self, chain: &[Vec<u8>]) -> Value {
+        let (holder, problem) = self.read(chain, now_ms());
+        let holder = holder.as_ref();
+        json!({
+            "certificate": fingerprint_text(chain),
+            "name": holder.map(|one| one.name.as_str()),
+            "role": holder.map(|one| one.role.word()),
+            "organisation": holder.map(|one| one.organisation.as_str()),
+            "lei": holder.and_then(|one| one.lei).map(|lei| lei.to_string()),
+            "valid_until": holder.map(|one| time(one.not_after_ms)),
+            "problem": problem.map(|error| error.to_string()),
+        })
+    }
+
+    /// The same in words.
+    pub fn holder_facts(&self, chain: &[Vec<u8>]) -> Vec<String> {
+        let certificate = fingerprint_text(chain).unwrap_or_default();
+        let certificate = format!("certificate {certificate}");
+        let (holder, problem) = self.read(chain, now_ms());
+        let problem = problem.map(|error| error.to_string());
+        let Some(holder) = holder else {
+            let why = problem.unwrap_or_default();
+            let text = format!("somebody whose certificate could not be read: {why}");
+            return vec![text, certificate];
+        };
+        let lei = holder.lei.map(|lei| format!("LEI {lei}"));
+        let mut facts = vec![
+            holder.name,
+            format!("role {}", holder.role),
+            // Quoted, since nearly everything may stand in it.
+            format!("organisation {:?}", holder.organisation),
+            lei.unwrap_or_else(|| "no LEI".to_owned()),
+            format!("valid until {}", time(holder.not_after_ms)),
+        ];
+        facts.extend(problem.map(|why| format!("not valid now: {why}")));
+        facts.push(certificate);
+        facts
+    }
+}
+
+fn fingerprint_text(chain: &[Vec<u8>]) -> Option<String> {
+    let leaf = CertificateDer::from(chain.first()?.as_slice());
+    Some(fingerprint(&leaf).to_string())
 }
 
 /// A moment of the ledger for people.
@@ -195,5 +288,49 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
                 )),
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::members::{Enrolment, make_certified};
+
+    #[test]
+    fn a_chain_shows_its_holder_and_one_that_cannot_be_read_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = now_ms();
+        let authority = Authority::create(&folder.path().join("ca"), "testnet", now).unwrap();
+        let enrolment = Enrolment {
+            name: "alpha".to_owned(),
+            organisation: "Alpha, role admin".to_owned(),
+            role: Role::Firm,
+            lei: Some("5493001KJTIIGC8Y1R12".parse().unwrap()),
+        };
+        let own = folder.path().join("alpha");
+        let chain = make_certified(&authority, &own, &enrolment, "testnet", now).unwrap();
+        let trust = Trust {
+            network: "testnet".to_owned(),
+            roots: vec![authority.root().clone()],
+        };
+        let shown = trust.holder_json(&chain);
+        assert_eq!(shown["name"], "alpha");
+        assert_eq!(shown["role"], "firm");
+        assert_eq!(shown["lei"], "5493001KJTIIGC8Y1R12");
+        assert_eq!(shown["problem"], Value::Null);
+        let words = trust.holder_facts(&chain).join(", ");
+        let expected = "alpha, role firm, organisation \"Alpha, role admin\", LEI 5493001KJTIIGC8Y1R12, valid until ";
+        assert!(words.starts_with(expected), "{words}");
+
+        let (holder, problem) = trust.read(&chain, now + 400 * DAY_MS);
+        assert_eq!(holder.unwrap().name, "alpha");
+        assert!(matches!(problem, Some(IdentityError::Expired { .. })));
+
+        let shown = Trust::default().holder_json(&chain);
+        assert_eq!(shown["name"], Value::Null);
+        assert!(shown["certificate"].is_string() && shown["problem"].is_string());
+        let words = Trust::default().holder_facts(&chain).join(", ");
+        assert!(words.contains("could not be read"), "{words}");
     }
 }

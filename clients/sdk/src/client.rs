@@ -14,7 +14,7 @@ use sealbook_protocol::payload::{
     Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
     Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, Suite, binding};
+use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
 
 use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
@@ -211,7 +211,7 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Envelope, ClientError> {
         let header = EnvelopeHeader::new(
-            Suite::X25519ChaCha20Poly1305,
+            self.network.opening_key().suite(),
             self.network.id(),
             0,
             now_ms().saturating_add(life_ms),
@@ -250,10 +250,20 @@ impl Client {
         stage: Stage,
     ) -> Result<Submitted, ClientError> {
         let id = sealed.id;
-        let reply: Reply = self.persist(|client| {
+        let mut taken = false;
+        let reply = self.persist(|client| {
             client.try_submit(sealed)?;
+            taken = true;
             let reply = client.try_await(id, Stage::Outcome, AWAIT_MS)?;
             open(&sealed.reply_key, b"outcome", id, &reply)
+        });
+        let reply: Reply = reply.map_err(|error| match error {
+            ClientError::Unavailable { seconds, last } if taken => ClientError::Undecided {
+                transaction: id,
+                seconds,
+                last,
+            },
+            other => other,
         })?;
         self.know_height(reply.height);
         if stage == Stage::Final {

@@ -43,6 +43,19 @@ pub enum ClientError {
         /// The last problem.
         last: String,
     },
+    /// A node took the transaction, and nothing came of it in time. It may still take effect.
+    #[error(
+        "transaction {transaction} was handed in and nothing came of it within {seconds} s; it may still take effect until it \
+         expires; last: {last}"
+    )]
+    Undecided {
+        /// The transaction.
+        transaction: sealbook_primitives::hash::Digest,
+        /// How long was tried.
+        seconds: u64,
+        /// The last problem.
+        last: String,
+    },
     /// The network has more to do than it can, or more from this member than its share.
     #[error(
         "the network is busy and took nothing more within {seconds} s, try again later; last: {last}"

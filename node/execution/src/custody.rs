@@ -1,7 +1,7 @@
 //! A module's own key and its wrapped root, in two files of the module's own user.
 //!
 //! ```text
-//! module key   = version u8 | secret 32
+//! module key   = version u8 | suite u8 | secret 32
 //! wrapped root = version u8 | network 32 | HPKE of the root to the module's key, bound to that network
 //! ```
 //!
@@ -13,20 +13,23 @@ use sealbook_ledger::Genesis;
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::{SECRET_LENGTH, Secret32};
+use sealbook_sealing::Suite;
 use zeroize::Zeroize;
 
 use crate::keys::{
     AUDIT_LABEL, AuditBundle, EpochKeys, KEY_EPOCH, KeyError, ROOT_LABEL, decode_public,
-    encode_public,
+    encode_public, suite_of,
 };
 
-const FILE_VERSION: u8 = 1;
+const KEY_FILE_VERSION: u8 = 2;
+const ROOT_FILE_VERSION: u8 = 1;
 /// The largest custody file, in bytes.
 pub const MAX_FILE_BYTES: usize = 4096;
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct KeyFile {
     version: u8,
+    suite: u8,
     secret: [u8; 32],
 }
 
@@ -43,13 +46,14 @@ pub struct ModuleKey {
 }
 
 impl ModuleKey {
-    /// A new key: the content of its file, and its public half as genesis names it.
+    /// A new key of a suite: the content of its file, and its public half as genesis names it.
     #[must_use]
-    pub fn generate() -> (zeroize::Zeroizing<Vec<u8>>, Vec<u8>) {
+    pub fn generate(suite: Suite) -> (zeroize::Zeroizing<Vec<u8>>, Vec<u8>) {
         let secret = Secret32::random();
-        let public = encode_public(&OpeningKey::from_secret(&secret).public_key());
+        let public = encode_public(&OpeningKey::of(suite, &secret).public_key());
         let mut file = KeyFile {
-            version: FILE_VERSION,
+            version: KEY_FILE_VERSION,
+            suite: suite.number(),
             secret: *secret.expose(),
         };
         let bytes = zeroize::Zeroizing::new(borsh::to_vec(&file).unwrap_or_default());
@@ -63,12 +67,13 @@ impl ModuleKey {
     /// [`KeyError::Malformed`] if it is not one.
     pub fn read(bytes: &[u8]) -> Result<Self, KeyError> {
         let mut file = KeyFile::try_from_slice(bytes).map_err(|_| KeyError::Malformed)?;
-        let key = OpeningKey::from_secret(&Secret32::new(file.secret));
+        let secret = Secret32::new(file.secret);
         file.secret.zeroize();
-        if file.version == FILE_VERSION {
-            Ok(Self { key })
-        } else {
-            Err(KeyError::Malformed)
+        match Suite::from_number(file.suite) {
+            Some(suite) if file.version == KEY_FILE_VERSION => Ok(Self {
+                key: OpeningKey::of(suite, &secret),
+            }),
+            _ => Err(KeyError::Malformed),
         }
     }
 
@@ -86,14 +91,15 @@ impl ModuleKey {
     pub fn open_root(&self, genesis: &Genesis, root_file: &[u8]) -> Result<EpochKeys, KeyError> {
         let network = genesis.network();
         let file = RootFile::try_from_slice(root_file).map_err(|_| KeyError::Malformed)?;
-        if file.version != FILE_VERSION || file.network != network {
+        if file.version != ROOT_FILE_VERSION || file.network != network {
             return Err(KeyError::NotOfGenesis);
         }
         let opened =
             sealbook_opening::unwrap(&self.key, ROOT_LABEL, network.as_bytes(), &file.wrapped)
                 .map_err(|_| KeyError::DoesNotOpen)?;
         let mut root = <[u8; 32]>::try_from(opened.expose()).map_err(|_| KeyError::Malformed)?;
-        let keys = EpochKeys::from_root(&Secret32::new(root), KEY_EPOCH);
+        let suite = suite_of(genesis, KEY_EPOCH)?;
+        let keys = EpochKeys::from_root(&Secret32::new(root), KEY_EPOCH, suite);
         root.zeroize();
         keys.check(genesis, KEY_EPOCH)?;
         Ok(keys)
@@ -117,11 +123,11 @@ impl Founding {
         }
     }
 
-    /// The public opening key that genesis must name.
+    /// The public opening key that genesis must name, for a network that seals with `suite`.
     #[must_use]
-    pub fn opening_key(&self) -> Vec<u8> {
+    pub fn opening_key(&self, suite: Suite) -> Vec<u8> {
         encode_public(
-            &EpochKeys::from_root(&self.root, KEY_EPOCH)
+            &EpochKeys::from_root(&self.root, KEY_EPOCH, suite)
                 .opening
                 .public_key(),
         )
@@ -132,7 +138,8 @@ impl Founding {
     /// # Errors
     /// Genesis does not name this founding's key, or names a key that is none.
     pub fn bind(&self, genesis: &Genesis) -> Result<WrappedKeys, KeyError> {
-        EpochKeys::from_root(&self.root, KEY_EPOCH).check(genesis, KEY_EPOCH)?;
+        let suite = suite_of(genesis, KEY_EPOCH)?;
+        EpochKeys::from_root(&self.root, KEY_EPOCH, suite).check(genesis, KEY_EPOCH)?;
         let network = genesis.network();
         let roots = genesis
             .validators
@@ -159,7 +166,7 @@ pub fn wrap_root(
     module_key: &[u8],
 ) -> Result<Vec<u8>, KeyError> {
     let file = RootFile {
-        version: FILE_VERSION,
+        version: ROOT_FILE_VERSION,
         network,
         wrapped: wrap(module_key, ROOT_LABEL, network, root)?,
     };

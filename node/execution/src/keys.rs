@@ -16,7 +16,7 @@ use sealbook_ledger::Genesis;
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::{SECRET_LENGTH, Secret32, SecretBytes, derive};
-use sealbook_sealing::OpeningPublicKey;
+use sealbook_sealing::{OpeningPublicKey, Suite};
 use zeroize::Zeroize;
 
 const OPENING_LABEL: &str = "sealbook 2026 opening key";
@@ -72,12 +72,12 @@ pub struct EpochKeys {
 }
 
 impl EpochKeys {
-    /// Derives the keys of `key_epoch` from its root.
+    /// Derives the keys of `key_epoch` from its root, for a network that seals with `suite`.
     #[must_use]
-    pub fn from_root(root: &Secret32, key_epoch: u32) -> Self {
+    pub fn from_root(root: &Secret32, key_epoch: u32, suite: Suite) -> Self {
         let context = key_epoch.to_le_bytes();
         Self {
-            opening: OpeningKey::from_secret(&derive(root, OPENING_LABEL, &context)),
+            opening: OpeningKey::of(suite, &derive(root, OPENING_LABEL, &context)),
             leaf: derive(root, LEAF_LABEL, &context),
             outcome: derive(root, OUTCOME_LABEL, &context),
             snapshot: derive(root, SNAPSHOT_LABEL, &context),
@@ -110,7 +110,10 @@ impl EpochKeys {
         let mut bundle =
             AuditBundle::try_from_slice(opened.expose()).map_err(|_| KeyError::Malformed)?;
         let keys = Self {
-            opening: OpeningKey::from_secret(&Secret32::new(bundle.opening)),
+            opening: OpeningKey::of(
+                suite_of(genesis, KEY_EPOCH)?,
+                &Secret32::new(bundle.opening),
+            ),
             leaf: Secret32::new(bundle.leaf),
             outcome: Secret32::new(bundle.outcome),
             snapshot: Secret32::new(bundle.snapshot),
@@ -185,6 +188,18 @@ impl AuditBundle {
             key.zeroize();
         }
     }
+}
+
+/// The suite that a network's envelopes of a key epoch are sealed with: that of the key which genesis names.
+///
+/// # Errors
+/// [`KeyError::NotOfGenesis`] if genesis names no usable key for it.
+pub fn suite_of(genesis: &Genesis, key_epoch: u32) -> Result<Suite, KeyError> {
+    let mut epochs = genesis.opening_epochs.iter();
+    let epoch = epochs.find(|epoch| epoch.key_epoch == key_epoch);
+    let key = decode_public(&epoch.ok_or(KeyError::NotOfGenesis)?.public_key);
+    key.map(|key| key.suite())
+        .map_err(|_| KeyError::NotOfGenesis)
 }
 
 /// The encoding of a public opening key, as it stands in genesis.

@@ -4,7 +4,7 @@
 //! ```text
 //! sealbook-execution run MODULE-KEY WRAPPED-ROOT     execute a network (descriptor 0: socket to the host)
 //! sealbook-execution found                           make the root of a new network (descriptor 0: socket)
-//! sealbook-execution keygen MODULE-KEY               make a module's own key; prints its public half in hex
+//! sealbook-execution keygen MODULE-KEY [SUITE]       make a module's own key; prints its public half in hex
 //! ```
 //!
 //! Key files are opened before the process shuts itself in and read after it. It ends when the host closes the socket
@@ -25,13 +25,19 @@ use sealbook_execution::{Engine, Restoring};
 use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
+use sealbook_sealing::Suite;
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        ["keygen", file] => keygen(file),
+        ["keygen", file] => keygen(file, Suite::X25519ChaCha20Poly1305),
+        ["keygen", file, suite] => suite
+            .parse()
+            .ok()
+            .and_then(Suite::from_number)
+            .and_then(|suite| keygen(file, suite)),
         ["found"] => socket().and_then(found),
         ["run", key, root] => socket().and_then(|stream| run(stream, key, root)),
         _ => None,
@@ -73,8 +79,8 @@ fn hear(stream: &mut UnixStream) -> Option<ToModule> {
     frame::read(stream, MODULE_FRAME_MAX).ok()
 }
 
-fn keygen(path: &str) -> Option<()> {
-    let (secret, public) = ModuleKey::generate();
+fn keygen(path: &str, suite: Suite) -> Option<()> {
+    let (secret, public) = ModuleKey::generate(suite);
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -89,14 +95,15 @@ fn keygen(path: &str) -> Option<()> {
 
 fn found(mut stream: UnixStream) -> Option<()> {
     let _page = shut_in(&mut stream, 3)?;
-    let ToModule::Found = hear(&mut stream)? else {
+    let ToModule::Found { suite } = hear(&mut stream)? else {
         return None;
     };
+    let suite = Suite::from_number(suite)?;
     let founding = Founding::begin();
     say(
         &mut stream,
         &FromModule::Founded {
-            opening_key: founding.opening_key(),
+            opening_key: founding.opening_key(suite),
         },
     )?;
     let ToModule::Bind { genesis } = hear(&mut stream)? else {
@@ -152,7 +159,7 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
             }
             // What is left of a snapshot that was refused.
             ToModule::SnapshotPiece { .. } => {}
-            ToModule::Found | ToModule::Bind { .. } | ToModule::Start { .. } => {
+            ToModule::Found { .. } | ToModule::Bind { .. } | ToModule::Start { .. } => {
                 let reason = "not in this session".to_owned();
                 say(&mut stream, &FromModule::Refused { reason })?;
             }

@@ -14,6 +14,7 @@ use sealbook_execution::custody::{Founding, ModuleKey};
 use sealbook_execution::keys::{KeyError, encode_public};
 use sealbook_execution::{Engine, EngineError, EpochKeys};
 use sealbook_ledger::{Genesis, OpeningEpoch};
+use sealbook_sealing::Suite;
 
 fn open(network: &Network, seat: usize, genesis: &Genesis, root: &[u8]) -> Result<(), KeyError> {
     let module = ModuleKey::read(&network.module_keys[seat]).unwrap();
@@ -167,7 +168,7 @@ fn a_founding_binds_only_the_genesis_that_names_its_key() {
     let founding = Founding::begin();
     assert_eq!(founding.bind(&network.genesis), Err(KeyError::NotOfGenesis));
     let mut genesis = network.genesis.clone();
-    genesis.opening_epochs[0].public_key = founding.opening_key();
+    genesis.opening_epochs[0].public_key = founding.opening_key(Suite::X25519ChaCha20Poly1305);
     let (roots, bundles) = founding.bind(&genesis).unwrap();
     assert_eq!((roots.len(), bundles.len()), (4, 1));
     assert!(open(&network, 0, &genesis, &roots[0]).is_ok());

@@ -23,7 +23,7 @@ use sealbook_ledger::{
 use sealbook_merkle::log;
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::payload::{AsOf, Question};
-use sealbook_sealing::Envelope;
+use sealbook_sealing::{Envelope, Suite};
 use sealbook_securities::{Code, Outcome};
 
 /// An empty network with epochs of twelve blocks: 1 to 12, 13 to 24 ...
@@ -36,7 +36,7 @@ fn short() -> Founded {
 
 /// A node that wants a seat, with the file of its module's key.
 fn newcomer(index: u8) -> (ValidatorSeat, Vec<u8>) {
-    let (file, module_key) = ModuleKey::generate();
+    let (file, module_key) = ModuleKey::generate(Suite::XWingChaCha20Poly1305);
     let seat = ValidatorSeat {
         name: format!("late-{index}"),
         vote_key: public(&vote_key("late", index)),

@@ -200,7 +200,7 @@ fn a_network_is_founded_by_processes_alone() {
     drop(founding);
     let mut hear = || -> FromModule { frame::read(&mut socket, MODULE_FRAME_MAX).unwrap() };
     assert!(matches!(hear(), FromModule::Ready { .. }));
-    frame::write(&mut socket, &ToModule::Found, MODULE_FRAME_MAX).unwrap();
+    frame::write(&mut socket, &ToModule::Found { suite: 1 }, MODULE_FRAME_MAX).unwrap();
     let FromModule::Founded { opening_key } = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap()
     else {
         panic!("not founded");

@@ -167,7 +167,8 @@ impl Shared {
         let mut carried: BTreeMap<u16, (usize, u64)> = BTreeMap::new();
         let mut unverified: Vec<(VerifyingKey, Vec<u8>, &Transaction)> = Vec::new();
         for transaction in &block.transactions {
-            let Ok(envelope) = check_envelope(&transaction.envelope, &self.network()) else {
+            let Ok(envelope) = check_envelope(&transaction.envelope, &self.network(), self.suite())
+            else {
                 return Err(refuse("not a sealed transaction of this network"));
             };
             if envelope.header.expires_ms < block.header.time_ms {

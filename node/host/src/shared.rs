@@ -78,6 +78,7 @@ pub struct Shared {
     key: SigningKey,
     me: VerifyingKey,
     network: Digest,
+    suite: u8,
     store: Arc<LedgerStore>,
     pub(crate) ledger: Option<PathBuf>,
     pub(crate) evidence: Evidence,
@@ -122,12 +123,13 @@ impl Shared {
             key: parts.key,
             me,
             network,
+            suite: genesis.suite(),
             outbox: Outbox::new(Arc::clone(&parts.store)),
             store: parts.store,
             ledger: parts.ledger,
             evidence: parts.evidence,
             clock: parts.clock,
-            waiting: Mutex::new(Waiting::new(network, me)),
+            waiting: Mutex::new(Waiting::new(network, genesis.suite(), me)),
             results: Mutex::default(),
             recent: Mutex::default(),
             ordered: Mutex::new(ordered),
@@ -161,6 +163,12 @@ impl Shared {
     #[must_use]
     pub const fn network(&self) -> Digest {
         self.network
+    }
+
+    /// The number of the suite that envelopes are sealed with.
+    #[must_use]
+    pub const fn suite(&self) -> u8 {
+        self.suite
     }
 
     /// The store.
@@ -365,7 +373,7 @@ impl Shared {
         transaction: Vec<u8>,
         attachments: Vec<Vec<u8>>,
     ) -> Result<Digest, Refusal> {
-        let id = check_envelope(&transaction, &self.network)?.digest();
+        let id = check_envelope(&transaction, &self.network, self.suite)?.digest();
         if self.is_ordered(&id) || lock(&self.waiting).contains_own(&id) {
             return Err(Refusal::Known);
         }
@@ -389,7 +397,7 @@ impl Shared {
         if !known {
             return;
         }
-        let Ok(envelope) = check_envelope(&carried.transaction, &self.network) else {
+        let Ok(envelope) = check_envelope(&carried.transaction, &self.network, self.suite) else {
             return;
         };
         let id = envelope.digest();

@@ -186,6 +186,7 @@ pub type Picked = (Vec<Transaction>, Vec<Attachment>);
 /// What is waiting.
 pub struct Waiting {
     network: Digest,
+    suite: u8,
     me: VerifyingKey,
     entries: BTreeMap<Digest, Entry>,
     lanes: BTreeMap<Lane, Queue>,
@@ -200,22 +201,28 @@ pub struct Waiting {
 /// Reads what must be readable of a transaction from outside and checks it.
 ///
 /// # Errors
-/// It is not an envelope of this network within its limits.
-pub fn check_envelope(bytes: &[u8], network: &Digest) -> Result<Envelope, Refusal> {
+/// It is not an envelope of this network within its limits, sealed with the network's suite.
+pub fn check_envelope(bytes: &[u8], network: &Digest, suite: u8) -> Result<Envelope, Refusal> {
     let envelope = Envelope::decode(bytes, MAX_TRANSACTION_BYTES)
         .map_err(|_| Refusal::Malformed("it does not decode"))?;
     if envelope.header.network != *network {
         return Err(Refusal::Malformed("it names another network"));
     }
+    if envelope.header.suite.number() != suite {
+        return Err(Refusal::Malformed(
+            "it is sealed with another suite than the network's",
+        ));
+    }
     Ok(envelope)
 }
 
 impl Waiting {
-    /// Nothing waiting, for this network, on the node with this key.
+    /// Nothing waiting, for this network and the number of its suite, on the node with this key.
     #[must_use]
-    pub const fn new(network: Digest, me: VerifyingKey) -> Self {
+    pub const fn new(network: Digest, suite: u8, me: VerifyingKey) -> Self {
         Self {
             network,
+            suite,
             me,
             entries: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -283,7 +290,7 @@ impl Waiting {
         now_ms: u64,
         horizon_ms: u64,
     ) -> Result<Digest, Refusal> {
-        let envelope = check_envelope(&carried.transaction, &self.network)?;
+        let envelope = check_envelope(&carried.transaction, &self.network, self.suite)?;
         let id = envelope.digest();
         let expires_ms = envelope.header.expires_ms;
         if expires_ms <= now_ms {

@@ -22,7 +22,7 @@ fn member(number: u8) -> Lane {
 }
 
 fn waiting() -> Waiting {
-    Waiting::new(NETWORK, me())
+    Waiting::new(NETWORK, 1, me())
 }
 
 fn definition() -> EpochDefinition {
@@ -198,7 +198,7 @@ fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
     assert!(matches!(add(junk, 100), Err(Refusal::Malformed(_))));
     add(own(1), 100).unwrap();
     assert_eq!(add(own(1), 100), Err(Refusal::Known));
-    let mut other = Waiting::new(Digest([8; 32]), me());
+    let mut other = Waiting::new(Digest([8; 32]), 1, me());
     assert!(matches!(
         other.add(own(1), member(1), 100, HORIZON_MS),
         Err(Refusal::Malformed(_))

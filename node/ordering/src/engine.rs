@@ -304,8 +304,8 @@ impl<E: Runtime> Wiring<'_, E> {
         {
             return Err(format!(
                 "the store has lost block {height}, which this node has had; is it an old copy? \
-                 without its directory for ordering the node begins where the store ends, and \
-                 votes from the next epoch on"
+                 if this ledger is to be kept, remove the folder of votes: the node then begins \
+                 where the store ends, and votes from the next epoch on"
             ));
         }
         // It must run before its mailbox is asked anything: a question before that is never

@@ -28,7 +28,10 @@ use sealbook_primitives::signature::VerifyingKey;
 )]
 pub enum ToModule {
     /// Make the root of the first key epoch and name its public opening key.
-    Found,
+    Found {
+        /// Number of the suite that the network seals with.
+        suite: u8,
+    },
     /// The genesis document that the founding module's public key went into: wrap the root for everyone it names.
     Bind {
         /// Encoded genesis document.

@@ -43,7 +43,7 @@ fn commitment() -> Commitment {
 
 #[test]
 fn words_between_host_and_module() {
-    pin("found", &ToModule::Found, "8976b490628a15a8");
+    pin("found", &ToModule::Found { suite: 2 }, "1f1767a24a944588");
     let finalized = ToModule::Finalized {
         blocks: vec![vec![1], vec![2, 3]],
         certificate: vec![4],
@@ -255,13 +255,13 @@ fn what_is_sealed() {
 
 #[test]
 fn frames_are_limited_and_exact() {
-    let bytes = frame::encode(&ToModule::Found, 10).unwrap();
-    assert_eq!(bytes, [1, 0, 0, 0, 0]);
+    let bytes = frame::encode(&ToModule::Found { suite: 1 }, 10).unwrap();
+    assert_eq!(bytes, [2, 0, 0, 0, 0, 1]);
     let read = |bytes: &[u8], limit| frame::read::<ToModule>(&mut &*bytes, limit);
-    assert!(matches!(read(&bytes, 10), Ok(ToModule::Found)));
+    assert!(matches!(read(&bytes, 10), Ok(ToModule::Found { suite: 1 })));
     assert!(matches!(
         read(&bytes, 0),
-        Err(FrameError::TooLarge { size: 1, limit: 0 })
+        Err(FrameError::TooLarge { size: 2, limit: 0 })
     ));
     for cut in 0..bytes.len() {
         assert!(
@@ -270,7 +270,7 @@ fn frames_are_limited_and_exact() {
         );
     }
     assert!(matches!(
-        read(&[2, 0, 0, 0, 0, 0], 10),
+        read(&[3, 0, 0, 0, 0, 1, 0], 10),
         Err(FrameError::Malformed)
     ));
     assert!(matches!(

@@ -13,6 +13,7 @@ use sealbook_ledger::{
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::SigningKey;
+use sealbook_sealing::Suite;
 
 /// The name of the simulated network.
 pub const NETWORK_NAME: &str = "simulated";
@@ -116,7 +117,7 @@ impl World {
                 .collect(),
             opening_epochs: vec![OpeningEpoch {
                 key_epoch: 0,
-                public_key: founding.opening_key(),
+                public_key: founding.opening_key(Suite::X25519ChaCha20Poly1305),
             }],
             audit_recipients: Vec::new(),
             admins: vec![admin.chain.iter().map(|der| der.to_vec()).collect()],
@@ -168,7 +169,7 @@ impl World {
 }
 
 fn node_keys(number: usize) -> NodeKeys {
-    let (file, public) = ModuleKey::generate();
+    let (file, public) = ModuleKey::generate(Suite::X25519ChaCha20Poly1305);
     NodeKeys {
         name: format!("node-{number}"),
         key: SigningKey::generate(),

@@ -69,6 +69,9 @@ pub struct CreateArguments {
     /// What keeps the ledgers on disk: sled or redb.
     #[arg(long, default_value = "sled")]
     pub engine: String,
+    /// What transactions and keys are sealed with: X25519, or X-Wing, which also holds against quantum computers to come.
+    #[arg(long, value_parser = ["x25519", "x-wing"], default_value = "x25519")]
+    pub suite: String,
 }
 
 /// Single nodes.

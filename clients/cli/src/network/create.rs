@@ -20,6 +20,7 @@ use sealbook_ledger::{
 };
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
+use sealbook_sealing::Suite;
 
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members;
@@ -51,6 +52,8 @@ pub struct Creation {
     pub addresses: BTreeMap<String, (SocketAddr, SocketAddr)>,
     /// What keeps ledgers on disk.
     pub engine: String,
+    /// What everything is sealed with: transactions to the network, its root to modules, audit bundles to the auditor.
+    pub suite: Suite,
 }
 
 impl Creation {
@@ -66,6 +69,7 @@ impl Creation {
             admins: 1,
             addresses: BTreeMap::new(),
             engine: "sled".to_owned(),
+            suite: Suite::X25519ChaCha20Poly1305,
         }
     }
 
@@ -145,14 +149,14 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
             });
         } else {
             validators.push(ValidatorSeat {
-                module_key: make_module_key(&network, &node.name)?,
+                module_key: make_module_key(&network, &node.name, creation.suite)?,
                 name,
                 vote_key,
                 address,
             });
         }
     }
-    let (audit_secret, audit_public) = ModuleKey::generate();
+    let (audit_secret, audit_public) = ModuleKey::generate(creation.suite);
     write_private(&folder.join("audit.key"), &audit_secret)?;
     let (policy_schema, policies) = policies(creation.policies.as_deref())?;
     let mut parameters = Parameters::default();
@@ -178,7 +182,7 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         .first_epoch()
         .check()
         .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
-    found(&network, genesis)?;
+    found(&network, genesis, creation.suite)?;
     for node in network.nodes() {
         write_node_config(&network, node, &creation.engine)?;
         if !node.observer {
@@ -292,7 +296,7 @@ fn policies(folder: Option<&Path>) -> Result<(String, Vec<PolicyText>)> {
 }
 
 /// A module founds the first key epoch: its root leaves it only sealed to the modules and the auditor of genesis.
-fn found(network: &NetworkFiles, mut genesis: Genesis) -> Result<()> {
+fn found(network: &NetworkFiles, mut genesis: Genesis, suite: Suite) -> Result<()> {
     let (mut socket, theirs) = UnixStream::pair().map_err(doing("socket"))?;
     let mut child = Command::new(program("sealbook-execution")?)
         .arg("found")
@@ -302,7 +306,7 @@ fn found(network: &NetworkFiles, mut genesis: Genesis) -> Result<()> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(doing("cannot start the founding module"))?;
-    let founded = founding_session(&mut socket, &mut genesis);
+    let founded = founding_session(&mut socket, &mut genesis, suite);
     drop(socket);
     let _ = child.wait();
     let (wrapped_roots, audit_bundles) = founded?;
@@ -324,7 +328,7 @@ fn found(network: &NetworkFiles, mut genesis: Genesis) -> Result<()> {
 
 type Bound = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
-fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis) -> Result<Bound> {
+fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis, suite: Suite) -> Result<Bound> {
     let broken = || {
         CliError::new("the founding module stopped")
             .hint("the kernel must allow seccomp filters to ordinary processes")
@@ -342,7 +346,10 @@ fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis) -> Result<Bo
         }
         _ => return Err(broken()),
     }
-    frame::write(socket, &ToModule::Found, MODULE_FRAME_MAX).map_err(|_| broken())?;
+    let found = ToModule::Found {
+        suite: suite.number(),
+    };
+    frame::write(socket, &found, MODULE_FRAME_MAX).map_err(|_| broken())?;
     let FromModule::Founded { opening_key } = hear(socket)? else {
         return Err(broken());
     };

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use sealbook_authority::Authority;
 use sealbook_identity::{Role, files};
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
+use sealbook_sealing::Suite;
 use serde::Serialize;
 
 use crate::error::{CliError, Result, doing};
@@ -61,11 +62,11 @@ pub fn vote_key(network: &NetworkFiles, node: &str) -> Result<VerifyingKey> {
     Ok(SigningKey::from_secret(&seed).verifying_key())
 }
 
-/// The module makes its own key in a folder that only its user may read; the public half lies beside it.
+/// The module makes its own key of a suite in a folder that only its user may read; the public half lies beside it.
 ///
 /// # Errors
 /// The module's program is missing or failed.
-pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
+pub fn make_module_key(network: &NetworkFiles, node: &str, suite: Suite) -> Result<Vec<u8>> {
     let folder = network.module(node);
     fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
@@ -73,6 +74,7 @@ pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
     let output = Command::new(program("sealbook-execution")?)
         .arg("keygen")
         .arg(folder.join("module.key"))
+        .arg(suite.number().to_string())
         .stdin(Stdio::null())
         .output()
         .map_err(doing("cannot make a module key"))?;

@@ -157,10 +157,10 @@ impl Network {
             .collect();
         let votes = vote_keys("example");
         let (module_keys, module_publics): (Vec<_>, Vec<_>) = (0..4)
-            .map(|_| ModuleKey::generate())
+            .map(|_| ModuleKey::generate(Suite::X25519ChaCha20Poly1305))
             .map(|(file, key)| (file.to_vec(), key))
             .unzip();
-        let (auditor, audit_recipient) = ModuleKey::generate();
+        let (auditor, audit_recipient) = ModuleKey::generate(Suite::X25519ChaCha20Poly1305);
         let founding = Founding::begin();
         let seat = |(index, (vote, module_key)): (usize, (&VoteKey, &Vec<u8>))| ValidatorSeat {
             name: format!("node-{index}"),
@@ -168,7 +168,7 @@ impl Network {
             module_key: module_key.clone(),
             address: format!("127.0.0.1:{}", 4_000 + index),
         };
-        let public_key = founding.opening_key();
+        let public_key = founding.opening_key(Suite::X25519ChaCha20Poly1305);
         let opening_key = sealbook_execution::keys::decode_public(&public_key).unwrap();
         let genesis = Genesis {
             version: Genesis::VERSION,

@@ -457,3 +457,34 @@ impl Judged {
         }
     }
 }
+
+/// The same books in envelopes that also hold against quantum computers to come.
+#[test]
+fn a_network_of_the_post_quantum_suite() {
+    let mut network = TestNetwork::create(4, 1, &["--suite", "x-wing", "--epoch-blocks", "16"]);
+    network.start_all();
+    let live = fill(&network);
+    let prepared = network
+        .sealbook(&["--json", "node", "prepare", "node-6", "--module"])
+        .expect_code(0)
+        .json();
+    let key = prepared["module_key"].as_str().unwrap();
+    assert!(
+        key.starts_with("02"),
+        "the root would travel in another suite"
+    );
+    let proposed = network
+        .sealbook(&["--json", "governance", "propose", "add-observer", "node-6"])
+        .expect_code(0)
+        .json();
+    assert_eq!(proposed["outcome"], "settled", "{proposed}");
+    let blocks = network.blocks_of("node-1");
+    let sealed = blocks.iter().flat_map(|block| &block.transactions);
+    let suites: Vec<u8> = sealed.map(|one| one.envelope[1]).collect();
+    assert!(suites.len() > 5 && suites.iter().all(|suite| *suite == 2));
+    network.agreement();
+    network.stop_all();
+    let copy = copy_of(&network, "node-1", "post-quantum");
+    let report = network.audit(&copy).expect_code(0).json();
+    assert_eq!(totals(&report["totals"]), totals(&live));
+}
