@@ -59,7 +59,7 @@ pub fn doctor(context: &Context) -> Result<()> {
     for (index, node) in files.nodes().iter().enumerate() {
         let found = match client.status_of(index) {
             Ok(status) => look_at_node(&status, node.executes(), now_ms()),
-            Err(error) => vec![(Grade::Problem, "answers", error.to_string())],
+            Err(error) => vec![(Grade::Problem, "answers", error.in_words())],
         };
         let found = found.into_iter().map(|(grade, what, text)| Finding {
             place: node.name.clone(),
@@ -103,25 +103,29 @@ fn look_at_files(files: &NetworkFiles) -> Vec<Finding> {
             secrets.push(files.root_file(&node.name));
         }
     }
+    let mut unseen = Vec::new();
     for path in &secrets {
-        if let Some(mode) = mode_of(path).filter(|mode| mode & 0o077 != 0) {
-            open.push(format!("{} has mode {mode:o}", path.display()));
+        match mode_of(path) {
+            Some(mode) if mode & 0o077 != 0 => {
+                open.push(format!("{} has mode {mode:o}", path.display()));
+            }
+            Some(_) => {}
+            None => unseen.push(path.display().to_string()),
         }
     }
     let place = "files".to_owned();
+    let (grade, text) = if !open.is_empty() {
+        (Grade::Problem, open.join("; "))
+    } else if !unseen.is_empty() {
+        (Grade::Warning, format!("not seen: {}", unseen.join(", ")))
+    } else {
+        (Grade::Good, "only their owner can read them".to_owned())
+    };
     let mut found = vec![Finding {
         place: place.clone(),
         what: "secrets",
-        grade: if open.is_empty() {
-            Grade::Good
-        } else {
-            Grade::Problem
-        },
-        text: if open.is_empty() {
-            "only their owner can read them".to_owned()
-        } else {
-            open.join("; ")
-        },
+        grade,
+        text,
     }];
     let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
     let shared: Vec<&str> = files

@@ -159,7 +159,14 @@ fn receipt(context: &Context, id: &str, out: Option<PathBuf>, order: Option<&str
     let short: String = transaction.to_string().chars().take(16).collect();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{short}.receipt")));
     let bytes = receipt.encode();
-    let mut file = fs::File::create_new(&out).map_err(doing(format!("`{}`", out.display())))?;
+    let mut file = fs::File::create_new(&out).map_err(|error| {
+        let failed = CliError::new(format!("`{}`: {error}", out.display()));
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            failed.hint("receipts are never written over a file: name a new one with --out")
+        } else {
+            failed
+        }
+    })?;
     file.write_all(&bytes)
         .and_then(|()| file.sync_all())
         .map_err(doing(out.display()))?;

@@ -252,18 +252,20 @@ impl Client {
         let id = sealed.id;
         let mut taken = false;
         let reply = self.persist(|client| {
-            client.try_submit(sealed)?;
+            client.try_submit(sealed).inspect_err(|problem| {
+                // A connection that broke may have carried it there.
+                taken |= matches!(problem.kind, Kind::Later | Kind::Absent | Kind::False);
+            })?;
             taken = true;
             let reply = client.try_await(id, Stage::Outcome, AWAIT_MS)?;
             open(&sealed.reply_key, b"outcome", id, &reply)
         });
         let reply: Reply = reply.map_err(|error| match error {
-            ClientError::Unavailable { seconds, last } if taken => ClientError::Undecided {
-                transaction: id,
-                seconds,
-                last,
-            },
-            other => other,
+            error if !taken => error,
+            ClientError::Unavailable { last, .. } | ClientError::Busy { last, .. } => {
+                self.undecided(id, last)
+            }
+            error => self.undecided(id, error.to_string()),
         })?;
         self.know_height(reply.height);
         if stage == Stage::Final {
@@ -351,6 +353,14 @@ impl Client {
                 other => Err(Problem::unexpected(other)),
             }
         })
+    }
+
+    const fn undecided(&self, transaction: Digest, last: String) -> ClientError {
+        ClientError::Undecided {
+            transaction,
+            seconds: self.patience.as_secs(),
+            last,
+        }
     }
 
     fn try_submit(&mut self, sealed: &Sealed) -> Tried<()> {

@@ -1,5 +1,6 @@
 //! One connection to one node: mutual TLS 1.3, framed requests, one at a time.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,9 @@ impl ConnectionError {
     #[must_use]
     pub fn in_words(&self) -> String {
         let inner = |error: &std::io::Error| {
+            if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+                return Some("the node did not answer in time");
+            }
             let tls = error
                 .get_ref()
                 .and_then(|inner| inner.downcast_ref::<rustls::Error>());

@@ -141,6 +141,11 @@ impl Founding {
         let suite = suite_of(genesis, KEY_EPOCH)?;
         EpochKeys::from_root(&self.root, KEY_EPOCH, suite).check(genesis, KEY_EPOCH)?;
         let network = genesis.network();
+        let seats = genesis.validators.iter().map(|seat| &seat.module_key);
+        let mut recipients = seats.chain(&genesis.audit_recipients);
+        if !recipients.all(|key| can_wrap_to(key, suite)) {
+            return Err(KeyError::Malformed);
+        }
         let roots = genesis
             .validators
             .iter()
@@ -173,10 +178,12 @@ pub fn wrap_root(
     Ok(borsh::to_vec(&file).unwrap_or_default())
 }
 
-/// Whether a root could be wrapped to this public key.
+/// Whether the root of a network that seals with `suite` could be wrapped to this public key. A key of another suite will
+/// not do: what travels under a weaker one lies in every ledger.
 #[must_use]
-pub fn can_wrap_to(module_key: &[u8]) -> bool {
-    wrap(module_key, ROOT_LABEL, Digest::ZERO, &[]).is_ok()
+pub fn can_wrap_to(module_key: &[u8], suite: Suite) -> bool {
+    decode_public(module_key).is_ok_and(|key| key.suite() == suite)
+        && wrap(module_key, ROOT_LABEL, Digest::ZERO, &[]).is_ok()
 }
 
 fn wrap(

@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
-use sealbook_execution::lockdown::{self, SecretPage, ShutIn};
+use sealbook_execution::lockdown::{self, ShutIn};
 use sealbook_execution::{Engine, Restoring};
 use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
@@ -56,13 +56,10 @@ fn socket() -> Option<UnixStream> {
     Some(UnixStream::from(descriptor))
 }
 
-/// Shuts the process in and says so, or why not: the operator has to know.
-fn shut_in(stream: &mut UnixStream, keep_to: u32) -> Option<SecretPage> {
+/// Shuts the process in, or says why not: the operator has to know.
+fn shut_in(stream: &mut UnixStream, keep_to: u32) -> Option<ShutIn> {
     match lockdown::shut_in(keep_to) {
-        Ok(ShutIn { report, page }) => {
-            say(stream, &FromModule::Ready { lockdown: report })?;
-            Some(page)
-        }
+        Ok(shut_in) => Some(shut_in),
         Err(error) => {
             let reason = error.to_string();
             say(stream, &FromModule::Refused { reason })?;
@@ -94,7 +91,8 @@ fn keygen(path: &str, suite: Suite) -> Option<()> {
 }
 
 fn found(mut stream: UnixStream) -> Option<()> {
-    let _page = shut_in(&mut stream, 3)?;
+    let ShutIn { report, .. } = shut_in(&mut stream, 3)?;
+    say(&mut stream, &FromModule::Ready { lockdown: report })?;
     let ToModule::Found { suite } = hear(&mut stream)? else {
         return None;
     };
@@ -136,8 +134,10 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     sealbook_policies::PolicySet::load_default().ok()?;
     let (key, root) = (File::open(key).ok()?, File::open(root).ok()?);
     // Descriptors: 0 to 2 standard, 3 the socket again, 4 and 5 the key files.
-    let page = shut_in(&mut stream, 5)?;
+    let ShutIn { report, page } = shut_in(&mut stream, 5)?;
     let (key, root) = (read_all(key)?, read_all(root)?);
+    // The key files are closed by now: nothing but the socket is left.
+    say(&mut stream, &FromModule::Ready { lockdown: report })?;
     let mut engine = begin(&mut stream, &key, &root)?;
     drop((key, root));
     engine.move_root(|root| page.keep(root));

@@ -9,6 +9,7 @@ use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_primitives::hash::{Digest, keyed_hash};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::module::WrappedRoot;
+use sealbook_sealing::Suite;
 use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
 
 use crate::custody::{can_wrap_to, wrap_root};
@@ -57,6 +58,8 @@ struct Books<'a> {
     certificate_ends: &'a BTreeMap<MemberId, u64>,
     roots_of_trust: &'a [CertificateDer<'static>],
     network_name: &'a str,
+    /// What the network seals with.
+    suite: Suite,
     time_ms: u64,
 }
 
@@ -102,7 +105,7 @@ impl Directory for Books<'_> {
 
     /// Tried out with nothing inside: whether it works does not depend on the random part of it.
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
-        can_wrap_to(module_key)
+        can_wrap_to(module_key, self.suite)
     }
 }
 
@@ -137,6 +140,7 @@ impl Engine {
             certificate_ends: &self.certificate_ends,
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
+            suite: self.keys.opening.suite(),
             time_ms,
         };
         self.governance.apply(&caller, &order, &directory, time_ms)
@@ -159,6 +163,7 @@ impl Engine {
             certificate_ends: &self.certificate_ends,
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
+            suite: self.keys.opening.suite(),
             time_ms,
         };
         // The certificate may have ended since the decision, or the name may have been taken: then nobody comes in.

@@ -36,7 +36,7 @@ fn short() -> Founded {
 
 /// A node that wants a seat, with the file of its module's key.
 fn newcomer(index: u8) -> (ValidatorSeat, Vec<u8>) {
-    let (file, module_key) = ModuleKey::generate(Suite::XWingChaCha20Poly1305);
+    let (file, module_key) = ModuleKey::generate(Suite::X25519ChaCha20Poly1305);
     let seat = ValidatorSeat {
         name: format!("late-{index}"),
         vote_key: public(&vote_key("late", index)),
@@ -238,7 +238,8 @@ fn a_new_validator_gets_the_root_and_votes_from_the_next_epoch_on() {
 fn a_module_that_nothing_can_be_sealed_to_is_not_admitted() {
     let mut play = Play::empty(short());
     let (mut seat, _) = newcomer(0);
-    for key in [Vec::new(), vec![1; 37], vec![0; 33]] {
+    let (_, other_suite) = ModuleKey::generate(Suite::XWingChaCha20Poly1305);
+    for key in [Vec::new(), vec![1; 37], vec![0; 33], other_suite] {
         seat.module_key = key;
         let changes = [
             Change::AddValidator(seat.clone()),

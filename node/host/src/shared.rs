@@ -389,7 +389,7 @@ impl Shared {
         Ok(id)
     }
 
-    /// Takes what another node passes on, if its carrier has a place in this epoch or the next and really signed it.
+    /// Takes what another node passes on, if its carrier has a place in this epoch and really signed it.
     pub(crate) fn receive(&self, carried: Carried) {
         let known = self.present().is_some_and(|definition| {
             definition.carrier_place(&carried.carrier).is_some() && carried.carrier != self.me
@@ -568,9 +568,6 @@ impl Shared {
             for transaction in &block.transactions {
                 waiting.remove(&transaction.id());
             }
-            if let Some(next) = &block.header.next_epoch {
-                waiting.keep_carriers_of(next);
-            }
         }
         if !block.transactions.is_empty() {
             self.newest_filled.fetch_max(height, Ordering::Relaxed);
@@ -582,6 +579,10 @@ impl Shared {
             *head = block.header.clone();
         }
         drop(head);
+        // Only now, when nothing is taken any more by the rules of the old epoch.
+        if newest && let Some(next) = &block.header.next_epoch {
+            lock(&self.waiting).keep_carriers_of(next);
+        }
         lock(&self.recent).retain(|_, recent| recent.height > height);
         newest
     }

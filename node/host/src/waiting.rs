@@ -16,7 +16,7 @@
 //! first node holds it up can go to another. What waits for a carrier without a seat goes when its epoch ends.
 //!
 //! INVARIANT: bytes and number are limited, in all and for each lane; what does not fit is refused with a clear answer,
-//! never dropped later except by expiry. A transaction is in at most once.
+//! never dropped later except by expiry or with its carrier's seat. A transaction is in at most once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -262,14 +262,30 @@ impl Waiting {
 
     /// Takes out what no block of an epoch can take, because its carrier has no seat there.
     pub fn keep_carriers_of(&mut self, definition: &EpochDefinition) {
-        let entries = self.entries.iter();
-        let gone: Vec<Digest> = entries
-            .filter(|(_, entry)| definition.carrier_place(&entry.carrier).is_none())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            self.remove(&id);
+        let own = definition.carrier_place(&self.me).is_some();
+        let stays = |lane: &Lane| match lane {
+            Lane::Member(_) => own,
+            Lane::Carrier(key) => definition.carrier_place(key).is_some(),
+        };
+        if self.lanes.keys().all(stays) {
+            return;
         }
+        let (mut gone, mut gone_passed_on) = (0, 0);
+        self.entries.retain(|_, entry| {
+            let stays = stays(&entry.lane);
+            if !stays {
+                gone += entry.size();
+                if entry.passed_on_ms.is_some() {
+                    gone_passed_on += entry.size();
+                }
+            }
+            stays
+        });
+        self.bytes = self.bytes.saturating_sub(gone);
+        self.passed_on_bytes = self.passed_on_bytes.saturating_sub(gone_passed_on);
+        self.lanes.retain(|lane, _| stays(lane));
+        let entries = &self.entries;
+        self.passed_on.retain(|id| entries.contains_key(id));
     }
 
     /// Whether a transaction waits here.
@@ -311,6 +327,18 @@ impl Waiting {
                 "it has too many or too large attachments",
             ));
         }
+        // What is known of its attachments stays: whoever submits it anew may not have them.
+        let mut attachments: Vec<Bytes> =
+            carried.attachments.into_iter().map(Bytes::from).collect();
+        for known in self
+            .entries
+            .get(&id)
+            .map_or(&[] as &[Bytes], |entry| entry.attachments.as_slice())
+        {
+            if attachments.len() < MAX_ATTACHMENTS && !attachments.contains(known) {
+                attachments.push(known.clone());
+            }
+        }
         let entry = Entry {
             lane,
             expires_ms,
@@ -318,7 +346,7 @@ impl Waiting {
             carrier: carried.carrier,
             signature: carried.signature,
             envelope: Bytes::from(carried.transaction),
-            attachments: carried.attachments.into_iter().map(Bytes::from).collect(),
+            attachments,
         };
         let size = entry.size();
         if size > SUBMISSION_BYTES_MAX {

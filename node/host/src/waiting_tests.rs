@@ -232,7 +232,7 @@ fn what_another_node_sends_is_read_with_care() {
 #[test]
 fn a_member_may_bring_here_what_waits_for_another_carrier() {
     let mut waiting = waiting();
-    let theirs = carried(key(2), 1, 500, Vec::new());
+    let theirs = carried(key(2), 1, 500, vec![vec![7; 10]]);
     let ours = carried(me(), 1, 500, Vec::new());
     let id = id(&ours);
     assert_eq!(id, self::id(&theirs));
@@ -254,7 +254,12 @@ fn a_member_may_bring_here_what_waits_for_another_carrier() {
     ] {
         assert_eq!(add(&mut waiting, carried, lane), Err(Refusal::Known));
     }
-    assert_eq!(waiting.to_pass_on(100), std::slice::from_ref(&ours));
+    // The attachment that came with it before is not lost, although the member did not bring it again.
+    let expected = Carried {
+        attachments: theirs.attachments.clone(),
+        ..ours.clone()
+    };
+    assert_eq!(waiting.to_pass_on(100), [expected]);
     let picked = pick(&waiting, u64::MAX, &BTreeSet::new());
     assert_eq!(picked, [(0, Bytes::from(ours.transaction))]);
     waiting.remove(&id);

@@ -168,12 +168,13 @@ impl Genesis {
     /// The current format version.
     pub const VERSION: u16 = GENESIS_VERSION;
 
-    /// The number of the suite that envelopes are sealed with: that of the newest opening key. 0 if there is none.
+    /// The number of the suite that envelopes are sealed with: that of the opening key of the first
+    /// key epoch. 0 if there is none.
     #[must_use]
     pub fn suite(&self) -> u8 {
-        let epochs = self.opening_epochs.iter();
-        let newest = epochs.max_by_key(|epoch| epoch.key_epoch);
-        newest
+        let mut epochs = self.opening_epochs.iter();
+        let first = epochs.find(|epoch| epoch.key_epoch == 0);
+        first
             .and_then(|epoch| epoch.public_key.first().copied())
             .unwrap_or(0)
     }

@@ -1,8 +1,8 @@
-//! The map of the code names every crate.
+//! The map of the code names every crate; what is said of threats names tests that exist.
 
 use std::collections::BTreeMap;
 
-use crate::tree::{members, report};
+use crate::tree::{members, read, report, rust_files};
 
 /// The document with the map, a table whose first column is the crate's name; its folder stands in
 /// the same row.
@@ -34,6 +34,49 @@ fn the_map_of_the_code_names_every_crate() {
         &format!("{MAP} has a table of all crates and their folders between {BEGIN} and {END}"),
         &offenders,
     );
+}
+
+/// The document with a test, or the words "not protected", for every claim about security.
+const THREATS: &str = "docs/THREATS.md";
+/// What stands in a row that claims no protection.
+const NO_CLAIM: &[&str] = &["not protected", "there are no "];
+
+#[test]
+fn claims_about_security_name_tests_that_exist() {
+    let text = read(THREATS).unwrap_or_default();
+    let sources: Vec<String> = rust_files().into_iter().map(|(_, text)| text).collect();
+    // Attributes of its own may stand between a test's mark and its name.
+    let is_test = |source: &String, function: &str| {
+        source.split_once(function).is_some_and(|(before, _)| {
+            let marked = before.rfind("#[test]");
+            marked.is_some_and(|mark| !before.get(mark..).unwrap_or_default().contains('}'))
+        })
+    };
+    let exists = |test: &str| {
+        let function = format!("fn {test}(");
+        sources.iter().any(|source| is_test(source, &function))
+    };
+    let (mut offenders, mut rows) = (Vec::new(), 0);
+    for (index, line) in text.lines().enumerate() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+        let Some(tests) = cells.last().filter(|_| cells.len() > 3) else {
+            continue;
+        };
+        if line.contains("---") || line.contains("| shown by |") {
+            continue;
+        }
+        rows += 1;
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let at = format!("{THREATS}:{}", index + 1);
+        if tests.is_empty() && !NO_CLAIM.iter().any(|words| line.contains(words)) {
+            offenders.push(format!("{at}: neither a test nor \"not protected\""));
+        }
+        for test in tests.iter().filter(|test| !exists(test)) {
+            offenders.push(format!("{at}: there is no test `{test}`"));
+        }
+    }
+    assert!(rows > 30, "{rows} rows were read");
+    report("docs/THREATS.md names a test for every claim", &offenders);
 }
 
 /// The table's rows: the crate's name, its line and the whole row.

@@ -64,12 +64,16 @@ impl SecretPage {
         // SAFETY: takes an integer, gives a descriptor or -1.
         let file = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
         let file = libc::c_int::try_from(file).unwrap_or(-1);
+        let mut why = last_error();
         if file >= 0 {
             let page = Self::in_secret(file, length);
             // SAFETY: the descriptor is this function's own; the mapping outlives it.
             unsafe { libc::close(file) };
-            if let Ok(page) = page {
-                return Ok((page, "memfd_secret: unreadable for root, too".to_owned()));
+            match page {
+                Ok(page) => {
+                    return Ok((page, "memfd_secret: unreadable for root, too".to_owned()));
+                }
+                Err(error) => why = error,
             }
         }
         let page = Self::map(length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
@@ -81,7 +85,7 @@ impl SecretPage {
         if !locked {
             return Err(last_error());
         }
-        let kind = format!("{WEAK}a locked page, since this kernel has no memfd_secret");
+        let kind = format!("{WEAK}a locked page, since memfd_secret failed: {why}");
         Ok((page, kind))
     }
 

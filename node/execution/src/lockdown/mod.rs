@@ -8,14 +8,14 @@
 //!
 //! In this order, and it fails closed: a step that does not hold ends the process.
 //!
-//! 1. not dumpable: no core, no ptrace, no `/proc/PID/mem` by the same user;
+//! 1. not dumpable: no core, no ptrace, no `/proc/PID/mem` by an ordinary process of the same user;
 //! 2. killed with its parent;
 //! 3. not traced already;
 //! 4. every descriptor but its socket and its two key files closed;
 //! 5. no core files;
 //! 6. namespaces of its own (user, mounts, processes, network, IPC, host name, control groups), with an empty read-only
 //!    root;
-//! 7. a second process: whoever opened the first one's memory before step 1 has the wrong one;
+//! 7. a second process: whoever opened the first one's memory to read before step 1 has the wrong one;
 //! 8. no capabilities, and none to be had;
 //! 9. memory locked, as far as the limits allow; the root secret has memory of its own that the kernel shows nobody;
 //! 10. no new files, no new processes (resource limits);
@@ -25,6 +25,9 @@
 //! 14. seccomp: an allow-list of a few calls on what is already open; anything else kills the process.
 //!
 //! Before the last steps a child that goes through them, too, tries what must not be possible, and must be killed for it.
+//!
+//! Before step 1 the process is as open as any of its user: whoever may run or trace that user's programs can change it then. So
+//! the module should have a user of its own; in a development network it has not.
 //!
 //! INVARIANT: system calls by hand stand in this folder only.
 #![allow(unsafe_code)]

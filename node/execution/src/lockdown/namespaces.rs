@@ -23,35 +23,35 @@ const SECUREBITS: libc::c_ulong = 0b1110_1111;
 /// user of the machine has a number there. It becomes the first process of the new process namespace only with its
 /// next fork.
 pub fn enter() -> Result<String, String> {
-    // SAFETY: takes an integer.
-    if unsafe { libc::unshare(ALL) } != 0 {
-        return Err(format!(
-            "{}; the system must let a program make user namespaces",
-            last_error()
-        ));
-    }
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    mount(None, c"/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
-    mount(
-        Some(c"none"),
-        PLACE,
-        Some(c"tmpfs"),
-        flags,
-        Some(c"size=4k,nr_inodes=2,mode=0555"),
-    )?;
-    // SAFETY: strings that end with a zero; `pivot_root` with the same place twice stacks the old root on the new one, from
-    // where it is taken off.
-    unsafe {
-        checked(libc::chdir(PLACE.as_ptr()))?;
-        if libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) != 0 {
-            return Err(last_error());
-        }
-        checked(libc::umount2(c".".as_ptr(), libc::MNT_DETACH))?;
-        checked(libc::chdir(c"/".as_ptr()))?;
-    }
     let read_only = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | flags;
-    mount(None, c"/", None, read_only, None)?;
+    let size = c"size=4k,nr_inodes=2,mode=0555";
+    // SAFETY: integers, and strings that end with a zero. `pivot_root` with the same place twice stacks the old root on the
+    // new one, from where it is taken off.
+    unsafe {
+        named("unshare", checked(libc::unshare(ALL)))?;
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        named("mount", mount(None, c"/", None, private, None))?;
+        let empty = mount(Some(c"none"), PLACE, Some(c"tmpfs"), flags, Some(size));
+        named("mount of an empty root", empty)?;
+        named("chdir", checked(libc::chdir(PLACE.as_ptr())))?;
+        let pivoted = libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr());
+        named("pivot_root", checked(i32::from(pivoted != 0)))?;
+        let detached = libc::umount2(c".".as_ptr(), libc::MNT_DETACH);
+        named("umount", checked(detached))?;
+        named("chdir", checked(libc::chdir(c"/".as_ptr())))?;
+    }
+    named("mount read-only", mount(None, c"/", None, read_only, None))?;
     Ok("user, mounts, processes, network, IPC, host name, control groups".to_owned())
+}
+
+/// Which call failed, and what all of them need.
+fn named(call: &str, result: Result<String, String>) -> Result<String, String> {
+    result.map_err(|error| {
+        format!(
+            "{call}: {error}; the system must let a program make user namespaces and mount within them"
+        )
+    })
 }
 
 fn mount(

@@ -450,6 +450,8 @@ fn the_doctor_shows_how_modules_are_shut_in_and_finds_open_keys() {
             assert!(steps.iter().any(|one| holds(one)), "{step}: {steps:?}");
         }
     }
+    let same_user = found.iter().find(|one| one["what"] == "module's user");
+    assert_eq!(same_user.unwrap()["result"], "warning");
     let key = network.folder().join("modules/node-2/module.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let found = findings(1);
