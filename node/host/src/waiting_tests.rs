@@ -287,3 +287,14 @@ fn what_waits_for_a_carrier_that_lost_its_seat_makes_room_for_another() {
     waiting.keep_carriers_of(&next);
     assert!(!waiting.contains(&id(&own(1))));
 }
+
+#[test]
+fn what_is_sealed_with_another_suite_is_refused_before_it_is_carried() {
+    let transaction = own(1).transaction;
+    assert!(check_envelope(&transaction, &NETWORK, 1).is_ok());
+    let refused = check_envelope(&transaction, &NETWORK, 2);
+    assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("suite")));
+    let mut waiting = Waiting::new(NETWORK, 2, me());
+    let refused = waiting.add(own(1), member(1), 100, HORIZON_MS);
+    assert!(matches!(refused, Err(Refusal::Malformed(_))) && waiting.is_empty());
+}
