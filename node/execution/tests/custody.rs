@@ -185,6 +185,14 @@ fn a_founding_binds_only_the_genesis_that_names_its_key() {
     let mut later = genesis.clone();
     later.opening_epochs[0].key_epoch = 1;
     assert_eq!(founding.bind(&later), Err(KeyError::NotOfGenesis));
+    // A key of another suite would carry the root, or what the auditor gets, more weakly than the network says.
+    let (_, other_suite) = ModuleKey::generate(Suite::XWingChaCha20Poly1305);
+    let mut mixed = genesis.clone();
+    mixed.validators[1].module_key.clone_from(&other_suite);
+    assert_eq!(founding.bind(&mixed), Err(KeyError::Malformed));
+    let mut mixed = genesis.clone();
+    mixed.audit_recipients[0] = other_suite;
+    assert_eq!(founding.bind(&mixed), Err(KeyError::Malformed));
     genesis.validators[2].module_key.pop();
     assert_eq!(founding.bind(&genesis), Err(KeyError::Malformed));
 }
