@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use operator::{
     ChangeCommand, CreateArguments, GovernanceCommand, NetworkCommand, NodeCommand, NodeKeys,
-    ParameterArguments, PrepareArguments, RuleArguments,
+    ParameterArguments, PrepareArguments, RecoveryCommand, RuleArguments,
 };
 
 /// Sealbook: a privacy-preserving ledger for securities after the trade.
@@ -64,6 +64,9 @@ pub enum Command {
     /// Decisions about the network: members, nodes, parameters.
     #[command(subcommand)]
     Governance(GovernanceCommand),
+    /// Recovery of the network's root, should all modules lose it.
+    #[command(subcommand)]
+    Recovery(RecoveryCommand),
     /// The built-in certificate authority.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -397,9 +400,15 @@ pub enum AuditCommand {
         /// A copy of a node's folder, or of the `ledger` folder in it.
         #[arg(long, value_name = "COPY")]
         ledger: PathBuf,
-        /// The audit key.
-        #[arg(long, value_name = "AUDIT-KEY")]
-        key: PathBuf,
+        /// The audit key; former ones, too, where it was changed.
+        #[arg(long, value_name = "AUDIT-KEY", required = true)]
+        key: Vec<PathBuf>,
+    },
+    /// Make an audit key. The public half beside it is what members admit.
+    Key {
+        /// A new file.
+        #[arg(value_name = "FILE")]
+        out: PathBuf,
     },
     /// Copy the running network's ledger: ciphertext, sealed against changes.
     Copy {

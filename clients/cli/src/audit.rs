@@ -11,20 +11,23 @@
 //! The copy is never written to: the store is opened on a copy of its own. Nothing in it is believed before it has
 //! been checked, and whatever is wrong ends the audit with exit code 6.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealbook_execution::custody::ModuleKey;
-use sealbook_execution::{Engine, EpochKeys};
-use sealbook_ledger::{Block, FinalityCertificate, Genesis, MAX_BLOCK_BYTES};
+use sealbook_execution::keys::KeyError;
+use sealbook_execution::rotation::Custodian;
+use sealbook_execution::{Engine, EngineError, EpochKeys, Output};
+use sealbook_ledger::{Block, FinalityCertificate, Genesis, KeyRecord, MAX_BLOCK_BYTES};
 use sealbook_store::{
     Engine as StoreEngine, LedgerStore, SledStore, Store, StoreError, Tip, manifest, open_store,
 };
 
 use crate::error::{CliError, Exit, Result, doing};
-use crate::network::{NetworkFiles, read_genesis};
+use crate::network::{FIRST_RECORD, NetworkFiles, read_genesis};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::views;
@@ -37,19 +40,22 @@ pub use chain::check as check_chain;
 use report::Replayed;
 pub use report::Report;
 
-const BUNDLES_MAX: usize = 64;
 const KEY_BYTES_MAX: u64 = 4096;
+
+/// The keys of the first key epoch, and the audit keys that open later ones.
+type AuditKeys = (EpochKeys, Vec<ModuleKey>);
 
 fn damaged(what: impl std::fmt::Display) -> CliError {
     CliError::with_exit(Exit::AuditFailed, what)
         .hint("take a fresh copy from another node and compare")
 }
 
-/// Verifies the ledger copy in `ledger` (a node's folder or its `ledger` folder) with the audit key in `key`.
+/// Verifies the ledger copy in `ledger` (a node's folder or its `ledger` folder) with the audit keys in `keys`: the present
+/// one, and former ones for what came before.
 ///
 /// # Errors
 /// The copy or the key cannot be read, or anything in the copy is not as it must be.
-pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
+pub fn verify(ledger: &Path, keys: &[PathBuf]) -> Result<Report> {
     let (node, ledger) = if ledger.join("ledger").join("genesis").is_file() {
         (Some(ledger.to_path_buf()), ledger.join("ledger"))
     } else {
@@ -65,7 +71,7 @@ pub fn verify(ledger: &Path, key: &Path) -> Result<Report> {
     let sealed = check_seal(node.as_deref(), &ledger)?;
     let genesis = read_genesis(&ledger.join("genesis"))
         .map_err(|error| damaged(error.to_string().trim_start_matches("error: ")))?;
-    let keys = epoch_keys(&ledger, key, &genesis)?;
+    let keys = audit_keys(&ledger, keys, &genesis)?;
     // Read before the store is copied, so that a running node's store is not behind it.
     let tip = Tip::read(&ledger).map_err(damaged)?;
     progress.now("copying the store");
@@ -206,36 +212,46 @@ fn manifest_entries(manifest: &str) -> Vec<&str> {
         .collect()
 }
 
-fn epoch_keys(ledger: &Path, key: &Path, genesis: &Genesis) -> Result<EpochKeys> {
-    let shown = key.display();
-    let size = fs::metadata(key)
-        .map_err(doing(format!("audit key `{shown}`")))?
+/// Reads the file of a key of an auditor or a recovery holder.
+///
+/// # Errors
+/// It is none.
+pub fn read_key(path: &Path) -> Result<ModuleKey> {
+    let shown = path.display();
+    let none = || CliError::new(format!("`{shown}` is not an audit key or a holder's key"));
+    let size = fs::metadata(path)
+        .map_err(doing(format!("key `{shown}`")))?
         .len();
     if size > KEY_BYTES_MAX {
-        return Err(CliError::new(format!("`{shown}` is not an audit key")));
+        return Err(none());
     }
-    let bytes =
-        zeroize::Zeroizing::new(fs::read(key).map_err(doing(format!("audit key `{shown}`")))?);
-    let auditor = ModuleKey::read(&bytes)
-        .map_err(|_| CliError::new(format!("`{shown}` is not an audit key")))?
-        .into_opening_key();
-    let mut last = "no audit bundle in the copy".to_owned();
-    for index in 0..BUNDLES_MAX {
-        let path = ledger.join(format!("audit-bundle-0-{index}"));
-        if !path.is_file() {
-            break;
-        }
-        let wrapped = fs::read(&path).map_err(doing(path.display()))?;
-        match EpochKeys::from_bundle(&auditor, genesis, &wrapped) {
-            Ok(keys) => return Ok(keys),
-            Err(error) => last = error.to_string(),
-        }
+    let bytes = zeroize::Zeroizing::new(fs::read(path).map_err(doing(format!("key `{shown}`")))?);
+    ModuleKey::read(&bytes).map_err(|_| none())
+}
+
+fn audit_keys(ledger: &Path, paths: &[PathBuf], genesis: &Genesis) -> Result<AuditKeys> {
+    let keys = paths.iter().map(|path| read_key(path));
+    let keys: Vec<ModuleKey> = keys.collect::<Result<_>>()?;
+    let path = ledger.join(FIRST_RECORD);
+    let record = fs::read(&path).map_err(doing(path.display()))?;
+    let record = KeyRecord::decode(&record).map_err(damaged)?;
+    let opened = keys.iter().find_map(|key| {
+        let own = key.digest();
+        let bundle = record.bundles.iter().find(|one| one.recipient == own)?;
+        Some(EpochKeys::from_bundle(
+            &key.opening_key(),
+            &genesis.network(),
+            0,
+            &bundle.sealed,
+        ))
+    });
+    let opened = opened.unwrap_or(Err(KeyError::NotGiven(0)));
+    match opened.and_then(|first| first.check(&genesis.first_epoch().opening).map(|()| first)) {
+        Ok(first) => Ok((first, keys)),
+        Err(error) => Err(damaged(format!("the audit bundle does not open: {error}")).hint(
+            "is this an audit key that the network was founded with? a later one opens what came after it: give both",
+        )),
     }
-    Err(
-        damaged(format!("the audit bundle does not open: {last}")).hint(
-            "is this the audit key of this network? if so, the copy's genesis or bundle is damaged",
-        ),
-    )
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
@@ -288,7 +304,7 @@ fn open_any(folder: &Path) -> Result<Arc<dyn Store>> {
 fn look_through(
     store: &Path,
     genesis: Genesis,
-    keys: EpochKeys,
+    keys: AuditKeys,
     (sealed, tip): (bool, Option<Tip>),
 ) -> Result<Report> {
     let store = LedgerStore::open(open_any(store)?).map_err(damaged)?;
@@ -315,44 +331,70 @@ fn stored_block(store: &LedgerStore, height: u64) -> Result<Block> {
 fn replay(
     store: &LedgerStore,
     genesis: Genesis,
-    keys: EpochKeys,
+    keys: AuditKeys,
     latest: u64,
     report: &mut Report,
 ) -> Result<()> {
-    let mut engine = Engine::new(genesis, keys).map_err(damaged)?;
+    let (first, keys) = keys;
+    let mut engine = Engine::new(genesis.clone(), first).map_err(damaged)?;
+    engine.set_custodian(Custodian::Auditor(keys), None);
     let progress = Progress::bar("replaying", latest);
     let mut replayed = Replayed::default();
     let mut run = Vec::new();
+    // How many transactions each block of the run has.
+    let mut counts = VecDeque::new();
     for height in 1..=latest {
         let block = stored_block(store, height)?;
         report.transactions += block.transactions.len() as u64;
+        counts.push_back(block.transactions.len() as u64);
         replayed.roots_compared += block.header.roots.len() as u64;
         run.push(block.encode());
         // The last block of an epoch has a certificate on every node, so a run never reaches into the next one.
         let Some(certificate) = store.certificate(height).map_err(damaged)? else {
             continue;
         };
+        let certificates_before = report.certificates;
         report.certificates += 1;
         report.epochs = certificate.epoch.saturating_add(1);
-        let executed = engine
-            .execute(&run, &certificate.encode())
-            .map_err(|error| damaged(format!("at height {height}: {error}")))?;
+        let mut executed = Vec::new();
+        let done = engine.execute_each(&run, &certificate.encode(), |output| {
+            if let Output::Executed(block) = output {
+                executed.push(block);
+            }
+        });
         for block in executed {
+            replayed.transactions += counts.pop_front().unwrap_or(0);
             replayed.unopened += u64::from(block.unopened);
             for (total, count) in replayed.outcomes.iter_mut().zip(block.outcomes) {
                 *total += count;
             }
             progress.advance();
         }
-        run.clear();
+        match done {
+            Ok(()) => run.clear(),
+            Err(EngineError::Keys(KeyError::NotGiven(key_epoch))) => {
+                replayed.closed = Some(key_epoch);
+                report.certificates = certificates_before;
+                break;
+            }
+            Err(error) => return Err(damaged(format!("at height {height}: {error}"))),
+        }
     }
     progress.finish();
     engine
         .state()
         .check_invariants()
         .map_err(|violation| damaged(format!("the books do not balance: {violation}")))?;
-    report.uncertified = run.len() as u64;
-    report.height = engine.height();
+    replayed.height = engine.height();
+    replayed.key_epochs = engine.key_epoch().saturating_add(1);
+    if replayed.closed.is_some() {
+        let reached = (engine.definition().clone(), engine.head().clone());
+        report.transactions = replayed.transactions;
+        chain::follow(store, &genesis, reached, latest, report)?;
+    } else {
+        report.uncertified = run.len() as u64;
+        report.height = engine.height();
+    }
     replayed.state_root = engine.commitment().digest();
     replayed.books_root = engine.state_root();
     replayed.totals = views::audit(&engine.state().totals());

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sealbook_ledger::holder_digest;
 use serde_json::{Value, json};
 
 use crate::action::Action;
@@ -10,10 +11,12 @@ use crate::arguments::{
     ScenarioCommand, TradeCommand,
 };
 use crate::error::{CliError, Exit, Result};
-use crate::network::NetworkFiles;
+use crate::network::{NetworkFiles, make_holder_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
-use crate::{audit, demo, doctor, governance, nodes, operations, output, scenario, transactions};
+use crate::{
+    audit, demo, doctor, governance, nodes, operations, output, recovery, scenario, transactions,
+};
 
 /// Runs a command.
 ///
@@ -53,6 +56,15 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Tx(command) => transactions::run(&context, command),
         Command::Status => nodes::status(&context),
         Command::Doctor => doctor::doctor(&context),
+        Command::Recovery(command) => recovery::run(&context, command),
+        Command::Audit(AuditCommand::Key { out }) => {
+            let key = make_holder_key(&out)?;
+            let digest = holder_digest(&key).to_string();
+            let shown = out.display();
+            let text = format!("made {shown} and {shown}.pub, key {digest}");
+            context.say(&json!({"file": shown.to_string(), "key": digest}), &text);
+            Ok(())
+        }
         Command::Audit(AuditCommand::Verify { ledger, key }) => {
             let report = audit::verify(&ledger, &key)?;
             if context.json {

@@ -1,27 +1,23 @@
 //! `sealbook governance ...`: decisions about the network itself.
 
-use std::path::Path;
-
 use comfy_table::Table;
 use sealbook_governance::{Action, Change, GovernanceView, Proposal, ProposalStatus};
-use sealbook_identity::{files as key_files, pem};
-use sealbook_ledger::{EpochDefinition, GovernanceRules, ObserverSeat, Parameters, ValidatorSeat};
-use sealbook_primitives::signature::VerifyingKey;
+use sealbook_ledger::EpochDefinition;
 use sealbook_sdk::{AnswerBody, Prepared, Question};
-use sealbook_securities::{MemberName, Outcome};
+use sealbook_securities::Outcome;
 use serde_json::{Value, json};
 
-use crate::arguments::{
-    ChangeCommand, GovernanceCommand, NodeKeys, ParameterArguments, RuleArguments,
-};
+use crate::arguments::{ChangeCommand, GovernanceCommand};
 use crate::error::{CliError, Exit, Result};
-use crate::network::{self, NetworkFiles};
+use crate::network::NetworkFiles;
 use crate::operations::{Context, Trust, time};
 use crate::output;
 use crate::session::{Done, Session};
 use crate::views;
 
-const CHAIN_BYTES_MAX: usize = 64 * 1024;
+mod changes;
+
+use changes::{change, change_json, facts, parameters, parameters_json, rules, rules_json, words};
 
 fn usage(text: impl std::fmt::Display) -> CliError {
     CliError::with_exit(Exit::Usage, text)
@@ -239,6 +235,13 @@ fn conflict_hint(change: &Change) -> String {
         Change::MoveNode { .. } => "no node of this name has a seat",
         Change::SetParameters(_) => "no epoch with these parameters may follow the present one",
         Change::SetRules(_) => "there are fewer electors by the new rules than approvals",
+        Change::RotateKeys { .. } => "a new key epoch cannot begin",
+        Change::SetAuditors(_) | Change::SetRecovery(_) => {
+            "one of the keys is none that secrets can be sealed to"
+        }
+        Change::ReplaceModule { .. } => {
+            "no node of this name has a module, or nothing can be sealed to the new key"
+        }
     };
     format!(
         "it can be that {reasons}; `sealbook governance epoch` shows what is in force, `sealbook governance list` \
@@ -254,207 +257,6 @@ fn scheduled<T>(view: &GovernanceView, decided: impl Fn(&Proposal) -> Option<T>)
         .filter_map(|one| Some(((one.decided_ms, one.id), decided(one)?)))
         .max_by_key(|(order, _)| *order)
         .map(|(_, value)| value)
-}
-
-/// The change of a command that needs nothing from the ledger.
-fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Change> {
-    Ok(match command {
-        ChangeCommand::AddMember { chain } => Change::AddMember {
-            chain: read_chain(&chain)?,
-        },
-        ChangeCommand::RemoveMember { name } => Change::RemoveMember {
-            name: MemberName::new(&name).map_err(|error| usage(format!("`{name}`: {error}")))?,
-        },
-        ChangeCommand::AddValidator {
-            name,
-            keys,
-            module_key,
-        } => {
-            let (vote_key, address) = seat(files, &name, keys)?;
-            let module_key = match module_key {
-                Some(hex) => decode_module_key(&hex)?,
-                None => network::module_key(files, &name)
-                    .map_err(|_| usage(format!("name the --module-key of `{name}`")))?,
-            };
-            Change::AddValidator(ValidatorSeat {
-                name,
-                vote_key,
-                module_key,
-                address,
-            })
-        }
-        ChangeCommand::RemoveValidator { name } => Change::RemoveValidator { name },
-        ChangeCommand::AddObserver {
-            name,
-            keys,
-            module_key,
-        } => {
-            let (vote_key, address) = seat(files, &name, keys)?;
-            let own_module = files.entry(&name).is_ok_and(|entry| entry.own_module);
-            let module_key = match module_key {
-                Some(hex) => Some(decode_module_key(&hex)?),
-                None if own_module => Some(network::module_key(files, &name)?),
-                None => None,
-            };
-            Change::AddObserver(ObserverSeat {
-                name,
-                vote_key,
-                module_key,
-                address,
-            })
-        }
-        ChangeCommand::RemoveObserver { name } => Change::RemoveObserver { name },
-        ChangeCommand::MoveNode { name, address } => Change::MoveNode { name, address },
-        ChangeCommand::SetParameters(_) | ChangeCommand::SetRules(_) => {
-            return Err(usage("this change starts from what holds on the ledger"));
-        }
-    })
-}
-
-fn decode_module_key(hex: &str) -> Result<Vec<u8>> {
-    network::decode_hex(hex)
-        .filter(|key| !key.is_empty())
-        .ok_or_else(|| usage("the module key is not hex"))
-}
-
-fn read_chain(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let text = key_files::read_text(path, CHAIN_BYTES_MAX).map_err(CliError::new)?;
-    let chain = pem::chain_from_pem(&text).map_err(CliError::new)?;
-    Ok(chain.into_iter().map(|one| one.to_vec()).collect())
-}
-
-/// Vote key and address of a node: as named, or those of the node whose folder is here.
-fn seat(files: &NetworkFiles, name: &str, keys: NodeKeys) -> Result<(VerifyingKey, String)> {
-    let vote_key = match keys.vote_key {
-        Some(hex) => {
-            VerifyingKey::from_hex(&hex).map_err(|_| usage("the vote key is not a key in hex"))?
-        }
-        None => network::vote_key(files, name).map_err(|_| {
-            usage(format!(
-                "name the --vote-key of `{name}`: its folder is not here"
-            ))
-        })?,
-    };
-    let address = match keys.address {
-        Some(address) => address,
-        None => files
-            .entry(name)
-            .map_err(|_| {
-                usage(format!(
-                    "name the --address of `{name}`: its folder is not here"
-                ))
-            })?
-            .ordering
-            .to_string(),
-    };
-    Ok((vote_key, address))
-}
-
-fn parameters(present: &Parameters, arguments: &ParameterArguments) -> Parameters {
-    Parameters {
-        block_interval_ms: arguments
-            .block_interval
-            .unwrap_or(present.block_interval_ms),
-        idle_interval_ms: arguments.idle_interval.unwrap_or(present.idle_interval_ms),
-        clock_drift_ms: arguments.clock_drift.unwrap_or(present.clock_drift_ms),
-        block_bytes_max: arguments.block_bytes.unwrap_or(present.block_bytes_max),
-        expiry_horizon_ms: arguments
-            .expiry_horizon
-            .unwrap_or(present.expiry_horizon_ms),
-        epoch_blocks: arguments.epoch_blocks.unwrap_or(present.epoch_blocks),
-        snapshot_epochs: arguments.snapshot_epochs.unwrap_or(present.snapshot_epochs),
-    }
-}
-
-fn rules(present: &GovernanceRules, arguments: RuleArguments) -> GovernanceRules {
-    let life = arguments
-        .proposal_life
-        .map(|seconds| seconds.saturating_mul(1_000));
-    GovernanceRules {
-        electors: arguments
-            .electors
-            .unwrap_or_else(|| present.electors.clone()),
-        approvals: arguments.approvals.unwrap_or(present.approvals),
-        proposal_life_ms: life.unwrap_or(present.proposal_life_ms),
-    }
-}
-
-fn parameters_json(parameters: &Parameters) -> Value {
-    json!({
-        "block_interval_ms": parameters.block_interval_ms,
-        "idle_interval_ms": parameters.idle_interval_ms,
-        "clock_drift_ms": parameters.clock_drift_ms,
-        "block_bytes_max": parameters.block_bytes_max,
-        "expiry_horizon_ms": parameters.expiry_horizon_ms,
-        "epoch_blocks": parameters.epoch_blocks,
-        "snapshot_epochs": parameters.snapshot_epochs,
-    })
-}
-
-fn rules_json(rules: &GovernanceRules) -> Value {
-    json!({"electors": rules.electors, "approvals": rules.approvals,
-        "proposal_life_seconds": rules.proposal_life_ms / 1_000})
-}
-
-/// What a change would do, in full: whoever approves must be able to read it.
-fn change_json(change: &Change, trust: &Trust) -> Value {
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-    match change {
-        Change::AddMember { chain } => trust.holder_json(chain),
-        Change::RemoveMember { name } => json!({"name": name.as_str()}),
-        Change::AddValidator(seat) => {
-            json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
-            "module_key": hex(&seat.module_key), "address": seat.address})
-        }
-        Change::AddObserver(seat) => {
-            let module_key = seat.module_key.as_deref().map(hex);
-            json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
-            "module_key": module_key, "address": seat.address})
-        }
-        Change::RemoveValidator { name } | Change::RemoveObserver { name } => json!({"name": name}),
-        Change::MoveNode { name, address } => json!({"name": name, "address": address}),
-        Change::SetParameters(parameters) => parameters_json(parameters),
-        Change::SetRules(rules) => rules_json(rules),
-    }
-}
-
-/// The change in words, fact by fact.
-fn facts(change: &Change, trust: &Trust) -> Vec<String> {
-    match change {
-        Change::AddMember { chain } => trust.holder_facts(chain),
-        Change::RemoveMember { name } => vec![name.as_str().to_owned()],
-        Change::AddValidator(seat) => vec![format!("{} at {}", seat.name, seat.address)],
-        Change::AddObserver(seat) => {
-            let mut facts = vec![format!("{} at {}", seat.name, seat.address)];
-            let module = |_| "with a module of its own".to_owned();
-            facts.extend(seat.module_key.as_ref().map(module));
-            facts
-        }
-        Change::RemoveValidator { name } | Change::RemoveObserver { name } => vec![name.clone()],
-        Change::MoveNode { name, address } => vec![format!("{name} to {address}")],
-        Change::SetParameters(one) => vec![
-            format!("blocks every {} ms", one.block_interval_ms),
-            format!("idle blocks every {} ms", one.idle_interval_ms),
-            format!("clock drift {} ms", one.clock_drift_ms),
-            format!("blocks of {} bytes at most", one.block_bytes_max),
-            format!("expiry within {} ms", one.expiry_horizon_ms),
-            format!("epochs of {} blocks", one.epoch_blocks),
-            format!("epochs to a snapshot: {}", one.snapshot_epochs),
-        ],
-        Change::SetRules(rules) => vec![
-            format!("electors {}", rules.electors.join(" or ")),
-            format!("approvals {}", rules.approvals),
-            format!(
-                "proposal life {:?}",
-                std::time::Duration::from_millis(rules.proposal_life_ms)
-            ),
-        ],
-    }
-}
-
-/// The change in one line.
-fn words(change: &Change, trust: &Trust) -> String {
-    format!("{}: {}", change.kind(), facts(change, trust).join(", "))
 }
 
 fn status_text(status: &ProposalStatus) -> String {
@@ -565,6 +367,9 @@ fn epoch_json(definition: &EpochDefinition) -> Value {
         "validators": validators,
         "observers": observers,
         "parameters": parameters_json(&definition.parameters),
+        "key_epoch": definition.opening.key_epoch,
+        "key_epoch_since_height": definition.opening.since_height,
+        "suite": definition.opening.suite(),
     })
 }
 
@@ -574,7 +379,12 @@ fn epochs(view: &GovernanceView) -> Value {
         "next": view.planned.as_ref().map(epoch_json),
         "rules": rules_json(&view.rules),
         "next_rules": view.planned_rules.as_ref().map(rules_json),
-        "removed_members": view.removed.iter().map(MemberName::as_str).collect::<Vec<_>>(),
+        "new_key_epoch_wanted": view.rotation.as_ref().map(|one| json!({
+            "since_height": one.since, "offers": one.offers.len(), "agreed": one.ready.is_some()})),
+        "auditors": changes::holders_json(&view.recipients.auditors),
+        "recovery": json!({"threshold": view.recipients.recovery.threshold,
+            "holders": changes::holders_json(&view.recipients.recovery.holders)}),
+        "removed_members": view.removed.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
         "quotas_cut": view.quotas.iter()
             .map(|(key, level)| json!({"carrier": key.to_string(), "halved": level}))
             .collect::<Vec<_>>(),
@@ -616,6 +426,19 @@ fn epochs_text(view: &GovernanceView) -> String {
             view.definition.plan_height(),
         )),
     }
+    let opening = &view.definition.opening;
+    text.push_str(&format!(
+        "key epoch {} since height {}, suite {}{}\n",
+        opening.key_epoch,
+        opening.since_height,
+        opening.suite(),
+        match &view.rotation {
+            Some(rotation) if rotation.ready.is_some() =>
+                "; a new one is agreed on and begins with the next committee epoch to be fixed",
+            Some(_) => "; a new one is wanted",
+            None => "",
+        },
+    ));
     text.push_str(&format!(
         "rules: {} of the members with role {} must approve, within {} s",
         view.rules.approvals,
@@ -628,66 +451,9 @@ fn epochs_text(view: &GovernanceView) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use sealbook_ledger::GovernanceRules;
+
     use super::*;
-
-    #[test]
-    fn what_is_not_named_stays_as_it_is() {
-        let present = Parameters::default();
-        let arguments = ParameterArguments {
-            block_interval: Some(77),
-            idle_interval: None,
-            clock_drift: None,
-            block_bytes: None,
-            expiry_horizon: None,
-            epoch_blocks: Some(99),
-            snapshot_epochs: None,
-        };
-        let expected = Parameters {
-            block_interval_ms: 77,
-            epoch_blocks: 99,
-            ..present.clone()
-        };
-        assert_eq!(parameters(&present, &arguments), expected);
-        let present = GovernanceRules::default();
-        let arguments = RuleArguments {
-            electors: None,
-            approvals: Some(2),
-            proposal_life: Some(60),
-        };
-        let changed = rules(&present, arguments);
-        assert_eq!(changed.electors, present.electors);
-        assert_eq!((changed.approvals, changed.proposal_life_ms), (2, 60_000));
-    }
-
-    #[test]
-    fn a_proposal_is_shown_with_all_that_it_would_change() {
-        let seat = ValidatorSeat {
-            name: "node-5".to_owned(),
-            vote_key: VerifyingKey([5; 32]),
-            module_key: vec![1, 255],
-            address: "10.0.0.5:4000".to_owned(),
-        };
-        let shown = change_json(&Change::AddValidator(seat), &Trust::default());
-        assert_eq!(shown["module_key"], "01ff");
-        assert_eq!(shown["address"], "10.0.0.5:4000");
-        assert_eq!(shown["vote_key"], VerifyingKey([5; 32]).to_string());
-    }
-
-    #[test]
-    fn a_change_in_words_names_every_rule_and_every_parameter() {
-        let trust = Trust::default();
-        let shown = words(&Change::SetRules(GovernanceRules::default()), &trust);
-        assert_eq!(
-            shown,
-            "set-rules: electors admin, approvals 1, proposal life 604800s"
-        );
-        let present = Parameters::default();
-        let shown = facts(&Change::SetParameters(present.clone()), &trust).join(" ");
-        for (name, value) in parameters_json(&present).as_object().unwrap() {
-            let value = value.to_string();
-            assert!(shown.split(' ').any(|word| word == value), "{name}");
-        }
-    }
 
     #[test]
     fn a_conflict_comes_with_its_reasons() {

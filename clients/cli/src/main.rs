@@ -19,6 +19,7 @@ mod nodes;
 mod operations;
 mod output;
 mod progress;
+mod recovery;
 mod scenario;
 mod session;
 mod transactions;

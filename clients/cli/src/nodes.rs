@@ -25,7 +25,6 @@ use crate::operations::{Context, time};
 use crate::session::Session;
 
 const ADDRESS_FILE_BYTES_MAX: usize = 64 * 1024;
-const AUDIT_BUNDLE: &str = "audit-bundle-";
 /// Names of folders beside the nodes'.
 const TAKEN: &[&str] = &["ca", "members", "modules", "run", "genesis", "network"];
 
@@ -107,12 +106,13 @@ fn creation(arguments: CreateArguments) -> Result<Creation> {
         addresses: addresses(&lines)?,
         engine: arguments.engine,
         suite: suite(&arguments.suite),
+        recovery: (arguments.recovery_threshold, arguments.recovery_holders),
         ..Creation::of(arguments.validators, arguments.observers)
     })
 }
 
 /// The suite of this name; the command line takes no others.
-fn suite(name: &str) -> Suite {
+pub fn suite(name: &str) -> Suite {
     if name == "x-wing" {
         Suite::XWingChaCha20Poly1305
     } else {
@@ -290,7 +290,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
         kind(arguments.validator)
     );
     if entry.executes() {
-        let key = network::make_module_key(&files, name, files.suite()?)?;
+        let key = network::make_module_key(&files, name)?;
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         line.push_str(&format!(" --module-key {hex}"));
         if let Value::Object(object) = &mut fields {
@@ -356,13 +356,13 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
     let root = files.root_file(name);
     if entry.executes() && !root.is_file() {
         let module_key = network::module_key(files, name)?;
-        let wrapped = client.wrapped_root(&module_key).map_err(CliError::new)?;
-        let wrapped = wrapped.ok_or_else(|| {
+        let roots = client.root_file(&module_key).map_err(CliError::new)?;
+        let roots = roots.ok_or_else(|| {
             CliError::new(format!("the network does not know the module of `{name}`")).hint(
                 "it hands out its root once the members have decided to admit the node: `sealbook governance list`",
             )
         })?;
-        network::write_private(&root, &wrapped)?;
+        network::write_private(&root, &roots.encode())?;
     }
     let ledger = folder.join("ledger");
     fs::create_dir_all(&ledger).map_err(doing(ledger.display()))?;
@@ -392,7 +392,11 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
     Ok(())
 }
 
-fn configured_engine(folder: &Path) -> Result<Engine> {
+/// The store engine of a node.
+///
+/// # Errors
+/// Its configuration cannot be read.
+pub fn configured_engine(folder: &Path) -> Result<Engine> {
     let path = folder.join("node.toml");
     let text = key_files::read_text(&path, 1024 * 1024).map_err(CliError::new)?;
     let toml: toml::Table = text.parse().map_err(doing(path.display()))?;
@@ -411,7 +415,7 @@ fn copy_public(files: &NetworkFiles, name: &str, ledger: &Path) -> Result<()> {
         for entry in entries.flatten() {
             let file = entry.file_name();
             let target = ledger.join(&file);
-            let wanted = file.to_string_lossy().starts_with(AUDIT_BUNDLE) && !target.exists();
+            let wanted = file.to_string_lossy() == network::FIRST_RECORD && !target.exists();
             if wanted {
                 fs::copy(entry.path(), &target).map_err(doing(target.display()))?;
             }

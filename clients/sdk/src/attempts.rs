@@ -29,6 +29,8 @@ pub enum Kind {
     Absent,
     /// The node refused, and will refuse the same again.
     Refusal,
+    /// It is sealed to a key epoch that has ended, as the ledger proves: it must be sealed anew.
+    Stale,
     /// The answer is not from the node's execution module, or proves nothing.
     False,
 }

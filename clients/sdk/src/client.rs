@@ -7,6 +7,7 @@ use borsh::BorshDeserialize;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use sealbook_identity::tls;
+use sealbook_ledger::FinalityProof;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::client::{RequestBody, ResponseBody, Stage};
@@ -19,7 +20,7 @@ use sealbook_securities::{AccountId, LongName, Outcome};
 
 use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
 use crate::connection::Connection;
-use crate::network::{Identity, Network};
+use crate::network::{Identity, KnownOpening, Network};
 use crate::order::Prepared;
 use crate::{ClientError, NodeAddress};
 
@@ -33,6 +34,7 @@ const FIND_TRIES: u32 = 60;
 /// An envelope that is ready to be submitted, any number of times, with the key that replies come under.
 pub struct Sealed {
     pub(crate) transaction: Vec<u8>,
+    pub(crate) key_epoch: u32,
     pub(crate) id: Digest,
     pub(crate) attachments: Vec<Vec<u8>>,
     pub(crate) reply_key: Secret32,
@@ -72,6 +74,8 @@ pub struct Client {
     reach: Reach,
     height_known: u64,
     patience: Duration,
+    /// Whether a node was asked for the present opening key.
+    knows_opening: bool,
 }
 
 impl Client {
@@ -116,6 +120,7 @@ impl Client {
             preferred,
             height_known: 0,
             patience,
+            knows_opening: false,
         })
     }
 
@@ -158,9 +163,10 @@ impl Client {
         account: AccountId,
         holder: &LongName,
     ) -> Result<Prepared, ClientError> {
+        let opening = self.network.opening();
         Prepared::open_account(
             self.network.id(),
-            self.network.opening_key(),
+            (opening.key_epoch, &opening.key),
             account,
             holder,
         )
@@ -171,7 +177,8 @@ impl Client {
     /// # Errors
     /// Sealing failed.
     pub fn seal(&self, orders: &[Prepared]) -> Result<Sealed, ClientError> {
-        let sealer = self.begin(Purpose::Transaction)?;
+        let opening = self.network.opening();
+        let sealer = begin(&opening, Purpose::Transaction)?;
         let reply_key = self
             .identity
             .reply_key(&self.network.id(), sealer.encapsulated());
@@ -185,35 +192,32 @@ impl Client {
         };
         let body = borsh::to_vec(&submission).unwrap_or_default();
         let purpose = (Purpose::Transaction, TRANSACTION_SIGNATURE);
-        let envelope = self.sign_and_seal(sealer, TRANSACTION_LIFE_MS, purpose, body)?;
+        let envelope =
+            self.sign_and_seal((sealer, &opening), TRANSACTION_LIFE_MS, purpose, body)?;
         let attachments = orders
             .iter()
             .flat_map(|prepared| prepared.attachments.iter().cloned())
             .collect();
         Ok(Sealed {
             id: envelope.digest(),
+            key_epoch: opening.key_epoch,
             transaction: envelope.encode(),
             attachments,
             reply_key,
         })
     }
 
-    pub(crate) fn begin(&self, purpose: Purpose) -> Result<Sealer, ClientError> {
-        Sealer::begin(self.network.opening_key(), purpose)
-            .map_err(|error| ClientError::Sealing(error.to_string()))
-    }
-
     pub(crate) fn sign_and_seal(
         &self,
-        sealer: Sealer,
+        (sealer, opening): (Sealer, &KnownOpening),
         life_ms: u64,
         (purpose, domain): (Purpose, &'static str),
         body: Vec<u8>,
     ) -> Result<Envelope, ClientError> {
         let header = EnvelopeHeader::new(
-            self.network.opening_key().suite(),
+            opening.key.suite(),
             self.network.id(),
-            0,
+            opening.key_epoch,
             now_ms().saturating_add(life_ms),
         );
         let certificate = self.identity.fingerprint();
@@ -236,8 +240,68 @@ impl Client {
     /// # Errors
     /// No node answered in time, or a node refused the envelope.
     pub fn submit(&mut self, orders: &[Prepared], stage: Stage) -> Result<Submitted, ClientError> {
+        self.learn_opening();
         let sealed = self.seal(orders)?;
-        self.submit_sealed(&sealed, stage)
+        match self.submit_sealed(&sealed, stage) {
+            // The key epoch ended meanwhile. No node has taken the envelope.
+            Err(ClientError::KeyEpoch) => {
+                let sealed = self.seal(orders)?;
+                self.submit_sealed(&sealed, stage)
+            }
+            done => done,
+        }
+    }
+
+    /// Asks a node once for the present opening key, and believes what the ledger proves. Without an answer the client
+    /// goes on with the key that it knows; where that is too old, nodes say so.
+    pub fn learn_opening(&mut self) {
+        if !self.knows_opening && self.try_learn_opening().is_ok() {
+            self.knows_opening = true;
+        }
+    }
+
+    fn try_learn_opening(&mut self) -> Tried<()> {
+        let epoch = self.try_ask(RequestBody::Epoch, Duration::ZERO)?;
+        let ResponseBody::Epoch(definition) = epoch else {
+            return Err(Problem::unexpected(epoch));
+        };
+        let opening = definition.opening;
+        if opening.key_epoch <= self.network.opening().key_epoch {
+            return Ok(());
+        }
+        // The header before the first block of the key epoch defines it.
+        let height = opening.since_height.saturating_sub(1);
+        let proof = self.try_ask(RequestBody::Proof { height }, Duration::ZERO)?;
+        let ResponseBody::Proof(bytes) = proof else {
+            return Err(Problem::unexpected(proof));
+        };
+        let proof = FinalityProof::decode(&bytes).map_err(|_| Problem::false_answer())?;
+        let checked = proof.verify(self.network.genesis());
+        let _ = checked.map_err(|_| Problem::false_answer())?;
+        let first = proof.headers.first();
+        let next = first.and_then(|header| header.next_epoch.as_ref());
+        match next {
+            Some(next) if next.opening == opening => {
+                self.network.note_opening(&opening);
+                Ok(())
+            }
+            _ => Err(Problem::false_answer()),
+        }
+    }
+
+    /// What to make of a node that opens other key epochs than the one that something was sealed to.
+    fn other_key_epoch(&mut self, sealed_to: u32, present: u32) -> Problem {
+        if present < sealed_to {
+            return Problem::new(Kind::Later, "the node is behind what this client knows");
+        }
+        if self.try_learn_opening().is_ok() && self.network.opening().key_epoch > sealed_to {
+            Problem::new(Kind::Stale, "the key epoch has ended")
+        } else {
+            Problem::new(
+                Kind::False,
+                "a node names a key epoch that it does not prove",
+            )
+        }
     }
 
     /// Submits an envelope that was sealed before and waits for `stage`.
@@ -323,6 +387,7 @@ impl Client {
     /// # Errors
     /// No node answered in time, or the answer is not from an execution module.
     pub fn ask(&mut self, question: &Question) -> Result<Answer, ClientError> {
+        self.learn_opening();
         self.persist(|client| {
             let reply_key = Secret32::random();
             let query = Query {
@@ -333,9 +398,11 @@ impl Client {
             };
             let body = borsh::to_vec(&query).unwrap_or_default();
             let purpose = (Purpose::Query, QUERY_SIGNATURE);
-            let envelope = client
-                .begin(Purpose::Query)
-                .and_then(|sealer| client.sign_and_seal(sealer, QUERY_LIFE_MS, purpose, body))
+            let opening = client.network.opening();
+            let envelope = begin(&opening, Purpose::Query)
+                .and_then(|sealer| {
+                    client.sign_and_seal((sealer, &opening), QUERY_LIFE_MS, purpose, body)
+                })
                 .map_err(|error| Problem::new(Kind::Refusal, &error.to_string()))?;
             let request = RequestBody::Query {
                 envelope: envelope.encode(),
@@ -349,6 +416,14 @@ impl Client {
                     }
                     client.know_height(answer.height);
                     Ok(answer)
+                }
+                ResponseBody::OtherKeyEpoch { present } => {
+                    let problem = client.other_key_epoch(opening.key_epoch, present);
+                    // The next try seals to the key that is known now.
+                    Err(match problem.kind {
+                        Kind::Stale => Problem::new(Kind::Later, &problem.text),
+                        _ => problem,
+                    })
                 }
                 other => Err(Problem::unexpected(other)),
             }
@@ -370,6 +445,9 @@ impl Client {
         };
         match self.try_ask(request, Duration::ZERO)? {
             ResponseBody::Accepted | ResponseBody::Known => Ok(()),
+            ResponseBody::OtherKeyEpoch { present } => {
+                Err(self.other_key_epoch(sealed.key_epoch, present))
+            }
             other => Err(Problem::unexpected(other)),
         }
     }
@@ -448,10 +526,14 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(problem) => problem,
             };
+            let stale = problem.kind == Kind::Stale;
             let nodes = self.network.nodes().len().max(1);
             let pause = attempts.failed(self.preferred % nodes, problem);
             self.connection = None;
             self.preferred = (self.preferred % nodes).wrapping_add(1);
+            if stale {
+                return Err(ClientError::KeyEpoch);
+            }
             if let Some(error) = attempts.verdict() {
                 return Err(error);
             }
@@ -461,6 +543,10 @@ impl Client {
             std::thread::sleep(pause);
         }
     }
+}
+
+pub(crate) fn begin(opening: &KnownOpening, purpose: Purpose) -> Result<Sealer, ClientError> {
+    Sealer::begin(&opening.key, purpose).map_err(|error| ClientError::Sealing(error.to_string()))
 }
 
 /// Opens what a module sealed for this client.

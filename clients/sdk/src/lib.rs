@@ -75,6 +75,9 @@ pub enum ClientError {
     /// An answer does not open with this client's keys, or is not an answer to what was asked.
     #[error("a node's answer is not from its execution module")]
     FalseAnswer,
+    /// The key epoch that a transaction is sealed to has ended before a node took it; it must be sealed anew.
+    #[error("the key epoch that the transaction is sealed to has ended; seal it anew")]
+    KeyEpoch,
     /// Something could not be sealed.
     #[error("cannot seal: {0}")]
     Sealing(String),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sealbook_ledger::{EpochDefinition, FinalityProof};
+use sealbook_ledger::{EpochDefinition, FinalityProof, KeyRecord, RootFile, holder_digest};
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::client::{CertifiedBlock, NodeStatus, RequestBody, ResponseBody};
 use sealbook_protocol::module::SnapshotOffer;
@@ -149,14 +149,33 @@ impl Client {
         )
     }
 
-    /// The network's root, sealed to the module with this public key; `None` while no node has it.
+    /// The network's roots, sealed to the module with this public key; `None` while no node has any.
     ///
     /// # Errors
     /// No node answered in time.
-    pub fn wrapped_root(&mut self, module_key: &[u8]) -> Result<Option<Vec<u8>>, ClientError> {
-        let request = RequestBody::WrappedRoot {
-            module_key: module_key.to_vec(),
-        };
+    pub fn root_file(&mut self, module_key: &[u8]) -> Result<Option<RootFile>, ClientError> {
+        let module = holder_digest(module_key);
+        let given = self.sealed_bytes(&RequestBody::Roots { module })?;
+        let file = given.map(|bytes| RootFile::decode(&bytes));
+        file.transpose().map_err(|_| ClientError::FalseAnswer)
+    }
+
+    /// The record in which the root of the key epoch of a committee epoch was handed out; `None` for the first one, and
+    /// where no node has it.
+    ///
+    /// # Errors
+    /// No node answered in time, or with another record.
+    pub fn key_record(&mut self, digest: Digest) -> Result<Option<KeyRecord>, ClientError> {
+        let given = self.sealed_bytes(&RequestBody::KeyRecord { digest })?;
+        let record = given.map(|bytes| KeyRecord::decode(&bytes)).transpose();
+        match record {
+            Ok(Some(record)) if record.digest() != digest => Err(ClientError::FalseAnswer),
+            Ok(record) => Ok(record),
+            Err(_) => Err(ClientError::FalseAnswer),
+        }
+    }
+
+    fn sealed_bytes(&mut self, request: &RequestBody) -> Result<Option<Vec<u8>>, ClientError> {
         let given =
             self.persist(
                 |client| match client.try_ask(request.clone(), Duration::ZERO)? {

@@ -1,10 +1,11 @@
 //! What a client knows before it speaks to anybody: the network's genesis document, addresses of nodes, its own keys.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use borsh::BorshDeserialize;
 use rustls::pki_types::CertificateDer;
-use sealbook_ledger::Genesis;
+use sealbook_ledger::{Genesis, Opening};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::SigningKey;
@@ -34,7 +35,7 @@ pub struct NodeAddress {
 pub struct Network {
     genesis: Genesis,
     id: Digest,
-    opening_key: OpeningPublicKey,
+    opening: RwLock<Arc<KnownOpening>>,
     nodes: Vec<NodeAddress>,
 }
 
@@ -44,17 +45,12 @@ impl Network {
     /// # Errors
     /// The document names no usable opening key.
     pub fn new(genesis: Genesis, nodes: Vec<NodeAddress>) -> Result<Self, ClientError> {
-        let newest = genesis
-            .opening_epochs
-            .iter()
-            .max_by_key(|epoch| epoch.key_epoch);
-        let opening_key = newest
-            .and_then(|epoch| OpeningPublicKey::try_from_slice(&epoch.public_key).ok())
+        let opening = KnownOpening::read(&genesis.first_epoch().opening)
             .ok_or_else(|| ClientError::Sealing("genesis names no opening key".to_owned()))?;
         Ok(Self {
             id: genesis.network(),
             genesis,
-            opening_key,
+            opening: RwLock::new(Arc::new(opening)),
             nodes,
         })
     }
@@ -77,9 +73,36 @@ impl Network {
         &self.nodes
     }
 
-    /// The key that transactions and queries are sealed to.
-    pub(crate) const fn opening_key(&self) -> &OpeningPublicKey {
-        &self.opening_key
+    /// What transactions and queries are sealed to, as far as this client knows.
+    pub(crate) fn opening(&self) -> Arc<KnownOpening> {
+        let known = self.opening.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&known)
+    }
+
+    /// Takes note of an opening that a final header defines; older ones than the known one are passed over.
+    pub(crate) fn note_opening(&self, opening: &Opening) {
+        let Some(found) = KnownOpening::read(opening) else {
+            return;
+        };
+        let mut known = self.opening.write().unwrap_or_else(PoisonError::into_inner);
+        if found.key_epoch > known.key_epoch {
+            *known = Arc::new(found);
+        }
+    }
+}
+
+/// The opening key of a key epoch.
+pub(crate) struct KnownOpening {
+    pub(crate) key_epoch: u32,
+    pub(crate) key: OpeningPublicKey,
+}
+
+impl KnownOpening {
+    fn read(opening: &Opening) -> Option<Self> {
+        Some(Self {
+            key_epoch: opening.key_epoch,
+            key: OpeningPublicKey::try_from_slice(&opening.public_key).ok()?,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use sealbook_protocol::payload::{
 use sealbook_sealing::{Envelope, Purpose};
 
 use crate::ClientError;
-use crate::client::{Client, QUERY_LIFE_MS, Sealed, open};
+use crate::client::{Client, QUERY_LIFE_MS, Sealed, begin, open};
 
 impl Sealed {
     /// The request that submits it.
@@ -78,8 +78,9 @@ impl Client {
         };
         let body = borsh::to_vec(&query).unwrap_or_default();
         let purpose = (Purpose::Query, QUERY_SIGNATURE);
-        let sealer = self.begin(Purpose::Query)?;
-        let envelope = self.sign_and_seal(sealer, QUERY_LIFE_MS, purpose, body)?;
+        let opening = self.network.opening();
+        let sealer = begin(&opening, Purpose::Query)?;
+        let envelope = self.sign_and_seal((sealer, &opening), QUERY_LIFE_MS, purpose, body)?;
         Ok(Asked {
             envelope,
             reply_key,

@@ -77,7 +77,7 @@ impl Prepared {
     /// The name cannot be sealed.
     pub fn open_account(
         network: Digest,
-        key: &OpeningPublicKey,
+        (key_epoch, key): (u32, &OpeningPublicKey),
         account: AccountId,
         holder: &LongName,
     ) -> Result<Self, ClientError> {
@@ -90,7 +90,7 @@ impl Prepared {
         };
         let commitment = content.commitment().0;
         let plaintext = zeroize::Zeroizing::new(borsh::to_vec(&content).unwrap_or_default());
-        let header = EnvelopeHeader::new(key.suite(), network, 0, 0);
+        let header = EnvelopeHeader::new(key.suite(), network, key_epoch, 0);
         let sealed = sealbook_sealing::seal(key, header, Purpose::Attachment, &plaintext)
             .map_err(|error| ClientError::Sealing(error.to_string()))?;
         let bytes = Envelope::encode(&sealed);

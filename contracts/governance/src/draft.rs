@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
-    EpochDefinition, GovernanceRules, MAX_SEATS, ObserverSeat, Parameters, ValidatorSeat,
+    EpochDefinition, GovernanceRules, KeyHolder, MAX_SEATS, ObserverSeat, Parameters, Recovery,
+    ValidatorSeat, holder_digest,
 };
+use sealbook_primitives::hash::Digest;
 use sealbook_securities::MemberName;
 
+use crate::keys::Recipients;
 use crate::{Change, Directory, Effect, Failure};
 
 /// Members by name, with their roles.
@@ -58,17 +61,51 @@ pub(crate) struct Draft {
     parameters: Parameters,
     pub(crate) rules: GovernanceRules,
     pub(crate) decided: Decided,
+    /// Who is handed the next root, besides the modules of the seats.
+    pub(crate) auditors: Vec<KeyHolder>,
+    pub(crate) recovery: Recovery,
+    suite: u8,
 }
 
 impl Draft {
-    pub(crate) fn of(definition: &EpochDefinition, rules: GovernanceRules) -> Self {
+    pub(crate) fn of(
+        definition: &EpochDefinition,
+        rules: GovernanceRules,
+        auditors: Vec<KeyHolder>,
+        recovery: Recovery,
+    ) -> Self {
         Self {
             validators: definition.validators.clone(),
             observers: definition.observers.clone(),
             parameters: definition.parameters.clone(),
             rules,
             decided: Decided::default(),
+            auditors,
+            recovery,
+            suite: definition.opening.suite(),
         }
+    }
+
+    /// To whom the root of the key epoch after that of `base` is to be handed.
+    pub(crate) fn recipients(&self, base: &EpochDefinition) -> Recipients {
+        let validators = self.validators.iter().map(|seat| &seat.module_key);
+        let observers = self.observers.iter();
+        let observers = observers.filter_map(|seat| seat.module_key.as_ref());
+        Recipients {
+            key_epoch: base.opening.key_epoch.saturating_add(1),
+            suite: self.suite,
+            modules: validators.chain(observers).cloned().collect(),
+            auditors: self.auditors.clone(),
+            recovery: self.recovery.clone(),
+        }
+    }
+
+    /// The modules of the validators to come, by the names that records have for them.
+    pub(crate) fn validator_modules(&self) -> BTreeSet<Digest> {
+        let validators = self.validators.iter();
+        validators
+            .map(|seat| holder_digest(&seat.module_key))
+            .collect()
     }
 
     /// The definition of the epoch after `base` that this draft comes to.
@@ -144,6 +181,21 @@ impl Draft {
                 next.rules = rules.clone();
                 next.check_electors(&roll)?;
             }
+            Change::RotateKeys { suite } => next.suite = suite.unwrap_or(self.suite),
+            Change::SetAuditors(auditors) => {
+                check_keys(auditors, directory)?;
+                next.auditors.clone_from(auditors);
+            }
+            Change::SetRecovery(recovery) => {
+                check_keys(&recovery.holders, directory)?;
+                next.recovery = recovery.clone();
+            }
+            Change::ReplaceModule { name, module_key } => {
+                if !directory.can_seal_to(module_key) {
+                    return Err(Failure::ModuleKey);
+                }
+                next.replace_module(name, module_key)?;
+            }
         }
         let definition = next.definition(base);
         definition
@@ -189,6 +241,19 @@ impl Draft {
         Ok(())
     }
 
+    fn replace_module(&mut self, name: &str, module_key: &[u8]) -> Result<(), Failure> {
+        let module_key = module_key.to_vec();
+        let validator = self.validators.iter_mut().find(|seat| seat.name == name);
+        if let Some(seat) = validator {
+            seat.module_key = module_key;
+            return Ok(());
+        }
+        let observer = self.observers.iter_mut().find(|seat| seat.name == name);
+        let observer = observer.filter(|seat| seat.module_key.is_some());
+        observer.ok_or(Failure::SeatUnknown)?.module_key = Some(module_key);
+        Ok(())
+    }
+
     fn address_mut(&mut self, name: &str) -> Option<&mut String> {
         let validators = self.validators.iter_mut();
         let validators = validators.map(|seat| (&seat.name, &mut seat.address));
@@ -196,5 +261,16 @@ impl Draft {
         let observers = observers.map(|seat| (&seat.name, &mut seat.address));
         let (_, address) = validators.chain(observers).find(|(one, _)| *one == name)?;
         Some(address)
+    }
+}
+
+fn check_keys(holders: &[KeyHolder], directory: &dyn Directory) -> Result<(), Failure> {
+    let good = holders
+        .iter()
+        .all(|holder| directory.can_seal_to(&holder.key));
+    if good {
+        Ok(())
+    } else {
+        Err(Failure::HolderKey)
     }
 }

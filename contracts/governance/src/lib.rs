@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod draft;
+mod keys;
 mod order;
 mod proposal;
 mod quota;
@@ -22,6 +23,7 @@ mod state;
 mod version;
 mod view;
 
+pub use keys::{KeyOffer, KeyRefusal, MAX_OFFERS, Recipients, Rotation};
 pub use order::{Action, Change, GovernanceOrder, MAX_CHAIN_BYTES, MAX_CHAIN_LENGTH, Malformed};
 pub use proposal::{Failure, Proposal, ProposalStatus, Voice};
 pub use quota::QUOTA_RECOVERY_BLOCKS;

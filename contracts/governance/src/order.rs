@@ -9,7 +9,8 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
-    EpochError, GovernanceRules, ObserverSeat, Parameters, ValidatorSeat, check_node,
+    EpochError, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery, ValidatorSeat,
+    check_holders, check_node,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_securities::{ClientReference, MemberName, Role};
@@ -18,6 +19,10 @@ use sealbook_securities::{ClientReference, MemberName, Role};
 pub const MAX_CHAIN_LENGTH: usize = 4;
 /// The most bytes of the certificates in a chain, together.
 pub const MAX_CHAIN_BYTES: usize = 8_192;
+
+/// The numbers of the suites that envelopes can be sealed with.
+const SUITES: [u8; 2] = [1, 2];
+const MAX_KEY_BYTES: usize = 4_096;
 
 const CHANGE_DOMAIN: &str = "sealbook 2026 governance change v1";
 const ACTION_DOMAIN: &str = "sealbook 2026 governance action v1";
@@ -31,6 +36,12 @@ pub enum Malformed {
     /// A role that no member can have.
     #[error("`{0}` is not a role")]
     Role(String),
+    /// A suite that there is not.
+    #[error("{0} is not the number of a suite")]
+    Suite(u8),
+    /// A key that is too long to be one.
+    #[error("a module key has 4096 bytes at most")]
+    Key,
     /// A seat, an address, a parameter or a rule is outside its bounds.
     #[error(transparent)]
     Bounds(#[from] EpochError),
@@ -74,6 +85,22 @@ pub enum Change {
     SetParameters(Parameters),
     /// Changes the rules of governance, all at once.
     SetRules(GovernanceRules),
+    /// Asks for a new key epoch.
+    RotateKeys {
+        /// Number of the suite that envelopes are sealed with from then on; the present one if not given.
+        suite: Option<u8>,
+    },
+    /// Changes who audits, all at once, and asks for a new key epoch.
+    SetAuditors(Vec<KeyHolder>),
+    /// Changes who holds recovery shares, all at once, and asks for a new key epoch.
+    SetRecovery(Recovery),
+    /// Gives a node's module another key, and asks for a new key epoch.
+    ReplaceModule {
+        /// The node.
+        name: String,
+        /// The public key of its module, encoded.
+        module_key: Vec<u8>,
+    },
 }
 
 impl Change {
@@ -88,6 +115,7 @@ impl Change {
         match self {
             Self::AddValidator(seat) => Some(seat.module_key),
             Self::AddObserver(seat) => seat.module_key,
+            Self::ReplaceModule { module_key, .. } => Some(module_key),
             _ => None,
         }
     }
@@ -105,6 +133,10 @@ impl Change {
             Self::MoveNode { .. } => "move-node",
             Self::SetParameters(_) => "set-parameters",
             Self::SetRules(_) => "set-rules",
+            Self::RotateKeys { .. } => "rotate-keys",
+            Self::SetAuditors(_) => "set-auditors",
+            Self::SetRecovery(_) => "set-recovery",
+            Self::ReplaceModule { .. } => "replace-module",
         }
     }
 
@@ -132,10 +164,20 @@ impl Change {
                     return Err(Malformed::Role(role.clone()));
                 }
             }
+            Self::RotateKeys { suite: Some(suite) } if !SUITES.contains(suite) => {
+                return Err(Malformed::Suite(*suite));
+            }
+            Self::SetAuditors(auditors) => check_holders("auditors", auditors)?,
+            Self::SetRecovery(recovery) => recovery.check()?,
+            Self::ReplaceModule { module_key, .. } if module_key.len() > MAX_KEY_BYTES => {
+                return Err(Malformed::Key);
+            }
             // Whether there is somebody of this name, the state decides.
             Self::RemoveMember { .. }
             | Self::RemoveValidator { .. }
-            | Self::RemoveObserver { .. } => {}
+            | Self::RemoveObserver { .. }
+            | Self::RotateKeys { .. }
+            | Self::ReplaceModule { .. } => {}
         }
         Ok(())
     }

@@ -53,6 +53,9 @@ pub enum Failure {
     /// The epoch could not be as it would be defined.
     #[error("the next epoch could not be defined so")]
     Definition,
+    /// Nothing can be sealed to the key of an auditor or of a holder of recovery shares.
+    #[error("the key of an auditor or a recovery holder is no public key of the right kind")]
+    HolderKey,
 }
 
 /// Where a proposal stands.

@@ -11,12 +11,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_ledger::{EpochDefinition, GovernanceRules};
+use sealbook_ledger::{EpochDefinition, GovernanceRules, KeyHolder, Recovery, holder_digest};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{ClientReference, Code, MemberName, Outcome};
 
 use crate::draft::{Decided, Draft, Roll};
+use crate::keys::{KeyRefusal, Keys, Recipients, Rotation};
 use crate::quota::Quotas;
 use crate::version::FormatVersion;
 use crate::{Action, Change, GovernanceOrder, GovernanceView, Proposal, ProposalStatus, Voice};
@@ -107,15 +108,24 @@ pub struct Governance {
     removed: BTreeSet<MemberName>,
     quotas: Quotas,
     new_modules: Vec<Vec<u8>>,
+    keys: Keys,
+    /// The last block that was ended.
+    height: u64,
 }
 
 impl Governance {
-    /// The state of a new network, from its genesis document.
+    /// The state of a new network, from its genesis document: its rules, its first epoch, and who holds keys of the
+    /// network besides its modules.
     #[must_use]
-    pub fn new(rules: GovernanceRules, first: EpochDefinition) -> Self {
+    pub fn new(
+        rules: GovernanceRules,
+        first: EpochDefinition,
+        auditors: Vec<KeyHolder>,
+        recovery: Recovery,
+    ) -> Self {
         Self {
             version: FormatVersion,
-            draft: Draft::of(&first, rules.clone()),
+            draft: Draft::of(&first, rules.clone(), auditors, recovery),
             present: first,
             rules,
             plan: None,
@@ -125,6 +135,8 @@ impl Governance {
             removed: BTreeSet::new(),
             quotas: Quotas::default(),
             new_modules: Vec::new(),
+            keys: Keys::default(),
+            height: 0,
         }
     }
 
@@ -301,8 +313,10 @@ impl Governance {
                         base.last_height.saturating_add(1),
                     )
                 };
+                let before = self.recipients();
                 self.draft = draft;
                 self.draft.decided.proposals.push(id);
+                self.note_recipients(&before, matches!(change, Change::RotateKeys { .. }));
                 self.new_modules.extend(change.into_module_key());
                 self.close(
                     id,
@@ -316,6 +330,71 @@ impl Governance {
                 Outcome::refused(Code::Conflict)
             }
         }
+    }
+
+    /// To whom the root of the next key epoch is to be handed.
+    #[must_use]
+    pub fn recipients(&self) -> Recipients {
+        self.draft.recipients(self.base())
+    }
+
+    /// A new key epoch is wanted if somebody lost what they could open before, or if it was decided; offers that are for
+    /// others than those who are to be given the root now are dropped.
+    fn note_recipients(&mut self, before: &Recipients, decided: bool) {
+        let after = self.recipients();
+        let changed = after != *before && self.keys.rotation.is_some();
+        if decided || changed || after.end_epoch_of(before) {
+            self.keys.want(self.height);
+        }
+    }
+
+    /// The modules that have a say in the next key epoch: those of validators who vote now and will vote then.
+    #[must_use]
+    pub fn key_makers(&self) -> BTreeSet<Digest> {
+        let coming = self.draft.validator_modules();
+        let present = self.present.validators.iter();
+        let present = present.map(|seat| holder_digest(&seat.module_key));
+        present.filter(|module| coming.contains(module)).collect()
+    }
+
+    /// Takes what a module offers for the next key epoch: its name and the digest of its record with the opening key in
+    /// it. That the record is for [`Governance::recipients`] is for the caller to check.
+    ///
+    /// # Errors
+    /// Why it is not taken; nothing has changed.
+    pub fn offer_keys(
+        &mut self,
+        module: Digest,
+        record: Digest,
+        public_key: Vec<u8>,
+    ) -> Result<(), KeyRefusal> {
+        if self.begins_key_epoch() {
+            // The recipients are those of the key epoch after the planned one, which has not begun yet.
+            return Err(KeyRefusal::NotWanted);
+        }
+        let makers = self.key_makers();
+        self.keys.offer(&makers, (module, record, public_key))
+    }
+
+    /// Counts a module's word that it holds the root of an offer, and that all others were given it.
+    ///
+    /// # Errors
+    /// Why it is not taken; nothing has changed.
+    pub fn acknowledge_keys(&mut self, module: Digest, record: &Digest) -> Result<(), KeyRefusal> {
+        let makers = self.key_makers();
+        self.keys.acknowledge(&makers, module, record)
+    }
+
+    /// Whether the planned epoch begins a key epoch.
+    fn begins_key_epoch(&self) -> bool {
+        self.planned()
+            .is_some_and(|planned| planned.opening != self.present.opening)
+    }
+
+    /// The new key epoch that is wanted, if one is.
+    #[must_use]
+    pub const fn rotation(&self) -> Option<&Rotation> {
+        self.keys.rotation.as_ref()
     }
 
     /// The draft with one more change.
@@ -383,10 +462,17 @@ impl Governance {
     /// them that did not open), and at the plan height the next epoch is fixed.
     pub fn end_block(&mut self, height: u64, time_ms: u64, carried: &[(VerifyingKey, u32, u32)]) {
         self.expire(time_ms);
+        self.height = height;
         self.quotas.end_block(carried);
         if self.plan.is_none() && height >= self.present.plan_height() {
+            let mut definition = self.draft.definition(&self.present);
+            let rotation = self.keys.rotation.as_ref();
+            if let Some((record, key)) = rotation.and_then(|one| one.ready.clone()) {
+                definition = definition.with_key_epoch(key, record);
+                self.keys.rotation = None;
+            }
             self.plan = Some(Plan {
-                definition: self.draft.definition(&self.present),
+                definition,
                 rules: self.draft.rules.clone(),
                 decided: std::mem::take(&mut self.draft.decided),
             });
@@ -412,7 +498,15 @@ impl Governance {
             return Vec::new();
         };
         let epoch = plan.definition.epoch;
+        if plan.definition.opening != self.present.opening {
+            self.keys.began = epoch;
+        }
         self.present = plan.definition;
+        let every = u64::from(self.present.parameters.key_epochs);
+        let due = every > 0 && epoch.saturating_sub(self.keys.began) >= every;
+        if due && self.keys.rotation.is_none() {
+            self.keys.want(self.height);
+        }
         self.rules = plan.rules;
         for name in &plan.decided.removals {
             self.removed.insert(*name);
@@ -476,6 +570,8 @@ impl Governance {
             proposals: self.proposals.values().cloned().collect(),
             quotas: self.quota_levels(),
             removed: self.removed.iter().copied().collect(),
+            recipients: self.recipients(),
+            rotation: self.keys.rotation.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::MemberName;
 
 use crate::Proposal;
+use crate::keys::{Recipients, Rotation};
 use crate::version::FormatVersion;
 
 /// The state of governance after a block.
@@ -27,4 +28,8 @@ pub struct GovernanceView {
     pub quotas: Vec<(VerifyingKey, u8)>,
     /// Members who were removed.
     pub removed: Vec<MemberName>,
+    /// To whom the root of the next key epoch is to be handed.
+    pub recipients: Recipients,
+    /// The new key epoch that is wanted, if one is.
+    pub rotation: Option<Rotation>,
 }

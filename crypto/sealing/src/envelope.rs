@@ -15,7 +15,8 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use hpke::aead::AeadCtxS;
-use hpke::{Deserializable, Kem, OpModeS, Serializable, setup_sender};
+use hpke::{Deserializable, Kem, OpModeS, Serializable, setup_sender, setup_sender_with_rng};
+use rand_chacha::ChaCha20Rng;
 use sealbook_primitives::encoding::{DecodeError, decode, encode};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::padding::{PREFIX_LENGTH, pad, padded_length};
@@ -285,13 +286,21 @@ type SenderContext<K> = AeadCtxS<SuiteAead, SuiteKdf, K>;
 
 impl Sender {
     pub(crate) fn begin(key: &OpeningPublicKey, info: &[u8]) -> Result<Self, SealError> {
+        Self::begin_with(key, info, None)
+    }
+
+    pub(crate) fn begin_with(
+        key: &OpeningPublicKey,
+        info: &[u8],
+        random: Option<&mut ChaCha20Rng>,
+    ) -> Result<Self, SealError> {
         let (encapsulated, context) = match key.suite() {
             Suite::X25519ChaCha20Poly1305 => {
-                let (encapsulated, context) = encapsulate::<SuiteOneKem>(key, info)?;
+                let (encapsulated, context) = encapsulate::<SuiteOneKem>(key, info, random)?;
                 (encapsulated, Context::SuiteOne(context))
             }
             Suite::XWingChaCha20Poly1305 => {
-                let (encapsulated, context) = encapsulate::<SuiteTwoKem>(key, info)?;
+                let (encapsulated, context) = encapsulate::<SuiteTwoKem>(key, info, random)?;
                 (encapsulated, Context::SuiteTwo(context))
             }
         };
@@ -316,15 +325,22 @@ impl Sender {
     }
 }
 
-/// A new encapsulated key for the holder of `key`, and the cipher that goes with it.
+/// A new encapsulated key for the holder of `key`, and the cipher that goes with it, from `random` or from the operating
+/// system's random numbers.
 fn encapsulate<K: Kem>(
     key: &OpeningPublicKey,
     info: &[u8],
+    random: Option<&mut ChaCha20Rng>,
 ) -> Result<(Vec<u8>, Box<SenderContext<K>>), SealError> {
     let recipient =
         K::PublicKey::from_bytes(key.bytes()).map_err(|_| SealError::UnusablePublicKey)?;
-    let (encapsulated, context) =
-        setup_sender::<SuiteAead, SuiteKdf, K>(&OpModeS::Base, &recipient, info)
-            .map_err(|_| SealError::UnusablePublicKey)?;
+    let mode = OpModeS::Base;
+    let begun = match random {
+        Some(random) => {
+            setup_sender_with_rng::<SuiteAead, SuiteKdf, K>(&mode, &recipient, info, random)
+        }
+        None => setup_sender::<SuiteAead, SuiteKdf, K>(&mode, &recipient, info),
+    };
+    let (encapsulated, context) = begun.map_err(|_| SealError::UnusablePublicKey)?;
     Ok((encapsulated.to_bytes().to_vec(), Box::new(context)))
 }

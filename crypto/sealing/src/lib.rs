@@ -26,7 +26,7 @@ pub use envelope::{
 };
 pub use reply::seal_reply;
 pub use suite::{OpeningPublicKey, Suite};
-pub use wrapping::wrap;
+pub use wrapping::{wrap, wrap_derived};
 
 /// Why something could not be sealed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -23,9 +23,9 @@ const ANSWER_BYTES_MAX: usize = 14 * 1024 * 1024;
 impl Engine {
     /// Answers a sealed query, or gives nothing where there is nobody to answer to: it does not open, is not signed
     /// by a member, has expired, or was answered before. An engine that has stopped answers nothing, since its state
-    /// may not be the network's.
+    /// may not be the network's; nor does one whose sign of life has not come back, since its state may be an old one.
     pub fn answer(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if self.is_stopped() {
+        if self.is_stopped() || !self.is_awake() {
             return None;
         }
         let envelope = Envelope::decode(bytes, QUERY_BYTES_MAX).ok()?;
@@ -37,7 +37,11 @@ impl Engine {
         if expires_ms < self.head.time_ms || expires_ms > horizon_ms {
             return None;
         }
-        let mut signed = self.open_signed(&envelope, Purpose::Query)?;
+        let mut signed = self.open_signed(
+            &envelope,
+            Purpose::Query,
+            self.head.height.saturating_add(1),
+        )?;
         let query = Query::try_from_slice(&signed.body).ok()?;
         if query.version != PAYLOAD_VERSION {
             return None;

@@ -16,19 +16,20 @@ use sealbook_governance::Governance;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::{
     Block, CertificateError, ChainError, Commitment, Committee, EpochDefinition,
-    FinalityCertificate, Genesis, GenesisError, Header, MAX_BLOCK_BYTES, SnapshotManifest,
-    SnapshotReference, verify_finalized,
+    FinalityCertificate, Genesis, GenesisError, Header, KeyRecord, MAX_BLOCK_BYTES, RootGrant,
+    SnapshotManifest, SnapshotReference, verify_finalized,
 };
 use sealbook_policies::{PolicyError, PolicySet};
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::secret::{SECRET_LENGTH, Secret32};
-use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply, WrappedRoot};
+use sealbook_primitives::secret::Secret32;
+use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply};
 use sealbook_securities::{AccountIndex, Member, MemberId, State};
 
 use crate::asked::Asked;
-use crate::keys::{EpochKeys, HoldsSecret, KEY_EPOCH, KeyError};
+use crate::keys::{EpochKeys, KeyError, Vault};
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
+use crate::rotation::{Custodian, Former, Session};
 use crate::snapshot::Progress;
 use crate::snapshot::content::{HolderName, Parts};
 use crate::state_tree::StateTree;
@@ -113,6 +114,8 @@ pub enum Output {
     Snapshot(Box<SnapshotManifest>),
     /// A block has been executed.
     Executed(Box<Executed>),
+    /// An envelope of this module's own, for its host to carry.
+    Carry(Vec<u8>),
 }
 
 /// What one block brought.
@@ -124,8 +127,10 @@ pub struct Executed {
     pub next_epoch: Option<EpochDefinition>,
     /// Carriers whose quota is cut from the next block on.
     pub quotas: Vec<QuotaLevel>,
-    /// The root, sealed to modules that were admitted by this block.
-    pub wrapped_roots: Vec<WrappedRoot>,
+    /// Roots, sealed to modules that this block admitted or offered a new root to.
+    pub grants: Vec<RootGrant>,
+    /// Encoded records of new roots.
+    pub key_records: Vec<Vec<u8>>,
     /// Replies to submitters.
     pub replies: Vec<SealedReply>,
     /// Notices of finality to submitters.
@@ -143,11 +148,25 @@ pub struct Engine {
     namespace: Vec<u8>,
     /// The committee of the next block's epoch.
     committee: Committee,
+    /// The keys of the present key epoch.
     pub(crate) keys: EpochKeys,
+    /// Those of key epochs that have ended, as long as they are needed, ascending.
+    pub(crate) former: Vec<Former>,
+    /// Those of the key epoch that begins with the next block, in an engine that was restored with them.
+    pub(crate) coming: Option<EpochKeys>,
+    /// The records of roots that are offered or decided.
+    pub(crate) records: BTreeMap<Digest, KeyRecord>,
+    /// Records that came with the block under way.
+    pub(crate) new_records: Vec<KeyRecord>,
+    /// Grants that are to go out with the block under way.
+    pub(crate) grants: Vec<RootGrant>,
+    pub(crate) custodian: Option<Custodian>,
+    pub(crate) vault: Option<Box<dyn Vault>>,
+    pub(crate) session: Option<Session>,
     pub(crate) policies: PolicySet,
     pub(crate) roots_of_trust: Vec<CertificateDer<'static>>,
     pub(crate) state: State,
-    tree: StateTree,
+    pub(crate) tree: StateTree,
     pub(crate) governance: Governance,
     pub(crate) head: Header,
     /// The results after `head`.
@@ -179,6 +198,7 @@ impl Engine {
     /// # Errors
     /// The document, its committee, its policies, its admins or the keys do not go together.
     pub fn new(genesis: Genesis, keys: EpochKeys) -> Result<Self, EngineError> {
+        keys.check(&genesis.first_epoch().opening)?;
         let mut engine = Self::bare(genesis, keys)?;
         engine.admit_founders()?;
         engine.commitment.state_root = engine.update_state_root();
@@ -190,7 +210,6 @@ impl Engine {
 
     /// An engine without members.
     pub(crate) fn bare(genesis: Genesis, keys: EpochKeys) -> Result<Self, EngineError> {
-        keys.check(&genesis, KEY_EPOCH)?;
         let files: Vec<(&str, &str)> = genesis
             .policies
             .iter()
@@ -214,6 +233,14 @@ impl Engine {
             namespace: genesis.namespace(),
             committee,
             keys,
+            former: Vec::new(),
+            coming: None,
+            records: BTreeMap::new(),
+            new_records: Vec::new(),
+            grants: Vec::new(),
+            custodian: None,
+            vault: None,
+            session: None,
             policies,
             roots_of_trust: genesis
                 .certificate_roots
@@ -223,7 +250,12 @@ impl Engine {
                 .collect(),
             state: State::new(),
             tree: StateTree::new(),
-            governance: Governance::new(genesis.governance.clone(), genesis.first_epoch()),
+            governance: Governance::new(
+                genesis.governance.clone(),
+                genesis.first_epoch(),
+                genesis.audit_recipients.clone(),
+                genesis.recovery.clone(),
+            ),
             head: genesis.block().header,
             commitment,
             committed: PastResult {
@@ -255,6 +287,11 @@ impl Engine {
         self.newest_snapshot = parts.newest;
         self.seen = parts.seen;
         self.finals_owed = parts.finals_owed.into();
+        self.records = parts
+            .records
+            .into_iter()
+            .map(|record| (record.digest(), record))
+            .collect();
         self.committed = parts.committed;
         self.uncommitted = parts
             .results
@@ -296,12 +333,10 @@ impl Engine {
         self.tree.update(&mut self.state, &self.keys.leaf, height)
     }
 
-    /// Moves the network's root to where `keep` puts it.
-    pub fn move_root<R: HoldsSecret + 'static>(
-        &mut self,
-        keep: impl FnOnce(&[u8; SECRET_LENGTH]) -> R,
-    ) {
-        self.keys.move_root(keep);
+    /// The key epoch of the last executed block.
+    #[must_use]
+    pub const fn key_epoch(&self) -> u32 {
+        self.keys.key_epoch
     }
 
     /// The height of the last executed block.
@@ -336,6 +371,12 @@ impl Engine {
         levels
             .map(|(carrier, level)| QuotaLevel { carrier, level })
             .collect()
+    }
+
+    /// What members see of governance after the last executed block.
+    #[must_use]
+    pub fn governance_view(&self) -> sealbook_governance::GovernanceView {
+        self.governance.view()
     }
 
     /// The header of the last executed block.
@@ -415,10 +456,16 @@ impl Engine {
             &self.committee,
             &self.namespace,
         )?;
-        for block in &blocks {
+        let last = blocks.len().saturating_sub(1);
+        for (place, block) in blocks.iter().enumerate() {
             // Set while a block is under way: an engine that left one half done must not go on.
             self.stopped = true;
             let executed = self.execute_one(block, &mut each)?;
+            if place == last {
+                for envelope in self.words() {
+                    each(Output::Carry(envelope));
+                }
+            }
             each(Output::Executed(Box::new(executed)));
             self.stopped = false;
         }
@@ -453,7 +500,7 @@ impl Engine {
             .begin_block(height, time_ms)
             .map_err(|error| EngineError::Invariant(error.to_string()))?;
         if self.head.next_epoch.is_some() {
-            self.begin_epoch(time_ms);
+            self.begin_epoch(time_ms)?;
         }
         self.forget_expired(time_ms);
         let context = BlockContext::of(block);
@@ -466,7 +513,10 @@ impl Engine {
         self.head = block.header.clone();
         self.governance
             .end_block(height, time_ms, &carried.counts());
-        let wrapped_roots = self.wrap_for_newcomers();
+        let grants = self.grant_to_admitted();
+        let key_records = self.new_records.drain(..);
+        let key_records = key_records.map(|record| record.encode()).collect();
+        self.forget_records();
         self.advance_snapshot(height, each);
         self.commit(brought.waiting);
         if self.head.next_epoch.is_some() {
@@ -476,6 +526,7 @@ impl Engine {
                 .map_err(EngineError::Committee)?;
             self.begin_snapshot();
         }
+        self.forget_former();
         #[cfg(debug_assertions)]
         self.state
             .check_invariants()
@@ -484,7 +535,8 @@ impl Engine {
             commitment: self.commitment.clone(),
             next_epoch: self.governance.planned().cloned(),
             quotas: self.quotas(),
-            wrapped_roots,
+            grants,
+            key_records,
             replies: brought.replies,
             finals,
             unopened: carried.unopened(),
@@ -546,7 +598,7 @@ impl Engine {
             }
             if let Some(results) = results {
                 self.committed = results.past();
-                let notices = results.notices(&self.keys.outcome, header.height);
+                let notices = results.notices(&self.keys_at(height).outcome, header.height);
                 self.finals_owed.extend(notices);
             }
         }

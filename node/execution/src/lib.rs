@@ -26,13 +26,15 @@ mod answers;
 mod asked;
 mod network;
 mod permissions;
+pub mod recovery;
 mod results;
+pub mod rotation;
 mod snapshot;
 mod state_tree;
 mod transactions;
 mod words;
 
 pub use engine::{Engine, EngineError, Executed, Output};
-pub use keys::{AuditBundle, EpochKeys};
+pub use keys::EpochKeys;
 pub use snapshot::ENGINE_VERSION;
 pub use snapshot::restore::{RestoreError, Restoring};

@@ -4,7 +4,8 @@
 //! ```text
 //! sealbook-execution run MODULE-KEY WRAPPED-ROOT     execute a network (descriptor 0: socket to the host)
 //! sealbook-execution found                           make the root of a new network (descriptor 0: socket)
-//! sealbook-execution keygen MODULE-KEY [SUITE]       make a module's own key; prints its public half in hex
+//! sealbook-execution recover MODULE-KEY              recover a root from shares (descriptor 0: socket)
+//! sealbook-execution keygen MODULE-KEY               make a module's own key; prints its public half in hex
 //! ```
 //!
 //! Key files are opened before the process shuts itself in and read after it. It ends when the host closes the socket
@@ -20,9 +21,12 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
-use sealbook_execution::lockdown::{self, ShutIn};
-use sealbook_execution::{Engine, Restoring};
-use sealbook_ledger::Genesis;
+use sealbook_execution::lockdown::{self, SecretPage, ShutIn};
+use sealbook_execution::rotation::Custodian;
+use sealbook_execution::{Engine, Restoring, recovery};
+use sealbook_ledger::{
+    Genesis, KeyRecord, MAX_RECORD_BYTES, RootFile, SnapshotManifest, opening_digest,
+};
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
 use sealbook_sealing::Suite;
@@ -32,12 +36,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        ["keygen", file] => keygen(file, Suite::X25519ChaCha20Poly1305),
-        ["keygen", file, suite] => suite
-            .parse()
-            .ok()
-            .and_then(Suite::from_number)
-            .and_then(|suite| keygen(file, suite)),
+        ["keygen", file] => keygen(file),
+        ["recover", key] => socket().and_then(|stream| recover(stream, key)),
         ["found"] => socket().and_then(found),
         ["run", key, root] => socket().and_then(|stream| run(stream, key, root)),
         _ => None,
@@ -76,8 +76,8 @@ fn hear(stream: &mut UnixStream) -> Option<ToModule> {
     frame::read(stream, MODULE_FRAME_MAX).ok()
 }
 
-fn keygen(path: &str, suite: Suite) -> Option<()> {
-    let (secret, public) = ModuleKey::generate(suite);
+fn keygen(path: &str) -> Option<()> {
+    let (secret, public) = ModuleKey::generate();
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -91,27 +91,26 @@ fn keygen(path: &str, suite: Suite) -> Option<()> {
 }
 
 fn found(mut stream: UnixStream) -> Option<()> {
-    let ShutIn { report, .. } = shut_in(&mut stream, 3)?;
+    let ShutIn { report, page } = shut_in(&mut stream, 3)?;
     say(&mut stream, &FromModule::Ready { lockdown: report })?;
-    let ToModule::Found { suite } = hear(&mut stream)? else {
+    let ToModule::Found { suite, recovery } = hear(&mut stream)? else {
         return None;
     };
     let suite = Suite::from_number(suite)?;
-    let founding = Founding::begin();
-    say(
-        &mut stream,
-        &FromModule::Founded {
-            opening_key: founding.opening_key(suite),
-        },
-    )?;
+    recovery.check().ok()?;
+    let founding = Founding::begin_in(&page).ok()?;
+    let founded = FromModule::Founded {
+        opening_key: founding.opening_key(suite),
+        share_commitments: founding.share_commitments(&recovery).ok()?,
+    };
+    say(&mut stream, &founded)?;
     let ToModule::Bind { genesis } = hear(&mut stream)? else {
         return None;
     };
     let genesis = Genesis::decode(&genesis).ok()?;
     let message = match founding.bind(&genesis) {
-        Ok((wrapped_roots, audit_bundles)) => FromModule::Bound {
-            wrapped_roots,
-            audit_bundles,
+        Ok(record) => FromModule::Bound {
+            record: record.encode(),
         },
         Err(error) => FromModule::Refused {
             reason: error.to_string(),
@@ -120,9 +119,36 @@ fn found(mut stream: UnixStream) -> Option<()> {
     say(&mut stream, &message)
 }
 
-fn read_all(mut file: File) -> Option<Zeroizing<Vec<u8>>> {
+fn recover(mut stream: UnixStream, key: &str) -> Option<()> {
+    let key = File::open(key).ok()?;
+    let ShutIn { report, page } = shut_in(&mut stream, 4)?;
+    let mut key = ModuleKey::read(&read_all(key, MAX_FILE_BYTES)?).ok()?;
+    key.move_to(&page).ok()?;
+    say(&mut stream, &FromModule::Ready { lockdown: report })?;
+    let ToModule::Recover {
+        record,
+        contributions,
+    } = hear(&mut stream)?
+    else {
+        return None;
+    };
+    let recovered = KeyRecord::decode(&record)
+        .map_err(|error| error.to_string())
+        .and_then(|record| {
+            recovery::recover(&key, &record, &contributions).map_err(|error| error.to_string())
+        });
+    let message = match recovered {
+        Ok(file) => FromModule::Recovered {
+            root_file: file.encode(),
+        },
+        Err(reason) => FromModule::Refused { reason },
+    };
+    say(&mut stream, &message)
+}
+
+fn read_all(mut file: File, most: usize) -> Option<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES));
-    Read::take(&mut file, MAX_FILE_BYTES as u64)
+    Read::take(&mut file, most as u64)
         .read_to_end(&mut content)
         .ok()?;
     Some(content)
@@ -135,12 +161,24 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
     let (key, root) = (File::open(key).ok()?, File::open(root).ok()?);
     // Descriptors: 0 to 2 standard, 3 the socket again, 4 and 5 the key files.
     let ShutIn { report, page } = shut_in(&mut stream, 5)?;
-    let (key, root) = (read_all(key)?, read_all(root)?);
+    let (key, root) = (
+        read_all(key, MAX_FILE_BYTES)?,
+        read_all(root, MAX_RECORD_BYTES)?,
+    );
     // The key files are closed by now: nothing but the socket is left.
     say(&mut stream, &FromModule::Ready { lockdown: report })?;
-    let mut engine = begin(&mut stream, &key, &root)?;
-    drop((key, root));
-    engine.move_root(|root| page.keep(root));
+    let mut module = ModuleKey::read(&key).ok();
+    if let Some(key) = &mut module {
+        key.move_to(&page).ok()?;
+    }
+    drop(key);
+    let mut engine = begin(&mut stream, module.as_ref(), &root, &page)?;
+    drop(root);
+    engine.set_custodian(Custodian::Module(module?), Some(Box::new(page)));
+    engine.begin_session();
+    for envelope in engine.words() {
+        say(&mut stream, &FromModule::Carry { envelope })?;
+    }
     say(&mut stream, &FromModule::from(&engine))?;
     loop {
         match hear(&mut stream)? {
@@ -151,15 +189,22 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
                 execute(&mut engine, &mut stream, &blocks, &certificate)?;
             }
             ToModule::Query { ticket, envelope } => {
-                let message = match engine.answer(&envelope) {
-                    Some(sealed) => FromModule::Answer { ticket, sealed },
-                    None => FromModule::QueryRefused { ticket },
+                let message = if engine.is_awake() {
+                    match engine.answer(&envelope) {
+                        Some(sealed) => FromModule::Answer { ticket, sealed },
+                        None => FromModule::QueryRefused { ticket },
+                    }
+                } else {
+                    FromModule::NotAwake { ticket }
                 };
                 say(&mut stream, &message)?;
             }
             // What is left of a snapshot that was refused.
             ToModule::SnapshotPiece { .. } => {}
-            ToModule::Found { .. } | ToModule::Bind { .. } | ToModule::Start { .. } => {
+            ToModule::Found { .. }
+            | ToModule::Bind { .. }
+            | ToModule::Recover { .. }
+            | ToModule::Start { .. } => {
                 let reason = "not in this session".to_owned();
                 say(&mut stream, &FromModule::Refused { reason })?;
             }
@@ -169,11 +214,20 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
 
 /// Hears what to begin from, until something can be begun from. A refusal changes nothing: the host may offer an older
 /// snapshot, or none. Pieces of a snapshot that was refused may be under way still; they are passed over.
-fn begin(stream: &mut UnixStream, key: &[u8], root: &[u8]) -> Option<Engine> {
+fn begin(
+    stream: &mut UnixStream,
+    key: Option<&ModuleKey>,
+    root: &[u8],
+    page: &SecretPage,
+) -> Option<Engine> {
     let mut restoring: Option<Restoring> = None;
     loop {
         let begun = match hear(stream)? {
-            ToModule::Start { genesis, offer } => start(&genesis, offer.as_ref(), key, root),
+            ToModule::Start {
+                genesis,
+                offer,
+                roots,
+            } => start(&genesis, offer.as_ref(), key, [root, &roots], page),
             ToModule::SnapshotPiece { sealed } => match restoring.take() {
                 Some(restoring) => add(restoring, &sealed),
                 None => continue,
@@ -200,14 +254,34 @@ enum Begun {
 fn start(
     genesis: &[u8],
     offer: Option<&SnapshotOffer>,
-    key: &[u8],
-    root: &[u8],
+    key: Option<&ModuleKey>,
+    roots: [&[u8]; 2],
+    page: &SecretPage,
 ) -> Result<Begun, String> {
     let genesis = Genesis::decode(genesis).map_err(|error| error.to_string())?;
-    let module = ModuleKey::read(key).map_err(|error| error.to_string())?;
-    let keys = module
-        .open_root(&genesis, root)
-        .map_err(|error| error.to_string())?;
+    let key = key.ok_or("the key file is none")?;
+    // Its own file, and what the ledger has for it. Either may be all that there is.
+    let files = roots.map(RootFile::decode);
+    if let [Err(error), Err(_)] = &files {
+        return Err(format!("root file: {error}"));
+    }
+    let grants = files.iter().flatten();
+    let grants = grants.flat_map(|file| file.grants().iter().cloned());
+    let file = RootFile::of(grants);
+    let (key_epoch, opening) = match offer {
+        Some(offer) => {
+            let manifest = SnapshotManifest::decode(&offer.manifest);
+            let manifest = manifest.map_err(|error| error.to_string())?;
+            (manifest.key_epoch, manifest.opening)
+        }
+        None => {
+            let opening = genesis.first_epoch().opening;
+            (opening.key_epoch, opening_digest(&opening.public_key))
+        }
+    };
+    let keys = key.open_root(&genesis.network(), (key_epoch, &opening), &file);
+    let mut keys = keys.map_err(|error| error.to_string())?;
+    keys.move_root(page).map_err(|error| error.to_string())?;
     match offer {
         Some(offer) => Engine::restore(genesis, keys, offer)
             .map(|restoring| Begun::Restoring(Box::new(restoring)))

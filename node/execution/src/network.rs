@@ -8,12 +8,10 @@ use sealbook_governance::{Caller, Directory, Effect, GovernanceOrder, Newcomer};
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_primitives::hash::{Digest, keyed_hash};
 use sealbook_primitives::signature::VerifyingKey;
-use sealbook_protocol::module::WrappedRoot;
-use sealbook_sealing::Suite;
 use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
 
-use crate::custody::{can_wrap_to, wrap_root};
-use crate::engine::Engine;
+use crate::custody::can_seal_to;
+use crate::engine::{Engine, EngineError};
 use crate::transactions::new_member;
 
 const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v1";
@@ -58,8 +56,6 @@ struct Books<'a> {
     certificate_ends: &'a BTreeMap<MemberId, u64>,
     roots_of_trust: &'a [CertificateDer<'static>],
     network_name: &'a str,
-    /// What the network seals with.
-    suite: Suite,
     time_ms: u64,
 }
 
@@ -105,7 +101,7 @@ impl Directory for Books<'_> {
 
     /// Tried out with nothing inside: whether it works does not depend on the random part of it.
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
-        can_wrap_to(module_key, self.suite)
+        can_seal_to(module_key)
     }
 }
 
@@ -140,7 +136,6 @@ impl Engine {
             certificate_ends: &self.certificate_ends,
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
-            suite: self.keys.opening.suite(),
             time_ms,
         };
         self.governance.apply(&caller, &order, &directory, time_ms)
@@ -148,13 +143,14 @@ impl Engine {
 
     /// Begins the epoch that the block before defined, and carries out what was decided for it. Who was removed does
     /// not count from here on; governance keeps that list, so the network root covers it.
-    pub(crate) fn begin_epoch(&mut self, time_ms: u64) {
+    pub(crate) fn begin_epoch(&mut self, time_ms: u64) -> Result<(), EngineError> {
         for effect in self.governance.begin_epoch() {
             match effect {
                 Effect::AdmitMember { chain } => self.admit_decided(&chain, time_ms),
                 Effect::RemoveMember { .. } => {}
             }
         }
+        self.begin_key_epoch()
     }
 
     fn admit_decided(&mut self, chain: &[Vec<u8>], time_ms: u64) {
@@ -163,7 +159,6 @@ impl Engine {
             certificate_ends: &self.certificate_ends,
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
-            suite: self.keys.opening.suite(),
             time_ms,
         };
         // The certificate may have ended since the decision, or the name may have been taken: then nobody comes in.
@@ -176,23 +171,6 @@ impl Engine {
         if self.state.admit_decided(newcomer).is_accepted() {
             self.note_certificate(&principal);
         }
-    }
-
-    /// The root for the modules that this block admitted. An auditor has no root to give.
-    pub(crate) fn wrap_for_newcomers(&mut self) -> Vec<WrappedRoot> {
-        let keys = self.governance.take_new_modules();
-        let Some(root) = &self.keys.root else {
-            return Vec::new();
-        };
-        keys.into_iter()
-            .filter_map(|module_key| {
-                let wrapped = wrap_root(root.secret(), self.network, &module_key).ok()?;
-                Some(WrappedRoot {
-                    module_key,
-                    wrapped,
-                })
-            })
-            .collect()
     }
 
     /// The root over everything that is decided about the network and its members.

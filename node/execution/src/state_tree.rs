@@ -33,16 +33,20 @@ impl StateTree {
         }
     }
 
+    /// Makes all leaves again under another key.
+    pub fn rekey(&mut self, state: &State, leaf_key: &Secret32) {
+        *self = Self::new();
+        for (table, tree) in &mut self.tables {
+            for index in 0..state.table_len(*table) {
+                tree.push(leaf(state, *table, index, leaf_key));
+            }
+        }
+    }
+
     /// Brings the leaves of all rows that were touched since the last call up to date and returns the root.
     pub fn update(&mut self, state: &mut State, leaf_key: &Secret32, height: u64) -> Digest {
         for (table, index) in state.drain_touched() {
-            let number = [table as u8];
-            let row = state.row_bytes(table, index);
-            let leaf = keyed_hash(
-                leaf_key,
-                LEAF_DOMAIN,
-                &[&number, &index.to_le_bytes(), &row],
-            );
+            let leaf = leaf(state, table, index, leaf_key);
             let Some(tree) = self.tables.get_mut(&table) else {
                 continue;
             };
@@ -64,4 +68,9 @@ impl StateTree {
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         hash(ROOT_DOMAIN, &parts)
     }
+}
+fn leaf(state: &State, table: TableId, index: u32, leaf_key: &Secret32) -> Digest {
+    let row = state.row_bytes(table, index);
+    let parts: [&[u8]; 3] = [&[table as u8], &index.to_le_bytes(), &row];
+    keyed_hash(leaf_key, LEAF_DOMAIN, &parts)
 }

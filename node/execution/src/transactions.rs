@@ -8,7 +8,7 @@ use sealbook_ledger::{
     Attachment, Block, MAX_ATTACHMENT_BYTES, MAX_TRANSACTION_BYTES, Transaction,
 };
 use sealbook_primitives::hash::{Digest, hash};
-use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
     Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed,
@@ -22,7 +22,6 @@ use sealbook_securities::{
 use zeroize::Zeroizing;
 
 use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
-use crate::keys::KEY_EPOCH;
 use crate::permissions::Permissions;
 use crate::results::{self, Waiting};
 use crate::snapshot::content::HolderName;
@@ -53,9 +52,18 @@ impl<'a> BlockContext<'a> {
     }
 }
 
+/// Who signed a transaction.
+#[derive(Clone, Copy)]
+enum Author {
+    Member(MemberId),
+    Module(Digest),
+    /// Nobody that counts at the time of the block.
+    Nobody,
+}
+
 /// What came out of an envelope: who signed it and what is asked, or only where to send a refusal.
 struct Opened {
-    caller: Option<MemberId>,
+    caller: Author,
     reply_key: Secret32,
     orders: Vec<OrderBytes>,
 }
@@ -83,10 +91,11 @@ impl Engine {
         if !(earliest..=latest).contains(&expires_ms) {
             return false;
         }
-        let Some(opened) = self.open_transaction(&envelope, block.time_ms) else {
+        let Some(opened) = self.open_transaction(&envelope, block) else {
             return false;
         };
         self.remember(expires_ms, id);
+        self.note_sign(&id);
         let Opened {
             caller,
             reply_key,
@@ -94,17 +103,26 @@ impl Engine {
         } = opened;
         let outcomes = if expires_ms < block.time_ms {
             vec![Outcome::refused(Code::Expired)]
-        } else if let Some(caller) = caller {
-            if orders.is_empty() || orders.len() > MAX_ORDERS {
-                vec![Outcome::refused(Code::Malformed)]
-            } else {
-                orders
+        } else {
+            match caller {
+                Author::Nobody => vec![Outcome::refused(Code::NotAMember)],
+                // A sign of life asks for nothing.
+                Author::Module(_) if orders.is_empty() => Vec::new(),
+                _ if orders.is_empty() || orders.len() > MAX_ORDERS => {
+                    vec![Outcome::refused(Code::Malformed)]
+                }
+                Author::Member(caller) => orders
                     .iter()
                     .map(|order| self.execute_order(block, caller, order))
-                    .collect()
+                    .collect(),
+                Author::Module(module) => orders
+                    .iter()
+                    .map(|order| match order {
+                        OrderBytes::Module(bytes) => self.execute_module_order(module, bytes),
+                        _ => Outcome::refused(Code::NotPermitted),
+                    })
+                    .collect(),
             }
-        } else {
-            vec![Outcome::refused(Code::NotAMember)]
         };
         count(&outcomes, &mut brought.outcomes);
         let reply = Reply {
@@ -127,21 +145,25 @@ impl Engine {
         true
     }
 
-    fn open_transaction(&self, envelope: &Envelope, time_ms: u64) -> Option<Opened> {
-        let mut signed = self.open_signed(envelope, Purpose::Transaction)?;
+    fn open_transaction(&self, envelope: &Envelope, block: &BlockContext<'_>) -> Option<Opened> {
+        let mut signed = self.open_signed(envelope, Purpose::Transaction, block.height)?;
         let submission = Submission::try_from_slice(&signed.body).ok()?;
         let reply_key = Secret32::new(submission.reply_key);
         if submission.version != PAYLOAD_VERSION {
             return None;
         }
-        let caller = match self.current_member(&signed.certificate, time_ms) {
-            Some((id, member)) => {
+        let purpose = Purpose::Transaction;
+        let caller =
+            if let Some((id, member)) = self.current_member(&signed.certificate, block.time_ms) {
                 let key = VerifyingKey(member.key);
-                self.check_signature(envelope, Purpose::Transaction, &signed, &key)?;
-                Some(id)
-            }
-            None => None,
-        };
+                self.check_signature(envelope, purpose, &signed, &key)?;
+                Author::Member(id)
+            } else if let Some(key) = self.module_key(&signed.certificate) {
+                self.check_signature(envelope, purpose, &signed, &key)?;
+                Author::Module(signed.certificate)
+            } else {
+                Author::Nobody
+            };
         drop(Zeroizing::new(std::mem::take(&mut signed.body)));
         Some(Opened {
             caller,
@@ -150,19 +172,29 @@ impl Engine {
         })
     }
 
-    /// Opens an envelope of this network and key epoch.
-    pub(crate) fn open_signed(&self, envelope: &Envelope, purpose: Purpose) -> Option<Signed> {
-        if !self.is_current(envelope) {
-            return None;
-        }
-        let plaintext = self.keys.opening.open(envelope, purpose).ok()?;
+    /// Opens an envelope of this network and a key epoch that is open at a height.
+    pub(crate) fn open_signed(
+        &self,
+        envelope: &Envelope,
+        purpose: Purpose,
+        height: u64,
+    ) -> Option<Signed> {
+        let plaintext = self.open_envelope(envelope, purpose, height)?;
         let signed = Signed::try_from_slice(plaintext.expose()).ok()?;
         (signed.version == PAYLOAD_VERSION).then_some(signed)
     }
 
-    /// Whether an envelope is of this network and of a key epoch that is open.
-    fn is_current(&self, envelope: &Envelope) -> bool {
-        envelope.header.network == self.network && envelope.header.key_epoch == KEY_EPOCH
+    fn open_envelope(
+        &self,
+        envelope: &Envelope,
+        purpose: Purpose,
+        height: u64,
+    ) -> Option<SecretBytes> {
+        if envelope.header.network != self.network {
+            return None;
+        }
+        let keys = self.keys_for(envelope.header.key_epoch, height)?;
+        keys.opening.open(envelope, purpose).ok()
     }
 
     /// Verifies a payload's signature with the signer's key.
@@ -196,6 +228,7 @@ impl Engine {
                 self.execute_admit(block.time_ms, caller, reference, chain)
             }
             OrderBytes::Governance(bytes) => self.execute_governance(block.time_ms, caller, bytes),
+            OrderBytes::Module(_) => Outcome::refused(Code::NotPermitted),
             OrderBytes::Securities(bytes) => {
                 let Ok(order) = Order::try_from_slice(bytes) else {
                     return Outcome::refused(Code::Malformed);
@@ -242,7 +275,7 @@ impl Engine {
         let outcome = state.apply(caller, &permissions, order, content.0);
         if let (Status::Settled, Some((account, holder)), Some(attachment)) =
             (outcome.status, named, attached)
-            && let Some(name) = self.open_holder(attachment, &holder.commitment)
+            && let Some(name) = self.open_holder(attachment, &holder.commitment, block.height)
             && let Some((index, _)) = self.state.account_by_id(account)
         {
             self.names.insert(index, name);
@@ -251,16 +284,14 @@ impl Engine {
     }
 
     /// The name in an attachment, if it opens and is the one that was committed to.
-    fn open_holder(&self, attachment: &Attachment, commitment: &[u8; 32]) -> Option<HolderName> {
+    fn open_holder(
+        &self,
+        attachment: &Attachment,
+        commitment: &[u8; 32],
+        height: u64,
+    ) -> Option<HolderName> {
         let envelope = Envelope::decode(attachment.bytes()?, MAX_ATTACHMENT_BYTES).ok()?;
-        if !self.is_current(&envelope) {
-            return None;
-        }
-        let plaintext = self
-            .keys
-            .opening
-            .open(&envelope, Purpose::Attachment)
-            .ok()?;
+        let plaintext = self.open_envelope(&envelope, Purpose::Attachment, height)?;
         let content = HolderAttachment::try_from_slice(plaintext.expose()).ok()?;
         let name = HolderName {
             blinding: content.blinding,

@@ -31,12 +31,14 @@ impl From<Output> for FromModule {
             Output::Snapshot(manifest) => Self::SnapshotDone {
                 manifest: manifest.encode(),
             },
+            Output::Carry(envelope) => Self::Carry { envelope },
             Output::Executed(executed) => Self::Executed {
                 height: executed.commitment.height,
                 commitment: executed.commitment,
                 next_epoch: executed.next_epoch,
                 quotas: executed.quotas,
-                wrapped_roots: executed.wrapped_roots,
+                grants: executed.grants,
+                key_records: executed.key_records,
                 replies: executed.replies,
                 finals: executed.finals,
                 unopened: executed.unopened,

@@ -11,14 +11,14 @@ mod kit;
 
 use kit::Network;
 use sealbook_execution::custody::{Founding, ModuleKey};
-use sealbook_execution::keys::{KeyError, encode_public};
+use sealbook_execution::keys::KeyError;
 use sealbook_execution::{Engine, EngineError, EpochKeys};
-use sealbook_ledger::{Genesis, OpeningEpoch};
+use sealbook_ledger::{Genesis, OpeningEpoch, RootFile};
 use sealbook_sealing::Suite;
 
 fn open(network: &Network, seat: usize, genesis: &Genesis, root: &[u8]) -> Result<(), KeyError> {
     let module = ModuleKey::read(&network.module_keys[seat]).unwrap();
-    module.open_root(genesis, root).map(drop)
+    module.open_first_root(genesis, root).map(drop)
 }
 
 #[test]
@@ -41,6 +41,16 @@ fn every_seat_opens_its_own_root_and_all_get_the_same_keys() {
             let root = &network.wrapped_roots[other];
             assert_eq!(
                 open(&network, seat, &network.genesis, root),
+                Err(KeyError::NotGiven(0))
+            );
+            // Nor does it open what is said to be its own.
+            let mut grant = RootFile::decode(root).unwrap().grants()[0].clone();
+            grant.recipient = ModuleKey::read(&network.module_keys[seat])
+                .unwrap()
+                .digest();
+            let relabelled = RootFile::of([grant]).encode();
+            assert_eq!(
+                open(&network, seat, &network.genesis, &relabelled),
                 Err(KeyError::DoesNotOpen)
             );
         }
@@ -52,16 +62,13 @@ fn a_root_opens_for_its_own_genesis_alone() {
     let (network, other) = (Network::new(), Network::new());
     let root = &network.wrapped_roots[0];
     // Another network's module, another network's root, and both under the other genesis.
-    let not_of_genesis = Err(KeyError::NotOfGenesis);
-    assert_eq!(
-        open(&other, 0, &network.genesis, root),
-        Err(KeyError::DoesNotOpen)
-    );
+    let not_given = Err(KeyError::NotGiven(0));
+    assert_eq!(open(&other, 0, &network.genesis, root), not_given);
     assert_eq!(
         open(&network, 0, &network.genesis, &other.wrapped_roots[0]),
-        not_of_genesis
+        not_given
     );
-    assert_eq!(open(&network, 0, &other.genesis, root), not_of_genesis);
+    assert_eq!(open(&network, 0, &other.genesis, root), not_given);
     // Any change of the document is another network, even one that names the same keys.
     let alter: [&dyn Fn(&mut Genesis); 5] = [
         &|one| one.created_ms += 1,
@@ -73,12 +80,12 @@ fn a_root_opens_for_its_own_genesis_alone() {
     for alter in alter {
         let mut altered = network.genesis.clone();
         alter(&mut altered);
-        assert_eq!(open(&network, 0, &altered, root), not_of_genesis);
+        assert_eq!(open(&network, 0, &altered, root), not_given);
         // The file's own claim to be of that network does not help.
-        let mut relabelled = root.clone();
-        relabelled[1..33].copy_from_slice(altered.network().as_bytes());
+        let mut grant = RootFile::decode(root).unwrap().grants()[0].clone();
+        grant.network = altered.network();
         assert_eq!(
-            open(&network, 0, &altered, &relabelled),
+            open(&network, 0, &altered, &RootFile::of([grant]).encode()),
             Err(KeyError::DoesNotOpen)
         );
     }
@@ -109,7 +116,7 @@ fn damaged_files_are_refused() {
         // The highest bits of a seed are as good as any other: no bit is ignored.
         damaged[index] ^= 0x80;
         let opened = ModuleKey::read(&damaged)
-            .and_then(|module| module.open_root(&network.genesis, root).map(drop));
+            .and_then(|module| module.open_first_root(&network.genesis, root).map(drop));
         assert!(opened.is_err(), "byte {index}");
     }
 }
@@ -117,15 +124,16 @@ fn damaged_files_are_refused() {
 #[test]
 fn the_auditor_gets_working_keys_from_its_bundle_alone() {
     let (network, other) = (Network::new(), Network::new());
-    let auditor = |bytes: &[u8]| ModuleKey::read(bytes).unwrap().into_opening_key();
+    let auditor = |bytes: &[u8]| ModuleKey::read(bytes).unwrap().opening_key();
     let open = |key: &[u8], genesis: &Genesis, bundle: &[u8]| {
-        EpochKeys::from_bundle(&auditor(key), genesis, bundle).map(drop)
+        EpochKeys::from_bundle(&auditor(key), &genesis.network(), 0, bundle).map(drop)
     };
     let bundle = &network.audit_bundle;
     assert_eq!(open(&network.auditor, &network.genesis, bundle), Ok(()));
     // All keys to open and to compare with, but nothing to let a module in.
-    let keys = EpochKeys::from_bundle(&auditor(&network.auditor), &network.genesis, bundle);
-    let (keys, modules) = (keys.unwrap(), network.keys(0));
+    let (keys, modules) = (network.auditor_keys(), network.keys(0));
+    let later = EpochKeys::from_bundle(&auditor(&network.auditor), &network.id, 1, bundle);
+    assert_eq!(later.map(drop), Err(KeyError::DoesNotOpen));
     assert!(keys.root.is_none());
     assert!(keys.leaf.constant_time_eq(&modules.leaf));
     assert!(keys.outcome.constant_time_eq(&modules.outcome));
@@ -143,13 +151,10 @@ fn the_auditor_gets_working_keys_from_its_bundle_alone() {
         open(&network.module_keys[0], &network.genesis, bundle),
         does_not_open
     );
-    // A wrapped root is no bundle: its label differs. Its first 33 bytes are the file's version and network.
+    // A sealed root is no bundle: its label differs.
+    let root = &network.record.roots[0].sealed;
     assert_eq!(
-        open(
-            &network.module_keys[0],
-            &network.genesis,
-            &network.wrapped_roots[0][37..]
-        ),
+        open(&network.module_keys[0], &network.genesis, root),
         does_not_open
     );
     for index in 0..bundle.len() {
@@ -166,32 +171,35 @@ fn the_auditor_gets_working_keys_from_its_bundle_alone() {
 fn a_founding_binds_only_the_genesis_that_names_its_key() {
     let network = Network::new();
     let founding = Founding::begin();
-    assert_eq!(founding.bind(&network.genesis), Err(KeyError::NotOfGenesis));
+    assert_eq!(founding.bind(&network.genesis), Err(KeyError::NotNamed));
     let mut genesis = network.genesis.clone();
     genesis.opening_epochs[0].public_key = founding.opening_key(Suite::X25519ChaCha20Poly1305);
-    let (roots, bundles) = founding.bind(&genesis).unwrap();
-    assert_eq!((roots.len(), bundles.len()), (4, 1));
-    assert!(open(&network, 0, &genesis, &roots[0]).is_ok());
+    let record = founding.bind(&genesis).unwrap();
+    assert_eq!((record.roots.len(), record.bundles.len()), (4, 1));
+    let own = RootFile::of(record.grants().take(1)).encode();
+    assert!(open(&network, 0, &genesis, &own).is_ok());
+    // The same founding makes the same record, and another one makes none.
+    assert_eq!(founding.bind(&genesis).unwrap(), record);
     // A second key for the same epoch, which clients might seal to, is refused by everybody.
     let mut double = genesis.clone();
     double.opening_epochs.insert(
         0,
         OpeningEpoch {
             key_epoch: 0,
-            public_key: network.module_keys[0].clone(),
+            public_key: network.genesis.opening_epochs[0].public_key.clone(),
         },
     );
-    assert_eq!(founding.bind(&double), Err(KeyError::NotOfGenesis));
+    assert_eq!(founding.bind(&double), Err(KeyError::NotNamed));
     let mut later = genesis.clone();
     later.opening_epochs[0].key_epoch = 1;
-    assert_eq!(founding.bind(&later), Err(KeyError::NotOfGenesis));
-    // A key of another suite would carry the root, or what the auditor gets, more weakly than the network says.
-    let (_, other_suite) = ModuleKey::generate(Suite::XWingChaCha20Poly1305);
+    assert_eq!(founding.bind(&later), Err(KeyError::NotNamed));
+    // A key of another suite would carry the root, or what the auditor gets, more weakly than it must be.
+    let other_suite = genesis.opening_epochs[0].public_key.clone();
     let mut mixed = genesis.clone();
     mixed.validators[1].module_key.clone_from(&other_suite);
     assert_eq!(founding.bind(&mixed), Err(KeyError::Malformed));
     let mut mixed = genesis.clone();
-    mixed.audit_recipients[0] = other_suite;
+    mixed.audit_recipients[0].key = other_suite;
     assert_eq!(founding.bind(&mixed), Err(KeyError::Malformed));
     genesis.validators[2].module_key.pop();
     assert_eq!(founding.bind(&genesis), Err(KeyError::Malformed));
@@ -207,7 +215,7 @@ fn an_engine_starts_only_with_what_goes_together() {
     };
     assert!(matches!(
         refused(&other.genesis),
-        EngineError::Keys(KeyError::NotOfGenesis)
+        EngineError::Keys(KeyError::NotNamed)
     ));
     let altered = |alter: &dyn Fn(&mut Genesis)| {
         let mut genesis = network.genesis.clone();
@@ -224,6 +232,6 @@ fn an_engine_starts_only_with_what_goes_together() {
     assert!(matches!(ended, EngineError::Admin(_)));
     let same = altered(&|one| one.admins.push(one.admins[0].clone()));
     assert!(matches!(same, EngineError::Admin(_)));
-    let own = encode_public(&network.keys(0).opening.public_key());
+    let own = network.keys(0).public_key();
     assert_eq!(network.genesis.opening_epochs[0].public_key, own);
 }

@@ -12,8 +12,8 @@ mod kit;
 use borsh::{BorshDeserialize, BorshSerialize};
 use kit::play::Play;
 use kit::words::{self, order};
+use sealbook_execution::Engine;
 use sealbook_execution::custody::ModuleKey;
-use sealbook_execution::{Engine, EpochKeys};
 use sealbook_ledger::Genesis;
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::module::SealedReply;
@@ -99,11 +99,7 @@ fn any_split_into_batches_gives_the_same() {
 fn the_auditor_computes_the_same_roots() {
     let play = story();
     let network = &play.network;
-    let auditor = ModuleKey::read(&network.auditor)
-        .unwrap()
-        .into_opening_key();
-    let keys = EpochKeys::from_bundle(&auditor, &network.genesis, &network.audit_bundle).unwrap();
-    let mut engine = Engine::new(network.genesis.clone(), keys).unwrap();
+    let mut engine = Engine::new(network.genesis.clone(), network.auditor_keys()).unwrap();
     let said = execute(&mut engine, &play.blocks);
     assert_eq!(
         said.iter().map(|one| one.1).collect::<Vec<_>>(),
@@ -149,7 +145,9 @@ fn a_recorded_network_gives_the_recorded_roots_and_replies() {
     let recording = Recording::try_from_slice(&std::fs::read(RECORDING).unwrap()).unwrap();
     let genesis = Genesis::decode(&recording.genesis).unwrap();
     let module = ModuleKey::read(&recording.module_key).unwrap();
-    let keys = module.open_root(&genesis, &recording.wrapped_root).unwrap();
+    let keys = module
+        .open_first_root(&genesis, &recording.wrapped_root)
+        .unwrap();
     let mut engine = Engine::new(genesis, keys).unwrap();
     let executed = engine
         .execute(&recording.blocks, &recording.certificate)

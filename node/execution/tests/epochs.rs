@@ -17,13 +17,13 @@ use sealbook_execution::{Engine, EngineError};
 use sealbook_governance::{Action, Change, GovernanceView, ProposalStatus};
 use sealbook_identity::Role;
 use sealbook_ledger::{
-    Block, EpochDefinition, GovernanceRules, ObserverSeat, Parameters, ValidatorSeat, outcome_hash,
-    outcome_leaf,
+    Block, EpochDefinition, GovernanceRules, ObserverSeat, Parameters, RootGrant, ValidatorSeat,
+    holder_digest, outcome_hash, outcome_leaf,
 };
 use sealbook_merkle::log;
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::payload::{AsOf, Question};
-use sealbook_sealing::{Envelope, Suite};
+use sealbook_sealing::Envelope;
 use sealbook_securities::{Code, Outcome};
 
 /// An empty network with epochs of twelve blocks: 1 to 12, 13 to 24 ...
@@ -36,7 +36,7 @@ fn short() -> Founded {
 
 /// A node that wants a seat, with the file of its module's key.
 fn newcomer(index: u8) -> (ValidatorSeat, Vec<u8>) {
-    let (file, module_key) = ModuleKey::generate(Suite::X25519ChaCha20Poly1305);
+    let (file, module_key) = ModuleKey::generate();
     let seat = ValidatorSeat {
         name: format!("late-{index}"),
         vote_key: public(&vote_key("late", index)),
@@ -163,17 +163,17 @@ fn a_new_validator_gets_the_root_and_votes_from_the_next_epoch_on() {
     let executed = play.step(&[&sealed.bytes], &[]);
     assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
     // The root comes with the decision, so that the module can be ready when its epoch begins.
-    assert_eq!(executed.wrapped_roots.len(), 1);
-    let wrapped = &executed.wrapped_roots[0];
-    assert_eq!(wrapped.module_key, seat.module_key);
-    let open = |file: &[u8], wrapped: &[u8]| {
+    assert_eq!(executed.grants.len(), 1);
+    let grant = &executed.grants[0];
+    assert_eq!(grant.recipient, holder_digest(&seat.module_key));
+    let open = |file: &[u8], grant: &RootGrant| {
         let module = ModuleKey::read(file).unwrap();
-        module.open_root(&play.network.genesis, wrapped)
+        module.open_grant(&play.network.id, grant)
     };
-    assert!(open(&play.network.module_keys[0], &wrapped.wrapped).is_err());
-    let keys = open(&file, &wrapped.wrapped).unwrap();
+    assert!(open(&play.network.module_keys[0], grant).is_err());
+    let keys = open(&file, grant).unwrap();
     let mut theirs = Engine::new(play.network.genesis.clone(), keys).unwrap();
-    assert!(play.step(&[], &[]).wrapped_roots.is_empty());
+    assert!(play.step(&[], &[]).grants.is_empty());
     play.end_epoch();
     assert_eq!(play.votes.len(), 5);
     let block = play.chain.next(&[], &[]);
@@ -238,8 +238,12 @@ fn a_new_validator_gets_the_root_and_votes_from_the_next_epoch_on() {
 fn a_module_that_nothing_can_be_sealed_to_is_not_admitted() {
     let mut play = Play::empty(short());
     let (mut seat, _) = newcomer(0);
-    let (_, other_suite) = ModuleKey::generate(Suite::XWingChaCha20Poly1305);
-    for key in [Vec::new(), vec![1; 37], vec![0; 33], other_suite] {
+    // The key that envelopes are sealed to is none that a module can have: it is of another suite, and signs nothing.
+    let opening = play.network.genesis.opening_epochs[0].public_key.clone();
+    let mut weak = seat.module_key.clone();
+    let end = weak.len();
+    weak[end - 32..].fill(0);
+    for key in [Vec::new(), vec![1; 37], vec![0; 33], opening, weak] {
         seat.module_key = key;
         let changes = [
             Change::AddValidator(seat.clone()),
@@ -265,14 +269,14 @@ fn an_observer_gets_the_root_only_with_a_module_that_the_members_admitted() {
         let sealed = play.seal("admin", vec![govern(reference, propose(&change))]);
         let executed = play.step(&[&sealed.bytes], &[]);
         assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
-        executed.wrapped_roots
+        executed.grants
     };
     assert!(admit(&mut play, "G1", without).is_empty());
     let wrapped = admit(&mut play, "G2", observer_in(seat.clone()));
     assert_eq!(wrapped.len(), 1);
-    assert_eq!(wrapped[0].module_key, seat.module_key);
+    assert_eq!(wrapped[0].recipient, holder_digest(&seat.module_key));
     let module = ModuleKey::read(&file).unwrap();
-    let keys = module.open_root(&play.network.genesis, &wrapped[0].wrapped);
+    let keys = module.open_grant(&play.network.id, &wrapped[0]);
     let mut theirs = Engine::new(play.network.genesis.clone(), keys.unwrap()).unwrap();
     play.end_epoch();
     assert_eq!(play.votes.len(), 4, "it has no vote");
@@ -291,20 +295,13 @@ fn an_auditor_follows_a_change_of_validators_without_the_root() {
     play.pool.push(vote_key("late", 1));
     play.decide(&Change::AddValidator(seat));
     play.run_to(12);
-    let auditor = ModuleKey::read(&play.network.auditor)
-        .unwrap()
-        .into_opening_key();
-    let keys = sealbook_execution::EpochKeys::from_bundle(
-        &auditor,
-        &play.network.genesis,
-        &play.network.audit_bundle,
-    );
-    let mut engine = Engine::new(play.network.genesis.clone(), keys.unwrap()).unwrap();
+    let keys = play.network.auditor_keys();
+    let mut engine = Engine::new(play.network.genesis.clone(), keys).unwrap();
     for (block, certificate) in &play.blocks {
         let executed = engine
             .execute(std::slice::from_ref(block), certificate)
             .unwrap();
-        assert!(executed[0].wrapped_roots.is_empty());
+        assert!(executed[0].grants.is_empty());
     }
     assert_eq!(engine.commitment(), play.engine.commitment());
 }

@@ -194,7 +194,7 @@ fn another_committee_is_another_network() {
     let module = sealbook_execution::custody::ModuleKey::read(&network.module_keys[0]).unwrap();
     assert!(
         module
-            .open_root(&altered, &network.wrapped_roots[0])
+            .open_first_root(&altered, &network.wrapped_roots[0])
             .is_err()
     );
     // And a chain of that committee does not continue the real one.

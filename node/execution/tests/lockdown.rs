@@ -314,6 +314,8 @@ fn descriptors_that_a_host_leaves_open_are_closed() {
     }
     let start = from_genesis(&network.genesis);
     frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
+    let word: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(word, FromModule::Carry { .. }));
     let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(started, FromModule::Started { .. }));
     let _ = (process.kill(), process.wait());
@@ -388,6 +390,8 @@ fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
     assert!(matches!(ready, FromModule::Ready { .. }), "{ready:?}");
     let start = from_genesis(&network.genesis);
     frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
+    let word: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(word, FromModule::Carry { .. }));
     let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(started, FromModule::Started { .. }));
     let leaf = *network.keys(0).leaf.expose();

@@ -18,7 +18,9 @@ use kit::module::{Module, PROGRAM, command, ended, from_genesis};
 use kit::play::{Play, outcomes};
 use kit::words::{self, order};
 use kit::{Network, Sealed, vote_keys};
-use sealbook_ledger::Genesis;
+use sealbook_execution::Executed;
+use sealbook_ledger::{Genesis, KeyRecord, Recovery, RootFile};
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
@@ -42,7 +44,14 @@ fn a_whole_story_goes_through_the_socket() {
         "alpha",
         vec![order("T1", words::transfer("A-1", "A-2", "10"))],
     );
-    let executed = play.step(&[&sealed.bytes], &[]);
+    // What a module executed may be an old part of the ledger: it answers nothing until its own words come back.
+    let early = play
+        .network
+        .seal_query("alpha", play.expiry(), 0, &Question::Holdings);
+    assert!(module.is_asleep(&early));
+    assert_eq!(module.carried.len(), 1);
+    let sign = module.carried[0].clone();
+    let executed = play.step(&[&sealed.bytes, &sign], &[]);
     let (block, certificate) = play.blocks.last().cloned().unwrap();
     module.say(&ToModule::Finalized {
         blocks: vec![block.clone()],
@@ -50,10 +59,12 @@ fn a_whole_story_goes_through_the_socket() {
     });
     let same = module.hear_executed();
     assert_eq!(outcomes(&sealed, &same), [Outcome::SETTLED]);
-    assert_eq!(
-        (&same.replies, &same.finals),
-        (&executed.replies, &executed.finals)
-    );
+    assert_eq!(same.unopened, 0);
+    let replied = |one: &Executed| -> Vec<Digest> {
+        one.replies.iter().map(|reply| reply.transaction).collect()
+    };
+    assert_eq!(replied(&same), replied(&executed));
+    assert_eq!(same.finals.len(), executed.finals.len());
 
     let query = play.network.seal_query(
         "alpha",
@@ -126,7 +137,7 @@ fn the_genesis_of_another_committee_is_refused() {
         seat.vote_key = VerifyingKey(ed25519_zebra::VerificationKey::from(key).into());
     }
     let reason = refused(&mut module, &other);
-    assert!(reason.contains("genesis"), "{reason}");
+    assert!(reason.contains("not given to this holder"), "{reason}");
     let mut other = network.genesis.clone();
     other.parameters.expiry_horizon_ms += 1;
     refused(&mut module, &other);
@@ -134,6 +145,7 @@ fn the_genesis_of_another_committee_is_refused() {
     module.say(&ToModule::Start {
         genesis: b"no genesis".to_vec(),
         offer: None,
+        roots: Vec::new(),
     });
     module.refusal();
     // The right one still starts.
@@ -200,8 +212,17 @@ fn a_network_is_founded_by_processes_alone() {
     drop(founding);
     let mut hear = || -> FromModule { frame::read(&mut socket, MODULE_FRAME_MAX).unwrap() };
     assert!(matches!(hear(), FromModule::Ready { .. }));
-    frame::write(&mut socket, &ToModule::Found { suite: 1 }, MODULE_FRAME_MAX).unwrap();
-    let FromModule::Founded { opening_key } = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap()
+    frame::write(
+        &mut socket,
+        &ToModule::Found {
+            suite: 1,
+            recovery: Recovery::default(),
+        },
+        MODULE_FRAME_MAX,
+    )
+    .unwrap();
+    let FromModule::Founded { opening_key, .. } =
+        frame::read(&mut socket, MODULE_FRAME_MAX).unwrap()
     else {
         panic!("not founded");
     };
@@ -213,18 +234,16 @@ fn a_network_is_founded_by_processes_alone() {
     };
     frame::write(&mut socket, &bind, MODULE_FRAME_MAX).unwrap();
     let bound: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
-    let FromModule::Bound {
-        wrapped_roots,
-        audit_bundles,
-    } = bound
-    else {
+    let FromModule::Bound { record } = bound else {
         panic!("not bound")
     };
-    assert_eq!((wrapped_roots.len(), audit_bundles.len()), (4, 1));
+    let record = KeyRecord::decode(&record).unwrap();
+    assert_eq!((record.roots.len(), record.bundles.len()), (4, 1));
     assert_eq!(ended(&mut process).code(), Some(0));
 
     let root = files.path().join("module.root");
-    fs::write(&root, &wrapped_roots[0]).unwrap();
+    let own = RootFile::of(record.grants().take(1));
+    fs::write(&root, own.encode()).unwrap();
     let (mut run, mut socket) = command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
     let mut process = run.spawn().unwrap();
     drop(run);
@@ -232,6 +251,8 @@ fn a_network_is_founded_by_processes_alone() {
     assert!(matches!(hear(), FromModule::Ready { .. }));
     let start = from_genesis(&genesis);
     frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
+    let carried: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+    assert!(matches!(carried, FromModule::Carry { .. }));
     let started: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
     assert!(matches!(started, FromModule::Started { network, .. } if network == genesis.network()));
     let _ = (process.kill(), process.wait());
@@ -275,6 +296,8 @@ fn much_work_needs_no_call_that_is_not_allowed() {
         let names: Vec<&[u8]> = vec![&padding; 200];
         play.step(&bytes, &names);
     }
+    let sign = module.carried[0].clone();
+    play.step(&[&sign], &[]);
     let blocks: Vec<Vec<u8>> = play.blocks.iter().map(|(block, _)| block.clone()).collect();
     let certificate = play.blocks.last().unwrap().1.clone();
     module.say(&ToModule::Finalized {

@@ -123,6 +123,7 @@ fn execute(engine: &mut Engine, blocks: &[(Vec<u8>, Vec<u8>)]) -> (Said, Vec<Sna
             manifest: *manifest,
             pieces: std::mem::take(&mut pieces),
         }),
+        Output::Carry(_) => panic!("an engine without a session says nothing"),
     };
     engine.execute_each(&blocks, certificate, each).unwrap();
     assert!(
@@ -495,6 +496,7 @@ fn a_process_begins_from_a_snapshot_and_survives_bad_ones() {
     let start = |offer: Option<SnapshotOffer>| ToModule::Start {
         genesis: play.network.genesis.encode(),
         offer,
+        roots: Vec::new(),
     };
     let piece = |sealed: &[u8]| ToModule::SnapshotPiece {
         sealed: sealed.to_vec(),

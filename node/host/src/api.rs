@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, Kind};
+use crate::module_link::Replied;
 use crate::proofs;
 use crate::relay::Relay;
 use crate::shared::Shared;
@@ -204,9 +205,11 @@ impl Service {
             RequestBody::SnapshotPiece { height, index } => {
                 sealed(self.shared.store().snapshot_piece(height, index))
             }
-            RequestBody::WrappedRoot { module_key } => {
-                sealed(self.shared.wrapped_root(&module_key))
+            RequestBody::Roots { module } => {
+                let file = self.shared.root_file(&module);
+                sealed(file.map(|file| file.map(|file| file.encode())))
             }
+            RequestBody::KeyRecord { digest } => sealed(self.shared.key_record(&digest)),
             RequestBody::Blocks { from, limit } => self.blocks(from, limit),
         }
     }
@@ -223,6 +226,7 @@ impl Service {
         match self.shared.submit(caller, transaction, attachments) {
             Ok(_) => ResponseBody::Accepted,
             Err(Refusal::Known) => ResponseBody::Known,
+            Err(Refusal::KeyEpoch { present, .. }) => ResponseBody::OtherKeyEpoch { present },
             Err(refusal @ (Refusal::Full | Refusal::NoSeat | Refusal::Share { .. })) => {
                 ResponseBody::Busy(refusal.to_string())
             }
@@ -257,6 +261,9 @@ impl Service {
     }
 
     async fn query(&self, caller: VerifyingKey, envelope: Vec<u8>) -> ResponseBody {
+        if let Err(Refusal::KeyEpoch { present, .. }) = self.shared.check_query(&envelope) {
+            return ResponseBody::OtherKeyEpoch { present };
+        }
         let Some(_share) = self.admission.enter(caller, Kind::Query) else {
             return busy("too many of your queries are under way on this node");
         };
@@ -269,8 +276,11 @@ impl Service {
             return busy("this node only observes; ask a validator");
         };
         match module.query(envelope).await {
-            Ok(Some(sealed)) => ResponseBody::Answer(sealed),
-            Ok(None) => ResponseBody::Refused(
+            Ok(Replied::Sealed(sealed)) => ResponseBody::Answer(sealed),
+            Ok(Replied::NotAwake) => busy(
+                "this node's module has begun and answers once its own sign of life is in a final block",
+            ),
+            Ok(Replied::Refused) => ResponseBody::Refused(
                 "the query does not open, is not signed by a member, has expired or was asked before"
                     .to_owned(),
             ),

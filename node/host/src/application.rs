@@ -88,7 +88,9 @@ impl Shared {
             (Some(taken), Some(levels)) => {
                 let quota =
                     |carrier: &VerifyingKey| parameters.carrier_quota(level_of(levels, carrier));
-                self.with_waiting(|waiting| waiting.pick(time_ms, &definition, &quota, taken))
+                self.with_waiting(|waiting| {
+                    waiting.pick((height, time_ms), &definition, &quota, taken)
+                })
             }
             // What lies between is not known here, so anything that waits may be in there already; or this node has
             // not executed far enough to know the quotas. An empty block keeps the chain going.
@@ -167,9 +169,12 @@ impl Shared {
         let mut carried: BTreeMap<u16, (usize, u64)> = BTreeMap::new();
         let mut unverified: Vec<(VerifyingKey, Vec<u8>, &Transaction)> = Vec::new();
         for transaction in &block.transactions {
-            let Ok(envelope) = check_envelope(&transaction.envelope, &self.network(), self.suite())
+            let (network, height) = (self.network(), block.height());
+            let Ok(envelope) = check_envelope(&transaction.envelope, &network, definition, height)
             else {
-                return Err(refuse("not a sealed transaction of this network"));
+                return Err(refuse(
+                    "not a sealed transaction of this network and its key epoch",
+                ));
             };
             if envelope.header.expires_ms < block.header.time_ms {
                 return Err(refuse("an expired transaction"));

@@ -28,6 +28,9 @@ use crate::shared::Shared;
 const WORK_MAX: usize = 4_096;
 const BATCH_BLOCKS_MAX: u64 = 512;
 const BATCH_BYTES_MAX: usize = MODULE_FRAME_MAX / 2;
+/// How long a module may take to end by itself before it is killed.
+const END_CHECKS: u32 = 100;
+const END_PAUSE: Duration = Duration::from_millis(10);
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the module cannot be used.
@@ -59,8 +62,18 @@ pub enum ModuleError {
 /// Work for the thread that owns the socket.
 enum Work {
     NewBlocks,
-    Query(Vec<u8>, oneshot::Sender<Option<Vec<u8>>>),
+    Query(Vec<u8>, oneshot::Sender<Replied>),
     Stop,
+}
+
+/// What a module says to a query.
+pub enum Replied {
+    /// An answer, sealed to the caller.
+    Sealed(Vec<u8>),
+    /// It refuses the query.
+    Refused,
+    /// It does not answer yet.
+    NotAwake,
 }
 
 /// Asks the module from anywhere in the host.
@@ -76,8 +89,8 @@ impl ModuleLink {
         let _ = self.work.try_send(Work::NewBlocks);
     }
 
-    /// Asks a sealed query; nothing comes back if the module refuses it or too much is under way.
-    pub async fn query(&self, envelope: Vec<u8>) -> Result<Option<Vec<u8>>, &'static str> {
+    /// Asks a sealed query.
+    pub async fn query(&self, envelope: Vec<u8>) -> Result<Replied, &'static str> {
         let (sender, receiver) = oneshot::channel();
         match self.work.try_send(Work::Query(envelope, sender)) {
             Ok(()) => receiver
@@ -105,6 +118,15 @@ struct Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
+        // A closed socket ends the module, and then its doorman. Killed before, the doorman would leave the module to be
+        // reaped by whoever reaps orphans here, perhaps by nobody.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        for _ in 0..END_CHECKS {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(END_PAUSE);
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -174,6 +196,7 @@ impl Module {
         self.say(&ToModule::Start {
             genesis: genesis.to_vec(),
             offer: offer.map(|(_, offer)| offer),
+            roots: shared.own_roots()?.encode(),
         })?;
         for index in 0..pieces.1 {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -182,7 +205,7 @@ impl Module {
             let sealed = sealed?.unwrap_or_default();
             self.say(&ToModule::SnapshotPiece { sealed })?;
         }
-        match self.hear()? {
+        match self.hear_past_words(shared)? {
             FromModule::Started {
                 network,
                 height,
@@ -206,13 +229,26 @@ impl Module {
         Ok(frame::read(&mut self.socket, MODULE_FRAME_MAX)?)
     }
 
-    fn query(&mut self, envelope: Vec<u8>) -> Result<Option<Vec<u8>>, ModuleError> {
+    /// As `hear`, but carries what the module itself has to say on the ledger, whenever that comes.
+    fn hear_past_words(&mut self, shared: &Shared) -> Result<FromModule, ModuleError> {
+        loop {
+            match self.hear()? {
+                FromModule::Carry { envelope } => shared.carry_own(envelope),
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn query(&mut self, envelope: Vec<u8>, shared: &Shared) -> Result<Replied, ModuleError> {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         let ticket = self.next_ticket;
         self.say(&ToModule::Query { ticket, envelope })?;
-        match self.hear()? {
-            FromModule::Answer { ticket: of, sealed } if of == ticket => Ok(Some(sealed)),
-            FromModule::QueryRefused { ticket: of } if of == ticket => Ok(None),
+        match self.hear_past_words(shared)? {
+            FromModule::Answer { ticket: of, sealed } if of == ticket => {
+                Ok(Replied::Sealed(sealed))
+            }
+            FromModule::QueryRefused { ticket: of } if of == ticket => Ok(Replied::Refused),
+            FromModule::NotAwake { ticket: of } if of == ticket => Ok(Replied::NotAwake),
             _ => Err(ModuleError::Protocol),
         }
     }
@@ -229,7 +265,7 @@ impl Module {
         })?;
         let mut done = 0;
         while done < count {
-            match self.hear()? {
+            match self.hear_past_words(shared)? {
                 FromModule::SnapshotPiece {
                     height,
                     index,
@@ -241,7 +277,8 @@ impl Module {
                     commitment,
                     next_epoch,
                     quotas,
-                    wrapped_roots,
+                    grants,
+                    key_records,
                     replies,
                     finals,
                     unopened,
@@ -249,8 +286,11 @@ impl Module {
                     done += 1;
                     self.executed = height;
                     shared.note_commitment(&commitment)?;
-                    for one in wrapped_roots {
-                        shared.put_wrapped_root(&one.module_key, &one.wrapped)?;
+                    for grant in grants {
+                        shared.put_grant(grant)?;
+                    }
+                    for record in key_records {
+                        shared.put_key_record(&record)?;
                     }
                     shared.executed(commitment, next_epoch, quotas, unopened);
                     let replies = replies.into_iter().map(|one| (height, one)).collect();
@@ -439,7 +479,7 @@ fn serve(mut module: Module, shared: &Shared, todo: &Receiver<Work>) -> Result<(
             Work::NewBlocks => {}
             Work::Query(envelope, reply) => {
                 // The client may have gone; its answer then goes nowhere.
-                let _ = reply.send(module.query(envelope)?);
+                let _ = reply.send(module.query(envelope, shared)?);
             }
             Work::Stop => {
                 shared.outbox().flush()?;

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use sealbook_ledger::{
-    Block, Commitment, EpochDefinition, FinalityCertificate, Genesis, Header, MAX_ROOTS,
-    Transaction,
+    Block, Commitment, EpochDefinition, FinalityCertificate, Genesis, Header, KeyRecord, MAX_ROOTS,
+    RootFile, RootGrant, Transaction, holder_digest,
 };
-use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_protocol::module::{PastResult, QuotaLevel};
-use sealbook_store::{LedgerStore, StoreError};
+use sealbook_sealing::Envelope;
+use sealbook_store::{LedgerStore, StoreError, names};
 
 use crate::clock::Clock;
 use crate::epochs::Epochs;
@@ -35,8 +36,6 @@ const ORDERED_BLOCKS: u64 = 1_024;
 /// After how long an own transaction that is not ordered is passed on again.
 const OVERDUE_MS: u64 = 500;
 const OVERDUE_MAX: usize = 256;
-
-const MODULE_DOMAIN: &str = "sealbook 2026 name of a module key v1";
 
 /// Passes messages on to the other nodes.
 pub type Gossip = Box<dyn Fn(Bytes) + Send + Sync>;
@@ -78,7 +77,6 @@ pub struct Shared {
     key: SigningKey,
     me: VerifyingKey,
     network: Digest,
-    suite: u8,
     store: Arc<LedgerStore>,
     pub(crate) ledger: Option<PathBuf>,
     pub(crate) evidence: Evidence,
@@ -123,13 +121,12 @@ impl Shared {
             key: parts.key,
             me,
             network,
-            suite: genesis.suite(),
             outbox: Outbox::new(Arc::clone(&parts.store)),
             store: parts.store,
             ledger: parts.ledger,
             evidence: parts.evidence,
             clock: parts.clock,
-            waiting: Mutex::new(Waiting::new(network, genesis.suite(), me)),
+            waiting: Mutex::new(Waiting::new(me)),
             results: Mutex::default(),
             recent: Mutex::default(),
             ordered: Mutex::new(ordered),
@@ -163,12 +160,6 @@ impl Shared {
     #[must_use]
     pub const fn network(&self) -> Digest {
         self.network
-    }
-
-    /// The number of the suite that envelopes are sealed with.
-    #[must_use]
-    pub const fn suite(&self) -> u8 {
-        self.suite
     }
 
     /// The store.
@@ -286,24 +277,81 @@ impl Shared {
         *lock(&self.module_problem) = Some(problem.to_owned());
     }
 
-    /// The network's root as a module of this network sealed it to another one.
+    /// The roots that modules of this network sealed to one of them, by the name that records have for it.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn wrapped_root(&self, module_key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.metadata(&wrapped_root_name(module_key))
+    pub fn root_file(&self, module: &Digest) -> Result<Option<RootFile>, StoreError> {
+        let name = names::root_file(module);
+        let Some(bytes) = self.store.metadata(&name)? else {
+            return Ok(None);
+        };
+        match RootFile::decode(&bytes) {
+            Ok(file) => Ok(Some(file)),
+            Err(_) => Err(StoreError::Damaged {
+                table: "metadata",
+                key: name,
+            }),
+        }
     }
 
-    /// Keeps the root that this node's module sealed to another module.
+    /// The roots that were sealed to this node's own module, as the present epoch names it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn own_roots(&self) -> Result<RootFile, StoreError> {
+        let key = self.present().and_then(|definition| {
+            let mut validators = definition.validators.iter();
+            let validator = validators.find(|seat| seat.vote_key == self.me);
+            let mut observers = definition.observers.iter();
+            let observer = observers.find(|seat| seat.vote_key == self.me);
+            validator
+                .map(|seat| seat.module_key.clone())
+                .or_else(|| observer.and_then(|seat| seat.module_key.clone()))
+        });
+        match key {
+            Some(key) => Ok(self.root_file(&holder_digest(&key))?.unwrap_or_default()),
+            None => Ok(RootFile::default()),
+        }
+    }
+
+    /// Keeps a root that a module sealed to another one.
     ///
     /// # Errors
     /// The store failed.
-    pub fn put_wrapped_root(&self, module_key: &[u8], wrapped: &[u8]) -> Result<(), StoreError> {
-        let name = wrapped_root_name(module_key);
-        if self.store.metadata(&name)?.is_some() {
+    pub fn put_grant(&self, grant: RootGrant) -> Result<(), StoreError> {
+        let name = names::root_file(&grant.recipient);
+        let mut file = self.root_file(&grant.recipient)?.unwrap_or_default();
+        let before = file.clone();
+        file.add(grant);
+        if file == before {
             return Ok(());
         }
-        self.store.put_metadata(&name, wrapped)
+        self.store.put_metadata(&name, &file.encode())
+    }
+
+    /// Keeps the record of a root that a module offered.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn put_key_record(&self, record: &[u8]) -> Result<(), StoreError> {
+        match KeyRecord::decode(record) {
+            Ok(known) => self
+                .store
+                .put_metadata(&names::key_record(&known.digest()), record),
+            Err(error) => {
+                tracing::warn!(%error, "the module gave something else than a key record");
+                Ok(())
+            }
+        }
+    }
+
+    /// The record with a digest.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn key_record(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.metadata(&names::key_record(digest))
     }
 
     /// Notes results that a module had from the start.
@@ -373,14 +421,13 @@ impl Shared {
         transaction: Vec<u8>,
         attachments: Vec<Vec<u8>>,
     ) -> Result<Digest, Refusal> {
-        let id = check_envelope(&transaction, &self.network, self.suite)?.digest();
+        let id = Transaction::id_of(&transaction);
         if self.is_ordered(&id) || lock(&self.waiting).contains_own(&id) {
             return Err(Refusal::Known);
         }
-        let seat = self
-            .present()
-            .and_then(|definition| definition.carrier_place(&self.me));
-        if seat.is_none() {
+        let definition = self.present().ok_or(Refusal::NoSeat)?;
+        self.check(&transaction, &definition)?;
+        if definition.carrier_place(&self.me).is_none() {
             return Err(Refusal::NoSeat);
         }
         let carried = Carried::own(&self.key, &self.network, transaction, attachments);
@@ -391,13 +438,13 @@ impl Shared {
 
     /// Takes what another node passes on, if its carrier has a place in this epoch and really signed it.
     pub(crate) fn receive(&self, carried: Carried) {
-        let known = self.present().is_some_and(|definition| {
-            definition.carrier_place(&carried.carrier).is_some() && carried.carrier != self.me
-        });
-        if !known {
+        let Some(definition) = self.present() else {
+            return;
+        };
+        if definition.carrier_place(&carried.carrier).is_none() || carried.carrier == self.me {
             return;
         }
-        let Ok(envelope) = check_envelope(&carried.transaction, &self.network, self.suite) else {
+        let Ok(envelope) = self.check(&carried.transaction, &definition) else {
             return;
         };
         let id = envelope.digest();
@@ -407,6 +454,34 @@ impl Shared {
         let lane = Lane::Carrier(carried.carrier);
         if carried.verify(&self.network) {
             let _ = self.take(carried, lane);
+        }
+    }
+
+    /// Submits what this node's own module says, as a client's submission.
+    pub fn carry_own(&self, envelope: Vec<u8>) {
+        if let Err(refusal) = self.submit(self.me, envelope, Vec::new()) {
+            // The module says it again when it expires.
+            tracing::debug!(%refusal, "the module's own words are not carried now");
+        }
+    }
+
+    /// Reads an envelope and checks it against the epoch of the next block.
+    fn check(&self, bytes: &[u8], definition: &EpochDefinition) -> Result<Envelope, Refusal> {
+        let next = self.final_height().saturating_add(1);
+        check_envelope(bytes, &self.network, definition, next)
+    }
+
+    /// Whether a query is sealed to a key epoch that is open now.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyEpoch`] if it is not.
+    pub fn check_query(&self, envelope: &[u8]) -> Result<(), Refusal> {
+        match self
+            .present()
+            .map(|definition| self.check(envelope, &definition))
+        {
+            Some(Err(refusal @ Refusal::KeyEpoch { .. })) => Err(refusal),
+            _ => Ok(()),
         }
     }
 
@@ -583,13 +658,17 @@ impl Shared {
         if newest && let Some(next) = &block.header.next_epoch {
             lock(&self.waiting).keep_carriers_of(next);
         }
+        if newest && let Some(definition) = self.present() {
+            let next = height.saturating_add(1);
+            let grace = u64::from(definition.parameters.key_grace_blocks);
+            let over = definition.opening.since_height.saturating_add(grace);
+            if block.header.next_epoch.is_some() || next == over {
+                lock(&self.waiting).keep_openable(&definition, next);
+            }
+        }
         lock(&self.recent).retain(|_, recent| recent.height > height);
         newest
     }
-}
-
-fn wrapped_root_name(module_key: &[u8]) -> String {
-    format!("wrapped root {}", hash(MODULE_DOMAIN, &[module_key]))
 }
 
 impl Ordered {

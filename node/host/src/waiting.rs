@@ -134,6 +134,16 @@ pub enum Refusal {
     /// The node has no seat, so no block can name it as a carrier.
     #[error("this node has no seat in the present committee epoch; try another node")]
     NoSeat,
+    /// Sealed to a key epoch that is over, or has not begun as far as this node knows.
+    #[error(
+        "it is sealed to key epoch {found}, and the network is in key epoch {present}; seal it anew"
+    )]
+    KeyEpoch {
+        /// The key epoch that it names.
+        found: u32,
+        /// The present one.
+        present: u32,
+    },
     /// Too much is waiting in all.
     #[error("too many transactions are waiting on this node; try again, or try another node")]
     Full,
@@ -142,6 +152,7 @@ pub enum Refusal {
 struct Entry {
     lane: Lane,
     expires_ms: u64,
+    key_epoch: u32,
     /// When it was last passed on, by the node's own clock; own transactions only.
     passed_on_ms: Option<u64>,
     carrier: VerifyingKey,
@@ -185,8 +196,6 @@ pub type Picked = (Vec<Transaction>, Vec<Attachment>);
 
 /// What is waiting.
 pub struct Waiting {
-    network: Digest,
-    suite: u8,
     me: VerifyingKey,
     entries: BTreeMap<Digest, Entry>,
     lanes: BTreeMap<Lane, Queue>,
@@ -201,14 +210,28 @@ pub struct Waiting {
 /// Reads what must be readable of a transaction from outside and checks it.
 ///
 /// # Errors
-/// It is not an envelope of this network within its limits, sealed with the network's suite.
-pub fn check_envelope(bytes: &[u8], network: &Digest, suite: u8) -> Result<Envelope, Refusal> {
+/// It is not an envelope of this network within its limits, sealed to a key epoch that is open at a height, in that key
+/// epoch's suite.
+pub fn check_envelope(
+    bytes: &[u8],
+    network: &Digest,
+    definition: &EpochDefinition,
+    height: u64,
+) -> Result<Envelope, Refusal> {
     let envelope = Envelope::decode(bytes, MAX_TRANSACTION_BYTES)
         .map_err(|_| Refusal::Malformed("it does not decode"))?;
     if envelope.header.network != *network {
         return Err(Refusal::Malformed("it names another network"));
     }
-    if envelope.header.suite.number() != suite {
+    let (key_epoch, opening) = (envelope.header.key_epoch, &definition.opening);
+    if !definition.opens(key_epoch, height) {
+        return Err(Refusal::KeyEpoch {
+            found: key_epoch,
+            present: opening.key_epoch,
+        });
+    }
+    // Of the key epoch before, only the module knows the suite.
+    if key_epoch == opening.key_epoch && envelope.header.suite.number() != opening.suite() {
         return Err(Refusal::Malformed(
             "it is sealed with another suite than the network's",
         ));
@@ -217,12 +240,10 @@ pub fn check_envelope(bytes: &[u8], network: &Digest, suite: u8) -> Result<Envel
 }
 
 impl Waiting {
-    /// Nothing waiting, for this network and the number of its suite, on the node with this key.
+    /// Nothing waiting, on the node with this key.
     #[must_use]
-    pub const fn new(network: Digest, suite: u8, me: VerifyingKey) -> Self {
+    pub const fn new(me: VerifyingKey) -> Self {
         Self {
-            network,
-            suite,
             me,
             entries: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -294,8 +315,8 @@ impl Waiting {
         self.entries.contains_key(id)
     }
 
-    /// Takes a submission, whose carrier's signature has been verified, into a lane. The envelope may expire at most
-    /// `horizon_ms` from now.
+    /// Takes a submission, whose envelope and carrier's signature have been checked, into a lane. The envelope may expire
+    /// at most `horizon_ms` from now.
     ///
     /// # Errors
     /// Why it is not taken.
@@ -306,7 +327,8 @@ impl Waiting {
         now_ms: u64,
         horizon_ms: u64,
     ) -> Result<Digest, Refusal> {
-        let envelope = check_envelope(&carried.transaction, &self.network, self.suite)?;
+        let envelope = Envelope::decode(&carried.transaction, MAX_TRANSACTION_BYTES)
+            .map_err(|_| Refusal::Malformed("it does not decode"))?;
         let id = envelope.digest();
         let expires_ms = envelope.header.expires_ms;
         if expires_ms <= now_ms {
@@ -342,6 +364,7 @@ impl Waiting {
         let entry = Entry {
             lane,
             expires_ms,
+            key_epoch: envelope.header.key_epoch,
             passed_on_ms: None,
             carrier: carried.carrier,
             signature: carried.signature,
@@ -397,6 +420,16 @@ impl Waiting {
         if entry.passed_on_ms.is_some() {
             self.passed_on_bytes = self.passed_on_bytes.saturating_sub(size);
             forget(&mut self.passed_on, id);
+        }
+    }
+
+    /// Takes out what is sealed to a key epoch that the block at `height` does not open any more.
+    pub fn keep_openable(&mut self, definition: &EpochDefinition, height: u64) {
+        let entries = self.entries.iter();
+        let closed = entries.filter(|(_, entry)| !definition.opens(entry.key_epoch, height));
+        let closed: Vec<Digest> = closed.map(|(id, _)| *id).collect();
+        for id in closed {
+            self.remove(&id);
         }
     }
 
@@ -466,7 +499,7 @@ impl Waiting {
     #[must_use]
     pub fn pick(
         &self,
-        time_ms: u64,
+        (height, time_ms): (u64, u64),
         definition: &EpochDefinition,
         quota: &dyn Fn(&VerifyingKey) -> u64,
         taken: &BTreeSet<Digest>,
@@ -496,7 +529,9 @@ impl Waiting {
         let mut bytes = 0_usize;
         while !carriers.is_empty() {
             carriers.retain_mut(|carrier| {
-                let fits = |entry: &Entry| entry.expires_ms >= time_ms;
+                let fits = |entry: &Entry| {
+                    entry.expires_ms >= time_ms && definition.opens(entry.key_epoch, height)
+                };
                 let next = carrier.rest.by_ref().find_map(|id| {
                     let entry = self.entries.get(id).filter(|entry| fits(entry))?;
                     (!taken.contains(id)).then_some(entry)

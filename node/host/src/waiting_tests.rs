@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use sealbook_ledger::{EPOCH_VERSION, Parameters, ValidatorSeat};
+use sealbook_ledger::{EPOCH_VERSION, Opening, Parameters, ValidatorSeat};
 use sealbook_primitives::signature::SigningKey;
 use sealbook_sealing::{EnvelopeHeader, Suite};
 
@@ -22,7 +22,7 @@ fn member(number: u8) -> Lane {
 }
 
 fn waiting() -> Waiting {
-    Waiting::new(NETWORK, 1, me())
+    Waiting::new(me())
 }
 
 fn definition() -> EpochDefinition {
@@ -40,6 +40,12 @@ fn definition() -> EpochDefinition {
         validators: (1..=4).map(seat).collect(),
         observers: Vec::new(),
         parameters: Parameters::default(),
+        opening: Opening {
+            key_epoch: 0,
+            public_key: vec![1; 33],
+            since_height: 0,
+            record: Digest::ZERO,
+        },
     }
 }
 
@@ -70,7 +76,7 @@ fn id(carried: &Carried) -> Digest {
 }
 
 fn pick(waiting: &Waiting, quota: u64, taken: &BTreeSet<Digest>) -> Vec<(u16, Bytes)> {
-    let (transactions, _) = waiting.pick(100, &definition(), &|_| quota, taken);
+    let (transactions, _) = waiting.pick((1, 100), &definition(), &|_| quota, taken);
     transactions
         .into_iter()
         .map(|one| (one.carrier, one.envelope))
@@ -97,14 +103,14 @@ fn own_transactions_leave_once_they_were_passed_on_with_their_attachments() {
         .map(|one| (0, Bytes::from(one.transaction.clone())))
         .collect();
     assert_eq!(picked, expected);
-    let (_, attachments) = waiting.pick(100, &definition(), &|_| u64::MAX, &BTreeSet::new());
+    let (_, attachments) = waiting.pick((1, 100), &definition(), &|_| u64::MAX, &BTreeSet::new());
     assert_eq!(attachments.len(), 3);
     // What an ancestor carries already and what has expired stays out.
     let taken = BTreeSet::from([id(&all[0])]);
     assert_eq!(pick(&waiting, u64::MAX, &taken), expected[1..]);
     assert!(
         waiting
-            .pick(501, &definition(), &|_| u64::MAX, &BTreeSet::new())
+            .pick((1, 501), &definition(), &|_| u64::MAX, &BTreeSet::new())
             .0
             .is_empty()
     );
@@ -198,11 +204,8 @@ fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
     assert!(matches!(add(junk, 100), Err(Refusal::Malformed(_))));
     add(own(1), 100).unwrap();
     assert_eq!(add(own(1), 100), Err(Refusal::Known));
-    let mut other = Waiting::new(Digest([8; 32]), 1, me());
-    assert!(matches!(
-        other.add(own(1), member(1), 100, HORIZON_MS),
-        Err(Refusal::Malformed(_))
-    ));
+    let other = check_envelope(&own(1).transaction, &Digest([8; 32]), &definition(), 1);
+    assert!(matches!(other, Err(Refusal::Malformed(_))));
 }
 
 #[test]
@@ -291,10 +294,35 @@ fn what_waits_for_a_carrier_that_lost_its_seat_makes_room_for_another() {
 #[test]
 fn what_is_sealed_with_another_suite_is_refused_before_it_is_carried() {
     let transaction = own(1).transaction;
-    assert!(check_envelope(&transaction, &NETWORK, 1).is_ok());
-    let refused = check_envelope(&transaction, &NETWORK, 2);
+    let mut definition = definition();
+    assert!(check_envelope(&transaction, &NETWORK, &definition, 1).is_ok());
+    definition.opening.public_key[0] = 2;
+    let refused = check_envelope(&transaction, &NETWORK, &definition, 1);
     assert!(matches!(refused, Err(Refusal::Malformed(why)) if why.contains("suite")));
-    let mut waiting = Waiting::new(NETWORK, 2, me());
-    let refused = waiting.add(own(1), member(1), 100, HORIZON_MS);
-    assert!(matches!(refused, Err(Refusal::Malformed(_))) && waiting.is_empty());
+}
+
+#[test]
+fn what_is_sealed_to_a_key_epoch_that_is_over_is_neither_taken_nor_picked() {
+    let transaction = own(1).transaction;
+    let mut definition = definition();
+    definition.parameters.key_grace_blocks = 5;
+    definition = EpochDefinition {
+        first_height: 50,
+        ..definition
+    }
+    .with_key_epoch(vec![2; 33], Digest::ZERO);
+    let refused = |height| check_envelope(&transaction, &NETWORK, &definition, height).is_err();
+    assert_eq!([50, 54, 55, 56].map(refused), [false, false, true, true]);
+    let mut waiting = waiting();
+    waiting.add(own(1), member(1), 100, HORIZON_MS).unwrap();
+    assert_eq!(waiting.to_pass_on(100).len(), 1);
+    let picked = |waiting: &Waiting, height| {
+        let (taken, _) = waiting.pick((height, 100), &definition, &|_| u64::MAX, &BTreeSet::new());
+        taken.len()
+    };
+    assert_eq!((picked(&waiting, 54), picked(&waiting, 55)), (1, 0));
+    waiting.keep_openable(&definition, 54);
+    assert_eq!(waiting.len(), 1);
+    waiting.keep_openable(&definition, 55);
+    assert!(waiting.is_empty());
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! definition = version u16 | epoch u64 | first_height u64 | last_height u64 | validator seats | observer seats
-//!            | parameters
+//!            | parameters | opening
+//! opening    = key epoch u32 | public key | since_height u64 | record 32
 //! ```
 //!
 //! Epoch 0 follows from genesis. The last block of an epoch, its boundary block, carries the definition of the next
@@ -19,7 +20,7 @@ use sealbook_primitives::signature::VerifyingKey;
 use crate::{CertificateError, Committee, MAX_BLOCK_BYTES};
 
 /// The version that definitions are written with.
-pub const EPOCH_VERSION: u16 = 2;
+pub const EPOCH_VERSION: u16 = 3;
 /// The most validators of an epoch, and as many observers.
 pub const MAX_SEATS: usize = 256;
 /// How many blocks before the end of an epoch the next one is decided, so that every validator has executed that far
@@ -35,6 +36,7 @@ const COMMITTEE_DOMAIN: &str = "sealbook 2026 committee v1";
 const MAX_NAME_BYTES: usize = 64;
 const MAX_ADDRESS_BYTES: usize = 64;
 const MAX_MODULE_KEY_BYTES: usize = 4096;
+const MAX_OPENING_KEY_BYTES: usize = 4096;
 
 /// Why an epoch cannot be as it is defined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +68,9 @@ pub enum EpochError {
     /// The heights do not fit the epoch before.
     #[error("heights of epoch {0} do not follow those of the one before")]
     Heights(u64),
+    /// The opening key is none, or does not follow the one of the epoch before.
+    #[error("the opening key of committee epoch {0} cannot be or does not follow the one before")]
+    Opening(u64),
 }
 
 /// One validator: the key it votes with and the public key of its execution module.
@@ -176,6 +181,10 @@ pub struct Parameters {
     pub epoch_blocks: u32,
     /// A sealed snapshot is taken at the end of every so many committee epochs.
     pub snapshot_epochs: u32,
+    /// A new key epoch begins after so many committee epochs; with 0, only by decision.
+    pub key_epochs: u32,
+    /// For how many blocks of a new key epoch envelopes of the one before are still opened.
+    pub key_grace_blocks: u32,
 }
 
 impl Default for Parameters {
@@ -188,6 +197,8 @@ impl Default for Parameters {
             expiry_horizon_ms: 3_600_000,
             epoch_blocks: 600,
             snapshot_epochs: 1,
+            key_epochs: 1_000,
+            key_grace_blocks: 600,
         }
     }
 }
@@ -264,6 +275,18 @@ impl Parameters {
                 (1..=1_000_000).contains(&self.snapshot_epochs),
                 "1 to 1000000",
             ),
+            (
+                "key_epochs",
+                u64::from(self.key_epochs),
+                self.key_epochs <= 10_000_000,
+                "0 to 10000000",
+            ),
+            (
+                "key_grace_blocks",
+                u64::from(self.key_grace_blocks),
+                self.key_grace_blocks <= 1_000_000,
+                "0 to 1000000",
+            ),
         ];
         for (name, found, holds, allowed) in bounds {
             if !holds {
@@ -275,6 +298,37 @@ impl Parameters {
             }
         }
         Ok(())
+    }
+}
+
+/// What envelopes are sealed to: the opening key of a key epoch. A key epoch lasts for one committee epoch or more.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Opening {
+    /// Number of the key epoch (not of the committee epoch).
+    pub key_epoch: u32,
+    /// The encoded public key. Its first byte is the number of the suite that envelopes are sealed with.
+    pub public_key: Vec<u8>,
+    /// The first block of the key epoch.
+    pub since_height: u64,
+    /// Digest of the record in which a module handed the key epoch's root to the others, sealed to each of them, with
+    /// audit bundles and recovery shares; zero for the first key epoch, whose root was handed out at the founding.
+    pub record: Digest,
+}
+
+impl Opening {
+    /// The number of the suite that envelopes are sealed with; 0 if there is no key.
+    #[must_use]
+    pub fn suite(&self) -> u8 {
+        self.public_key.first().copied().unwrap_or(0)
+    }
+
+    fn check(&self, epoch: u64) -> Result<(), EpochError> {
+        let length = self.public_key.len();
+        if (1..=MAX_OPENING_KEY_BYTES).contains(&length) {
+            Ok(())
+        } else {
+            Err(EpochError::Opening(epoch))
+        }
     }
 }
 
@@ -295,10 +349,12 @@ pub struct EpochDefinition {
     pub observers: Vec<ObserverSeat>,
     /// The parameters.
     pub parameters: Parameters,
+    /// What envelopes are sealed to.
+    pub opening: Opening,
 }
 
 impl EpochDefinition {
-    /// The epoch after this one, with these seats and parameters.
+    /// The epoch after this one, with these seats and parameters, in the same key epoch.
     #[must_use]
     pub fn next(
         &self,
@@ -316,7 +372,31 @@ impl EpochDefinition {
             validators,
             observers,
             parameters,
+            opening: self.opening.clone(),
         }
+    }
+
+    /// This definition, but with the next key epoch, which begins with it.
+    #[must_use]
+    pub fn with_key_epoch(mut self, public_key: Vec<u8>, record: Digest) -> Self {
+        self.opening = Opening {
+            key_epoch: self.opening.key_epoch.saturating_add(1),
+            public_key,
+            since_height: self.first_height,
+            record,
+        };
+        self
+    }
+
+    /// Whether envelopes of a key epoch are opened in the block at `height` of this committee epoch: those of the
+    /// present one, and for a while those of the one before.
+    #[must_use]
+    pub fn opens(&self, key_epoch: u32, height: u64) -> bool {
+        let grace = u64::from(self.parameters.key_grace_blocks);
+        let opening = &self.opening;
+        key_epoch == opening.key_epoch
+            || (Some(key_epoch) == opening.key_epoch.checked_sub(1)
+                && height < opening.since_height.saturating_add(grace))
     }
 
     /// The committee.
@@ -403,6 +483,7 @@ impl EpochDefinition {
         }
         self.committee()?;
         self.parameters.check()?;
+        self.opening.check(self.epoch)?;
         if self.last_height <= self.first_height {
             return Err(EpochError::Heights(self.epoch));
         }
@@ -437,10 +518,16 @@ impl EpochDefinition {
         self.check()?;
         let expected = previous.next(Vec::new(), Vec::new(), self.parameters.clone());
         let place = |one: &Self| (one.epoch, one.first_height, one.last_height);
-        if place(self) == place(&expected) {
+        if place(self) != place(&expected) {
+            return Err(EpochError::Heights(self.epoch));
+        }
+        let opening = &self.opening;
+        let begins = opening.since_height == self.first_height
+            && previous.opening.key_epoch.checked_add(1) == Some(opening.key_epoch);
+        if *opening == previous.opening || begins {
             Ok(())
         } else {
-            Err(EpochError::Heights(self.epoch))
+            Err(EpochError::Opening(self.epoch))
         }
     }
 }

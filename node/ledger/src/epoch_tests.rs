@@ -46,8 +46,8 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "dd06486e3a89f2d25a17bcc480aba4a3f4eb2aec0fb5aa2320db79bf7b09f726",
-            "5d6b916cb4ee2c69b5563ee80101b23eddcc36abb174319f7f721e040bebc531",
+            "d4092982684f1b1d99da08a852a5591275bb18c90d102a0c8b1b8960055c5eae",
+            "3c58e79a3363838837df56ef2a9beea6d4121202a109e1a9f9306eb24da07863",
             "19eeb419b80e2bac4624584c7ce9131d57495fa5a11367d0d6422f8680b50a2a"
         ]
     );

@@ -4,7 +4,7 @@
 //! ```text
 //! genesis = version u16 | network name | created_ms u64 | certificate roots | validator seats | observer seats
 //!         | opening epochs | audit recipients | admin certificate chains | policy schema and files | parameters
-//!         | governance rules
+//!         | governance rules | recovery
 //! ```
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -12,8 +12,8 @@ use sealbook_primitives::hash::{Digest, hash};
 
 use crate::epoch::EPOCH_VERSION;
 use crate::{
-    Block, CertificateError, Committee, EpochDefinition, EpochError, ObserverSeat, Parameters,
-    ValidatorSeat,
+    Block, CertificateError, Committee, EpochDefinition, EpochError, ObserverSeat, Opening,
+    Parameters, ValidatorSeat,
 };
 
 /// The largest genesis document, in bytes.
@@ -22,7 +22,11 @@ const MAX_ELECTOR_ROLES: usize = 16;
 const MAX_ROLE_BYTES: usize = 32;
 /// 366 days.
 const MAX_PROPOSAL_LIFE_MS: u64 = 366 * 86_400_000;
-const GENESIS_VERSION: u16 = 3;
+/// The most holders of audit keys, and as many of recovery shares.
+pub const MAX_KEY_HOLDERS: usize = 64;
+const MAX_HOLDER_NAME_BYTES: usize = 64;
+const MAX_HOLDER_KEY_BYTES: usize = 4_096;
+const GENESIS_VERSION: u16 = 4;
 const GENESIS_DOMAIN: &str = "sealbook 2026 genesis v2";
 
 /// Why bytes are not a genesis document.
@@ -37,9 +41,9 @@ pub enum GenesisError {
     /// Something that must be there is not.
     #[error("genesis document has no {0}")]
     Missing(&'static str),
-    /// The key epochs are not ascending. Two keys for one epoch would let modules check one of them while clients
-    /// seal to the other.
-    #[error("genesis document names key epochs twice or out of order")]
+    /// There is another key than that of key epoch 0. Two keys would let modules check one of them while clients seal
+    /// to the other.
+    #[error("genesis document names another key epoch than 0, or more than one")]
     KeyEpochs,
     /// The first committee epoch cannot be as it follows from the document.
     #[error("genesis document: {0}")]
@@ -47,6 +51,84 @@ pub enum GenesisError {
     /// The rules of governance are outside their bounds, so that perhaps no proposal could ever be decided.
     #[error("genesis document, governance: {0}")]
     Governance(#[source] EpochError),
+}
+
+/// Somebody outside the committee to whom keys are sealed: a regulator who audits, a member who holds a recovery share.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct KeyHolder {
+    /// A name for those who decide about it: printable ASCII without spaces.
+    pub name: String,
+    /// The encoded public key.
+    pub key: Vec<u8>,
+}
+
+/// Who holds the shares from which the root of a key epoch can be recovered, should all modules lose it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Recovery {
+    /// How many shares recover the root; 0 with no holders.
+    pub threshold: u8,
+    /// The holders, by the numbers of their shares, from 1.
+    pub holders: Vec<KeyHolder>,
+}
+
+/// Checks a list of holders.
+///
+/// # Errors
+/// [`EpochError::Parameter`] or [`EpochError::Seat`] with the first rule that is broken.
+pub fn check_holders(what: &'static str, holders: &[KeyHolder]) -> Result<(), EpochError> {
+    if holders.len() > MAX_KEY_HOLDERS {
+        return Err(EpochError::Parameter {
+            name: what,
+            found: holders.len() as u64,
+            allowed: "64 at the most",
+        });
+    }
+    for (place, holder) in holders.iter().enumerate() {
+        let wrong = |why| EpochError::Seat {
+            name: holder.name.clone(),
+            why,
+        };
+        let name = holder.name.as_bytes();
+        if !(1..=MAX_HOLDER_NAME_BYTES).contains(&name.len())
+            || !name.iter().all(u8::is_ascii_graphic)
+        {
+            return Err(wrong(
+                "a holder's name is 1 to 64 printable ASCII characters without spaces",
+            ));
+        }
+        if !(1..=MAX_HOLDER_KEY_BYTES).contains(&holder.key.len()) {
+            return Err(wrong("a holder's key is 1 to 4096 bytes"));
+        }
+        let mut before = holders.iter().take(place);
+        if before.any(|one| one.name == holder.name || one.key == holder.key) {
+            return Err(wrong("its name or key is there twice"));
+        }
+    }
+    Ok(())
+}
+
+impl Recovery {
+    /// Checks everything that can be said of it by itself.
+    ///
+    /// # Errors
+    /// [`EpochError`] with the first rule that is broken.
+    pub fn check(&self) -> Result<(), EpochError> {
+        check_holders("recovery holders", &self.holders)?;
+        let threshold = usize::from(self.threshold);
+        let holds = if self.holders.is_empty() {
+            threshold == 0
+        } else {
+            (2..=self.holders.len()).contains(&threshold)
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(EpochError::Parameter {
+            name: "recovery threshold",
+            found: u64::from(self.threshold),
+            allowed: "2 to the number of holders, or 0 without holders",
+        })
+    }
 }
 
 /// The public opening key of a key epoch.
@@ -150,8 +232,8 @@ pub struct Genesis {
     pub observers: Vec<ObserverSeat>,
     /// Opening keys by key epoch.
     pub opening_epochs: Vec<OpeningEpoch>,
-    /// Public keys (encoded) that the audit bundle is sealed to.
-    pub audit_recipients: Vec<Vec<u8>>,
+    /// Whose keys the audit bundle is sealed to.
+    pub audit_recipients: Vec<KeyHolder>,
     /// Certificate chains (DER, leaf first) of the founding admins.
     pub admins: Vec<Vec<Vec<u8>>>,
     /// The policy schema.
@@ -162,22 +244,15 @@ pub struct Genesis {
     pub parameters: Parameters,
     /// How members decide about the network.
     pub governance: GovernanceRules,
+    /// Who holds recovery shares.
+    pub recovery: Recovery,
+    /// Commitments to the shares of the first key epoch's root, by their numbers, so that a bogus one can be named.
+    pub share_commitments: Vec<Digest>,
 }
 
 impl Genesis {
     /// The current format version.
     pub const VERSION: u16 = GENESIS_VERSION;
-
-    /// The number of the suite that envelopes are sealed with: that of the opening key of the first
-    /// key epoch. 0 if there is none.
-    #[must_use]
-    pub fn suite(&self) -> u8 {
-        let mut epochs = self.opening_epochs.iter();
-        let first = epochs.find(|epoch| epoch.key_epoch == 0);
-        first
-            .and_then(|epoch| epoch.public_key.first().copied())
-            .unwrap_or(0)
-    }
 
     /// The canonical encoding.
     #[must_use]
@@ -207,8 +282,7 @@ impl Genesis {
         if let Some((_, part)) = required.into_iter().find(|(absent, _)| *absent) {
             return Err(GenesisError::Missing(part));
         }
-        let ascending = |pair: &[OpeningEpoch]| matches!(pair, [left, right] if left.key_epoch < right.key_epoch);
-        if !genesis.opening_epochs.windows(2).all(ascending) {
+        if !matches!(genesis.opening_epochs.as_slice(), [only] if only.key_epoch == 0) {
             return Err(GenesisError::KeyEpochs);
         }
         genesis.first_epoch().check()?;
@@ -216,6 +290,11 @@ impl Genesis {
             .governance
             .check()
             .map_err(GenesisError::Governance)?;
+        check_holders("audit recipients", &genesis.audit_recipients)?;
+        genesis.recovery.check()?;
+        if genesis.share_commitments.len() != genesis.recovery.holders.len() {
+            return Err(GenesisError::Missing("commitments to recovery shares"));
+        }
         Ok(genesis)
     }
 
@@ -236,6 +315,7 @@ impl Genesis {
     /// The first committee epoch, which holds block 0.
     #[must_use]
     pub fn first_epoch(&self) -> EpochDefinition {
+        let first = self.opening_epochs.first();
         EpochDefinition {
             version: EPOCH_VERSION,
             epoch: 0,
@@ -244,6 +324,12 @@ impl Genesis {
             validators: self.validators.clone(),
             observers: self.observers.clone(),
             parameters: self.parameters.clone(),
+            opening: Opening {
+                key_epoch: first.map_or(0, |one| one.key_epoch),
+                public_key: first.map(|one| one.public_key.clone()).unwrap_or_default(),
+                since_height: 0,
+                record: Digest::ZERO,
+            },
         }
     }
 
@@ -285,9 +371,9 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "525d01cf9d5ecdd37b686d02a091a5dd178000ac827a9c9abf277fc34bf72067",
-                "4c7eb38af78d7f73b350f01795730dac316e7d7316fb011b66f43d8ab23cbed4",
-                "a42600812f076b3ef9800f4c8231827ded83d6c6e32d0296bd6b1ea245c9925f",
+                "9fb2635d5dfe80c8b79dc129a69e52702e9a55c133b4d1134262c1dffd81d9e6",
+                "bd62b618b0d84cf5911ec2af11ebe49b9f57c1236ab919d25b22798217c4c25e",
+                "080622088586cf634f3f9bf22cadb712bc9921cd8a561c7a9a845e2188435890",
             ]
         );
         assert_eq!(

@@ -23,6 +23,7 @@ mod chain;
 mod commitment;
 mod epoch;
 mod genesis;
+mod key_record;
 mod proof;
 mod receipt;
 mod snapshot;
@@ -41,10 +42,15 @@ pub use chain::{ChainError, verify_finalized};
 pub use commitment::{Commitment, SnapshotReference, outcome_hash, outcome_leaf};
 pub use epoch::{
     EPOCH_VERSION, EpochDefinition, EpochError, MAX_QUOTA_LEVEL, MAX_SEATS, MIN_EPOCH_BLOCKS,
-    ObserverSeat, PLAN_DISTANCE, Parameters, ValidatorSeat, check_node,
+    ObserverSeat, Opening, PLAN_DISTANCE, Parameters, ValidatorSeat, check_node,
 };
 pub use genesis::{
-    Genesis, GenesisError, GovernanceRules, MAX_GENESIS_BYTES, OpeningEpoch, PolicyText,
+    Genesis, GenesisError, GovernanceRules, KeyHolder, MAX_GENESIS_BYTES, MAX_KEY_HOLDERS,
+    OpeningEpoch, PolicyText, Recovery, check_holders,
+};
+pub use key_record::{
+    KeyRecord, KeyRecordError, MAX_GRANTS, MAX_RECORD_BYTES, RootFile, RootGrant, SealedShare,
+    SealedTo, holder_digest, opening_digest,
 };
 pub use proof::{EpochStep, FinalityProof, MAX_PROOF_BYTES, ProofError};
 pub use receipt::{MAX_RECEIPT_BYTES, OutcomesProof, Proven, Receipt, ReceiptError, ShownOutcome};

@@ -257,6 +257,6 @@ fn the_encoding_is_pinned() {
     let bytes = proof_of(&history(), 25, 26).encode();
     assert_eq!(
         pin(&bytes),
-        "033570ad6409ce00a71f06f89300cb30b1e268cf38c6226ff2197db3c3f053e0"
+        "4caa12562d9977f9246566b3c8d98327ddc2e0a94c01a0abe1d41784bfed3fca"
     );
 }

@@ -269,7 +269,7 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "653ceeded5fec89f30bddf78d3d65abd16a1e05036ca418e899e0b33718205f3",
+            "9791db402fe4d11be041ed3c47ef266993567c298633230a868b2360e381d6ae",
             "4af17b4d8caae471df21a909ea44faef725e2f0e6178267967600fe58e676c4e",
             "86eaf38314ea5774985e4b242c7672234d00535869b8328480236b4ee7123a5f",
             "40d9bc39e8f7274b15a6d432a01f681eab50672031a2c2c3a315df6608ea711d"

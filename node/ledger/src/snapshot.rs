@@ -1,7 +1,7 @@
 //! A sealed snapshot of what execution modules know after a block, as everybody may see it: which pieces there are.
 //!
 //! ```text
-//! manifest = version u16 | engine version u32 | network 32 | height u64 | block 32 | commitment | key epoch u32
+//! manifest = version u16 | engine version u32 | network 32 | height u64 | block 32 | commitment | key epoch u32 | opening 32
 //!          | state pieces: count u32, 32 each | name pieces: count u32, 32 each
 //! digest   = hash of all of it but the name pieces
 //! ```
@@ -25,7 +25,7 @@ pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 /// How many blocks after its own a snapshot is named in commitments: until then, modules seal it while they go on.
 pub const SNAPSHOT_DELAY: u64 = 6;
 
-const MANIFEST_VERSION: u16 = 1;
+const MANIFEST_VERSION: u16 = 2;
 const MANIFEST_DOMAIN: &str = "sealbook 2026 snapshot manifest v1";
 const PIECE_DOMAIN: &str = "sealbook 2026 snapshot piece v1";
 
@@ -61,8 +61,10 @@ pub struct SnapshotManifest {
     pub block: Digest,
     /// The results after it.
     pub commitment: Commitment,
-    /// The key epoch whose keys the pieces are sealed with.
+    /// The key epoch whose keys the pieces are sealed with: that of the block after.
     pub key_epoch: u32,
+    /// [`crate::opening_digest`] of that key epoch's opening key.
+    pub opening: Digest,
     /// Hashes of the sealed pieces that hold the state.
     pub state_pieces: Vec<Digest>,
     /// Hashes of the sealed pieces that hold holders' names.
@@ -109,6 +111,7 @@ impl SnapshotManifest {
             &self.block,
             &self.commitment,
             self.key_epoch,
+            &self.opening,
             &self.state_pieces,
         );
         hash(
@@ -157,6 +160,7 @@ mod tests {
                 next_epoch: None,
             },
             key_epoch: 0,
+            opening: Digest([12; 32]),
             state_pieces: vec![Digest([7; 32]), Digest([8; 32])],
             name_pieces: vec![Digest([9; 32])],
         }
@@ -173,8 +177,8 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "7aca676be5f50d9a1abad65f01a2de29ed2cc498a862daf401244d1a1f5bccbb",
-                "409b4d0ad1856e4842c870c8fdc2d8423d033b79bccf90e1d627c5888462001e",
+                "e5124c85ec31eaa921b26ad005415c4aa15717b5747b605f777a31c073841668",
+                "6c485258282893701e6b6ee240cfc6fa4bd27629bb4645ab42fb8466656ddfbd",
                 "1a6db02a004468288b83c19060958157d9ef2443c75c13959cbaaf58bf6ff6de"
             ]
         );

@@ -8,7 +8,8 @@ use sealbook_primitives::signature::{Signature, VerifyingKey};
 
 use crate::{
     Block, Committee, EpochDefinition, EpochStep, FinalityCertificate, Genesis, GovernanceRules,
-    Header, OpeningEpoch, Parameters, PolicyText, Transaction, ValidatorSeat, finalize_message,
+    Header, KeyHolder, OpeningEpoch, Parameters, PolicyText, Recovery, Transaction, ValidatorSeat,
+    finalize_message,
 };
 
 /// The digest that a test commits an encoding to.
@@ -82,7 +83,10 @@ pub fn network(validators: usize) -> Network {
             key_epoch: 0,
             public_key: vec![2; 37],
         }],
-        audit_recipients: vec![vec![3; 37]],
+        audit_recipients: vec![KeyHolder {
+            name: "audit-1".to_owned(),
+            key: vec![3; 37],
+        }],
         admins: vec![vec![vec![4; 200], vec![5; 200]]],
         policy_schema: "schema".to_owned(),
         policies: vec![PolicyText {
@@ -94,6 +98,8 @@ pub fn network(validators: usize) -> Network {
             ..Parameters::default()
         },
         governance: GovernanceRules::default(),
+        recovery: Recovery::default(),
+        share_commitments: Vec::new(),
     };
     Network { genesis, keys }
 }

@@ -6,7 +6,7 @@
 )]
 
 use rand_core::{TryCryptoRng, TryRng};
-use sealbook_ledger::{Block, EPOCH_VERSION, Parameters, ValidatorSeat};
+use sealbook_ledger::{Block, EPOCH_VERSION, Opening, Parameters, ValidatorSeat};
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::SigningKey;
 use sealbook_store::MemoryStore;
@@ -88,6 +88,12 @@ impl Node {
             }],
             observers: Vec::new(),
             parameters: Parameters::default(),
+            opening: Opening {
+                key_epoch: 0,
+                public_key: vec![1],
+                since_height: 0,
+                record: sealbook_primitives::hash::Digest::ZERO,
+            },
         };
         let random = &mut Counting(u8::try_from(epoch).unwrap());
         voting.seat(&definition, began_ms, random)

@@ -64,10 +64,15 @@ pub enum RequestBody {
         /// The piece's place.
         index: u32,
     },
-    /// The network's root, sealed to an admitted module.
-    WrappedRoot {
-        /// The module's public key, encoded.
-        module_key: Vec<u8>,
+    /// The network's roots, sealed to an admitted module.
+    Roots {
+        /// [`holder_digest`](sealbook_ledger::holder_digest) of the module's public key.
+        module: Digest,
+    },
+    /// The record in which the root of a key epoch was handed out.
+    KeyRecord {
+        /// Its digest, as the definition of the committee epoch has it.
+        digest: Digest,
     },
     /// Final blocks with certificates, for whoever keeps a copy.
     Blocks {
@@ -125,8 +130,13 @@ pub enum ResponseBody {
     Epoch(EpochDefinition),
     /// A snapshot.
     Snapshot(SnapshotOffer),
-    /// Sealed bytes: a snapshot's piece, or a wrapped root.
+    /// Sealed bytes: a snapshot's piece, a root file, or a key record.
     Sealed(Vec<u8>),
+    /// The envelope is sealed to another key epoch than are open now: get the present opening key and seal it anew.
+    OtherKeyEpoch {
+        /// The present key epoch.
+        present: u32,
+    },
     /// There is no such thing here (yet).
     Absent,
     /// The node cannot do this now; another may.

@@ -8,6 +8,7 @@
 //!   Finalized{blocks, cert}     ->                              blocks that the certificate makes final
 //!                               <-  SnapshotPiece{..}, SnapshotDone{..}      as they become ready
 //!                               <-  Executed{..} per block, or Refused{..}
+//!                               <-  Carry{..} at any time: what the module says on the ledger
 //!   Query{ticket, envelope}     ->
 //!                               <-  Answer{ticket, sealed} | QueryRefused{ticket}
 //! ```
@@ -16,7 +17,7 @@
 //! `Finalized` are all of one committee epoch.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_ledger::{Commitment, EpochDefinition};
+use sealbook_ledger::{Commitment, EpochDefinition, Recovery, RootGrant};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 
@@ -31,11 +32,20 @@ pub enum ToModule {
     Found {
         /// Number of the suite that the network seals with.
         suite: u8,
+        /// Who is to hold recovery shares.
+        recovery: Recovery,
     },
     /// The genesis document that the founding module's public key went into: wrap the root for everyone it names.
     Bind {
         /// Encoded genesis document.
         genesis: Vec<u8>,
+    },
+    /// Recover the root of a key epoch from what the holders of its shares sealed to this module.
+    Recover {
+        /// Encoded [`KeyRecord`](sealbook_ledger::KeyRecord) of the key epoch.
+        record: Vec<u8>,
+        /// What each holder contributes.
+        contributions: Vec<Vec<u8>>,
     },
     /// Begin to execute this network, from its genesis or from a snapshot.
     Start {
@@ -43,6 +53,8 @@ pub enum ToModule {
         genesis: Vec<u8>,
         /// A snapshot to begin from; its pieces follow in order.
         offer: Option<SnapshotOffer>,
+        /// Encoded [`RootFile`](sealbook_ledger::RootFile): what the ledger has for this module besides its own file.
+        roots: Vec<u8>,
     },
     /// One piece of the snapshot that was offered.
     SnapshotPiece {
@@ -81,13 +93,18 @@ pub enum FromModule {
     Founded {
         /// Encoded public key.
         opening_key: Vec<u8>,
+        /// Commitments to the recovery shares, by their numbers.
+        share_commitments: Vec<Digest>,
     },
-    /// The root, sealed to each module, and the audit bundle, sealed to each audit recipient of genesis, in its order.
+    /// The root as it was handed out.
     Bound {
-        /// One per validator seat.
-        wrapped_roots: Vec<Vec<u8>>,
-        /// One per audit recipient.
-        audit_bundles: Vec<Vec<u8>>,
+        /// Encoded [`KeyRecord`](sealbook_ledger::KeyRecord).
+        record: Vec<u8>,
+    },
+    /// The root is recovered.
+    Recovered {
+        /// Encoded [`RootFile`](sealbook_ledger::RootFile) with a grant for each module that the holders named.
+        root_file: Vec<u8>,
     },
     /// The module executes this network.
     Started {
@@ -125,14 +142,26 @@ pub enum FromModule {
         next_epoch: Option<EpochDefinition>,
         /// Carriers whose quota is cut, after this block.
         quotas: Vec<QuotaLevel>,
-        /// The root, sealed to modules that were admitted with this block.
-        wrapped_roots: Vec<WrappedRoot>,
+        /// Roots, sealed to modules that are to have them: of those that this block admitted or offered a new root to.
+        grants: Vec<RootGrant>,
+        /// Encoded records of new roots, for whoever recovers or audits.
+        key_records: Vec<Vec<u8>>,
         /// Digests of transactions, with the sealed reply to each submitter.
         replies: Vec<SealedReply>,
         /// Digests of transactions whose results became final with this block, with the sealed notice.
         finals: Vec<SealedReply>,
         /// How many transactions did not open; a carrier that sends many is cut.
         unopened: u32,
+    },
+    /// An envelope of the module's own, to be submitted as if a client had.
+    Carry {
+        /// Encoded envelope.
+        envelope: Vec<u8>,
+    },
+    /// The module does not answer yet: it has not seen its own sign of life in a final block.
+    NotAwake {
+        /// The host's ticket.
+        ticket: u64,
     },
     /// Sealed answer to a query.
     Answer {
@@ -191,15 +220,6 @@ pub struct PastResult {
     pub digest: Digest,
     /// Carriers whose quota is cut, after it.
     pub quotas: Vec<QuotaLevel>,
-}
-
-/// The network's root, sealed to one module.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct WrappedRoot {
-    /// The module's public key, encoded.
-    pub module_key: Vec<u8>,
-    /// The content of its root file.
-    pub wrapped: Vec<u8>,
 }
 
 /// A reply for whoever submitted the transaction with this digest.

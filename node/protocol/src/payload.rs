@@ -70,6 +70,8 @@ pub enum OrderBytes {
     },
     /// Encoded order of the governance contract.
     Governance(Vec<u8>),
+    /// What an execution module says to the others about key epochs; only modules may.
+    Module(Vec<u8>),
 }
 
 /// The content of an attachment: a holder's name, blinded so that its commitment cannot be guessed.

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use borsh::BorshSerialize;
-use sealbook_ledger::{Commitment, SnapshotReference};
+use sealbook_ledger::{Commitment, Recovery, RootGrant, SnapshotReference};
 use sealbook_merkle::log::Proof;
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::{Signature, VerifyingKey};
 use sealbook_protocol::client::{Request, RequestBody, Response, ResponseBody, Stage};
 use sealbook_protocol::frame::{self, FrameError};
 use sealbook_protocol::module::{
-    FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule, WrappedRoot,
+    FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule,
 };
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, FinalNotice, OrderBytes, Query, Question, Reply, Signed,
@@ -43,19 +43,23 @@ fn commitment() -> Commitment {
 
 #[test]
 fn words_between_host_and_module() {
-    pin("found", &ToModule::Found { suite: 2 }, "1f1767a24a944588");
+    let found = ToModule::Found {
+        suite: 2,
+        recovery: Recovery::default(),
+    };
+    pin("found", &found, "10de03ad68e10d95");
     let finalized = ToModule::Finalized {
         blocks: vec![vec![1], vec![2, 3]],
         certificate: vec![4],
     };
-    pin("finalized", &finalized, "a7f241b6a075665e");
+    pin("finalized", &finalized, "63706d624a1f0ddd");
     pin(
         "query",
         &ToModule::Query {
             ticket: 5,
             envelope: vec![6],
         },
-        "941d20b503ca3ad1",
+        "b19c00edc60fd549",
     );
     let reply = SealedReply {
         transaction: Digest([7; 32]),
@@ -69,10 +73,14 @@ fn words_between_host_and_module() {
             carrier: VerifyingKey([18; 32]),
             level: 2,
         }],
-        wrapped_roots: vec![WrappedRoot {
-            module_key: vec![19],
-            wrapped: vec![20],
+        grants: vec![RootGrant {
+            network: Digest([21; 32]),
+            key_epoch: 22,
+            opening: Digest([23; 32]),
+            recipient: Digest([24; 32]),
+            sealed: vec![20],
         }],
+        key_records: vec![vec![25]],
         replies: vec![reply.clone()],
         finals: vec![reply],
         unopened: 11,
@@ -90,22 +98,23 @@ fn words_between_host_and_module() {
             commitment: commitment(),
             proof: vec![3],
         }),
+        roots: vec![4],
     };
-    pin("start", &start, "98b3fec87a05e97b");
+    pin("start", &start, "4014df3eb2d16765");
     let piece = FromModule::SnapshotPiece {
         height: 1,
         index: 2,
         sealed: vec![3],
     };
-    pin("piece", &piece, "25643cef084f0e85");
-    pin("executed", &executed, "c2a33c8008dd1842");
+    pin("piece", &piece, "f7952ae65f243118");
+    pin("executed", &executed, "cfac95686d24405e");
     pin(
         "answer",
         &FromModule::Answer {
             ticket: 12,
             sealed: vec![13],
         },
-        "daa56417fecc2178",
+        "f4d900986037ce44",
     );
 }
 
@@ -149,7 +158,7 @@ fn words_between_client_and_node() {
                 from: 10,
                 limit: 11,
             },
-            "774a2e5cc1984f5c",
+            "685ad6a64570a37d",
         ),
     ] {
         pin(name, &Request { number: 6, body }, expected);
@@ -255,13 +264,14 @@ fn what_is_sealed() {
 
 #[test]
 fn frames_are_limited_and_exact() {
-    let bytes = frame::encode(&ToModule::Found { suite: 1 }, 10).unwrap();
-    assert_eq!(bytes, [2, 0, 0, 0, 0, 1]);
+    let bind = || ToModule::Bind { genesis: vec![1] };
+    let bytes = frame::encode(&bind(), 10).unwrap();
+    assert_eq!(bytes, [6, 0, 0, 0, 1, 1, 0, 0, 0, 1]);
     let read = |bytes: &[u8], limit| frame::read::<ToModule>(&mut &*bytes, limit);
-    assert!(matches!(read(&bytes, 10), Ok(ToModule::Found { suite: 1 })));
+    assert!(matches!(read(&bytes, 10), Ok(ToModule::Bind { .. })));
     assert!(matches!(
         read(&bytes, 0),
-        Err(FrameError::TooLarge { size: 2, limit: 0 })
+        Err(FrameError::TooLarge { size: 6, limit: 0 })
     ));
     for cut in 0..bytes.len() {
         assert!(

@@ -240,7 +240,7 @@ fn wipe(folder: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() {
             fs::remove_dir_all(path)?;
-        } else if name != "genesis" && !name.starts_with("audit-bundle") {
+        } else if name != "genesis" && name != "key-record-0" {
             fs::remove_file(path)?;
         }
     }

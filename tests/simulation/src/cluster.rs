@@ -14,7 +14,7 @@ use sealbook_host::application::HostApplication;
 use sealbook_host::clock::Clock;
 use sealbook_host::evidence::Evidence;
 use sealbook_host::shared::{Parts, Shared};
-use sealbook_ledger::{Header, SnapshotManifest};
+use sealbook_ledger::{Header, SnapshotManifest, holder_digest};
 use sealbook_ordering::node::{NodeHandle, NodeSetup, engine_key, run_node};
 use sealbook_ordering::{Limits, Start, Timing};
 use sealbook_primitives::signature::SigningKey;
@@ -99,6 +99,8 @@ pub struct Cluster {
     pub keeps_right: bool,
     /// So many validators, the first ones, are twins that keep two halves of the network apart.
     pub apart_from: Option<usize>,
+    /// Modules answer before they have seen their own sign of life: a defect.
+    pub drowsy: bool,
     /// Validators vote for whatever they are shown: a defect that must be found out.
     pub gullible: bool,
 }
@@ -158,6 +160,7 @@ impl Cluster {
             keeps_right: false,
             apart_from: None,
             gullible: false,
+            drowsy: false,
         })
     }
 
@@ -316,9 +319,14 @@ impl Cluster {
         let found = nodes
             .iter()
             .flat_map(|other| &other.lives)
-            .find_map(|life| life.shared.wrapped_root(module_key).ok().flatten());
+            .find_map(|life| {
+                life.shared
+                    .root_file(&holder_digest(module_key))
+                    .ok()
+                    .flatten()
+            });
         if let Some(mine) = nodes.get_mut(node) {
-            mine.root = found;
+            mine.root = found.map(|file| file.encode());
         }
     }
 

@@ -77,6 +77,9 @@ impl Keeper {
         if self.crooked {
             module.be_crooked();
         }
+        if cluster.drowsy {
+            module.be_drowsy();
+        }
         *lock(&self.slot) = Some(module);
         Ok(())
     }
@@ -103,9 +106,13 @@ impl Keeper {
         let (node, cluster) = (self.node, &self.cluster);
         let text = match reason {
             Stop::Diverged(text) => format!("module of node {node} diverged: {text}"),
+            Stop::NotGiven => format!("module of node {node} was not given the keys"),
             Stop::Defect(text) => format!("module of node {node} stopped: {text}"),
         };
         cluster.time.note(&text);
+        if matches!(reason, Stop::NotGiven) && node == cluster.plan.removed {
+            return;
+        }
         // A liar's own module may find itself fed with what its host made up.
         if cluster.is_honest(node) {
             cluster.trace.violation(text);

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use sealbook_execution::engine::Output;
+use sealbook_execution::keys::KeyError;
+use sealbook_execution::rotation::Custodian;
 use sealbook_execution::{Engine, EngineError};
 use sealbook_host::module_link::{next_run, placed};
 use sealbook_host::shared::Shared;
-use sealbook_ledger::SnapshotManifest;
+use sealbook_ledger::{RootFile, SnapshotManifest, opening_digest};
+use sealbook_primitives::hash::Digest;
 use sealbook_protocol::client::Stage;
 use sealbook_securities::{Action, Authority, MemberName, Relation};
 use sealbook_store::StoreError;
@@ -31,6 +34,8 @@ impl Authority for Own {
 pub enum Stop {
     /// The network's results differ from its own.
     Diverged(String),
+    /// It was not given the keys of a key epoch: its node was removed.
+    NotGiven,
     /// It should never stop so.
     Defect(String),
 }
@@ -64,9 +69,14 @@ impl Module {
         shared: &Shared,
         random: &mut Random,
     ) -> Result<(Self, u64), Stop> {
-        let keys = || {
-            let keys = world.module_keys(node, root);
-            keys.map_err(|error| Stop::Defect(error.to_string()))
+        let own = RootFile::decode(root).map_err(|error| Stop::Defect(error.to_string()))?;
+        let known = shared.own_roots()?;
+        let keys = |named: (u32, &Digest)| {
+            let keys = world.module_keys(node, named, [&own, &known]);
+            keys.map_err(|error| match error.downcast_ref() {
+                Some(KeyError::NotGiven(_)) => Stop::NotGiven,
+                _ => Stop::Defect(error.to_string()),
+            })
         };
         let all = shared.store().snapshot_heights()?;
         let whole = shared.store().floor() == 0;
@@ -81,11 +91,16 @@ impl Module {
             };
             let manifest = SnapshotManifest::decode(&offer.manifest);
             let manifest = manifest.map_err(|error| Stop::Defect(error.to_string()))?;
+            let keys = match keys((manifest.key_epoch, &manifest.opening)) {
+                // A removed node knows blocks, and snapshots, that its module has no keys for.
+                Err(Stop::NotGiven) => continue,
+                keys => keys?,
+            };
             let refused = |error: sealbook_execution::RestoreError| {
                 Stop::Defect(format!("the snapshot of {height} is refused: {error}"))
             };
             let mut restoring =
-                Engine::restore(world.genesis.clone(), keys()?, &offer).map_err(refused)?;
+                Engine::restore(world.genesis.clone(), keys, &offer).map_err(refused)?;
             for index in 0..manifest.pieces().count() {
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
                 let sealed = shared.store().snapshot_piece(height, index)?;
@@ -95,21 +110,27 @@ impl Module {
             }
             let engine = restoring.finish().map_err(refused)?;
             shared.resumed(engine.results());
-            return Ok((Self::of(node, engine), height));
+            return Ok((Self::of(world, node, engine)?, height));
         }
-        let engine = Engine::new(world.genesis.clone(), keys()?);
+        let opening = world.genesis.first_epoch().opening;
+        let named = (opening.key_epoch, &opening_digest(&opening.public_key));
+        let engine = Engine::new(world.genesis.clone(), keys(named)?);
         let engine = engine.map_err(|error| Stop::Defect(error.to_string()))?;
         shared.resumed(engine.results());
-        Ok((Self::of(node, engine), 0))
+        Ok((Self::of(world, node, engine)?, 0))
     }
 
-    const fn of(node: usize, engine: Engine) -> Self {
-        Self {
+    fn of(world: &World, node: usize, mut engine: Engine) -> Result<Self, Stop> {
+        let key = world.module_key(node);
+        let key = key.map_err(|error| Stop::Defect(error.to_string()))?;
+        engine.set_custodian(Custodian::Module(key), None);
+        engine.begin_session();
+        Ok(Self {
             node,
             engine,
             checker: None,
             crooked: false,
-        }
+        })
     }
 
     /// Has every result looked at.
@@ -120,6 +141,11 @@ impl Module {
     /// Makes it give out false results from now on.
     pub const fn be_crooked(&mut self) {
         self.crooked = true;
+    }
+
+    /// Makes it answer at once, whatever part of the ledger it was shown.
+    pub fn be_drowsy(&mut self) {
+        self.engine.end_session();
     }
 
     /// The last executed block.
@@ -179,6 +205,7 @@ impl Module {
                     "results of block {height} are {computed:?} and not {committed:?}"
                 )));
             }
+            Err(EngineError::Keys(KeyError::NotGiven(_))) => return Err(Stop::NotGiven),
             Err(error) => return Err(Stop::Defect(error.to_string())),
         }
         if let Some(checker) = &self.checker {
@@ -198,6 +225,7 @@ impl Module {
                 sealed,
             } => shared.take_piece(height, index, &sealed)?,
             Output::Snapshot(manifest) => shared.take_manifest(&manifest.encode())?,
+            Output::Carry(envelope) => shared.carry_own(envelope),
             Output::Executed(executed) => {
                 let mut commitment = executed.commitment;
                 if self.crooked {
@@ -208,8 +236,11 @@ impl Module {
                     checker.executed(self.node, height, commitment.digest());
                 }
                 shared.note_commitment(&commitment)?;
-                for one in executed.wrapped_roots {
-                    shared.put_wrapped_root(&one.module_key, &one.wrapped)?;
+                for grant in executed.grants {
+                    shared.put_grant(grant)?;
+                }
+                for record in executed.key_records {
+                    shared.put_key_record(&record)?;
                 }
                 let quotas = executed.quotas;
                 shared.executed(commitment, executed.next_epoch, quotas, executed.unopened);

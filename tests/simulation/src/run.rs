@@ -186,6 +186,7 @@ impl Run {
         if settings.breakage == Some(Breakage::TooManyTwins) {
             cluster.apart_from = Some(settings.validators / 2);
         }
+        cluster.drowsy = settings.breakage == Some(Breakage::SilentDesks);
         cluster.gullible = settings.breakage == Some(Breakage::Gullible);
         Ok(Self {
             settings,

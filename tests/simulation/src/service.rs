@@ -110,6 +110,9 @@ impl Cluster {
                 };
                 match lock(slot).as_mut() {
                     None => ResponseBody::Busy("the execution module is starting".to_owned()),
+                    Some(module) if !module.engine().is_awake() && !self.drowsy => {
+                        ResponseBody::Busy("the execution module is not awake yet".to_owned())
+                    }
                     Some(module) => match module.answer(&envelope) {
                         Some(sealed) => ResponseBody::Answer(sealed),
                         None => ResponseBody::Refused("the query is refused".to_owned()),

@@ -8,7 +8,8 @@ use sealbook_execution::EpochKeys;
 use sealbook_execution::custody::{Founding, ModuleKey};
 use sealbook_identity::{CertificateDer, Role, pem};
 use sealbook_ledger::{
-    Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, PolicyText, ValidatorSeat,
+    Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, PolicyText, Recovery,
+    RootFile, ValidatorSeat,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
@@ -74,6 +75,9 @@ pub fn parameters() -> Parameters {
         expiry_horizon_ms: 900_000,
         epoch_blocks: 16,
         snapshot_epochs: 1,
+        // A new key epoch comes with the removal. The clients here seal to the first one, as a client may for a while.
+        key_epochs: 0,
+        key_grace_blocks: 1_000_000,
     }
 }
 
@@ -131,10 +135,12 @@ impl World {
                 .collect(),
             parameters: parameters(),
             governance: GovernanceRules::default(),
+            recovery: Recovery::default(),
+            share_commitments: Vec::new(),
         };
-        let (roots, _) = founding.bind(&genesis)?;
-        for (node, root) in nodes.iter_mut().zip(roots) {
-            node.root = Some(root);
+        let record = founding.bind(&genesis)?;
+        for (node, grant) in nodes.iter_mut().zip(record.grants()) {
+            node.root = Some(RootFile::of([grant]).encode());
         }
         Ok(Self {
             network: genesis.network(),
@@ -145,14 +151,30 @@ impl World {
         })
     }
 
-    /// The keys of a node's module, from its root file.
+    /// The own key of a node's module.
     ///
     /// # Errors
-    /// The node has no module, or the root is not for it.
-    pub fn module_keys(&self, node: usize, root: &[u8]) -> Result<EpochKeys, WorldError> {
+    /// The node has no module.
+    pub fn module_key(&self, node: usize) -> Result<ModuleKey, WorldError> {
         let keys = self.nodes.get(node).ok_or("no such node")?;
         let (file, _) = keys.module.as_ref().ok_or("a node without module")?;
-        Ok(ModuleKey::read(file)?.open_root(&self.genesis, root)?)
+        Ok(ModuleKey::read(file)?)
+    }
+
+    /// The keys of a key epoch for a node's module, from its root file and what its ledger has for it.
+    ///
+    /// # Errors
+    /// The node has no module, or was not given them.
+    pub fn module_keys(
+        &self,
+        node: usize,
+        (key_epoch, opening): (u32, &Digest),
+        files: [&RootFile; 2],
+    ) -> Result<EpochKeys, WorldError> {
+        let grants = files.into_iter().flat_map(RootFile::grants).cloned();
+        let file = RootFile::of(grants);
+        let key = self.module_key(node)?;
+        Ok(key.open_root(&self.network, (key_epoch, opening), &file)?)
     }
 
     /// The number of the observer.
@@ -169,7 +191,7 @@ impl World {
 }
 
 fn node_keys(number: usize) -> NodeKeys {
-    let (file, public) = ModuleKey::generate(Suite::X25519ChaCha20Poly1305);
+    let (file, public) = ModuleKey::generate();
     NodeKeys {
         name: format!("node-{number}"),
         key: SigningKey::generate(),

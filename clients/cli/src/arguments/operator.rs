@@ -69,9 +69,25 @@ pub struct CreateArguments {
     /// What keeps the ledgers on disk: sled or redb.
     #[arg(long, default_value = "sled")]
     pub engine: String,
-    /// What transactions and keys are sealed with: X25519, or X-Wing, which also holds against quantum computers to come.
+    /// What transactions are sealed with: X25519, or X-Wing, which also holds against quantum computers to come.
     #[arg(long, value_parser = ["x25519", "x-wing"], default_value = "x25519")]
     pub suite: String,
+    /// How many recovery shares of the network's root are made, each for a holder of its own.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        requires = "recovery_threshold"
+    )]
+    pub recovery_holders: u8,
+    /// How many of them recover the root, should all modules lose it.
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 0,
+        requires = "recovery_holders"
+    )]
+    pub recovery_threshold: u8,
 }
 
 /// Single nodes.
@@ -214,6 +230,92 @@ pub enum ChangeCommand {
     SetParameters(ParameterArguments),
     /// Change the rules of governance; those not named stay.
     SetRules(RuleArguments),
+    /// Begin a new key epoch.
+    RotateKeys {
+        /// What transactions are sealed with from then on.
+        #[arg(long, value_parser = ["x25519", "x-wing"])]
+        suite: Option<String>,
+    },
+    /// Change who audits, all at once; begins a new key epoch.
+    SetAuditors {
+        /// The auditors: a name and the file of a public key (`sealbook audit key` makes one).
+        #[arg(value_name = "NAME=FILE")]
+        auditors: Vec<String>,
+    },
+    /// Change who holds recovery shares, all at once; begins a new key epoch.
+    SetRecovery {
+        /// How many shares recover the root.
+        #[arg(long, value_name = "K")]
+        threshold: u8,
+        /// The holders: a name and the file of a public key (`sealbook recovery key` makes one).
+        #[arg(value_name = "NAME=FILE")]
+        holders: Vec<String>,
+    },
+    /// Give a node's module another key; begins a new key epoch.
+    ReplaceModule {
+        /// The node.
+        name: String,
+        /// The new public key, in hex; that in the node's folder if not given.
+        #[arg(long, value_name = "HEX")]
+        module_key: Option<String>,
+    },
+}
+
+/// Recovery of the network's root.
+#[derive(Debug, Subcommand)]
+pub enum RecoveryCommand {
+    /// Make the key of a holder of recovery shares. The public half beside it is what members admit.
+    Key {
+        /// A new file.
+        #[arg(value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Make a new key for a node's module that has lost its own.
+    Module {
+        /// The node.
+        node: String,
+    },
+    /// Take the record of the present key epoch out of a stopped node's ledger.
+    Record {
+        /// The node.
+        node: String,
+        /// A new file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Contribute a share, sealed to the recovering module.
+    Contribute {
+        /// The holder's key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The record.
+        #[arg(long, value_name = "FILE")]
+        record: PathBuf,
+        /// The file of the recovering module's public key.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// The files of the public keys of all modules that are to be given the root; every holder must name the same, in
+        /// the same order.
+        #[arg(long, value_name = "FILE", required = true)]
+        module: Vec<PathBuf>,
+        /// A new file.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Recover the root inside a node's module, and write the root file for all modules that the holders named.
+    Finish {
+        /// The node.
+        node: String,
+        /// The record.
+        #[arg(long, value_name = "FILE")]
+        record: PathBuf,
+        /// What the holders contributed.
+        #[arg(value_name = "FILE", required = true)]
+        contributions: Vec<PathBuf>,
+        /// A new file: the root, sealed to each of the modules. It replaces their root files.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 /// A node's key and address; of a node whose folder is here they need not be named.
@@ -252,6 +354,12 @@ pub struct ParameterArguments {
     /// A snapshot after every so many committee epochs.
     #[arg(long, value_name = "N")]
     pub snapshot_epochs: Option<u32>,
+    /// A new key epoch after so many committee epochs; 0 for none but by decision.
+    #[arg(long, value_name = "N")]
+    pub key_epochs: Option<u32>,
+    /// For how many blocks of a new key epoch what is sealed to the one before is still opened.
+    #[arg(long, value_name = "BLOCKS")]
+    pub key_grace: Option<u32>,
 }
 
 /// Rules of governance.

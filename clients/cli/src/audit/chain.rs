@@ -1,7 +1,7 @@
 //! The copy of a node that joined from a snapshot: its first block must be proved from genesis, the rest follows.
 
 use borsh::BorshDeserialize;
-use sealbook_ledger::{EpochDefinition, EpochStep, FinalityProof, Genesis};
+use sealbook_ledger::{EpochDefinition, EpochStep, FinalityProof, Genesis, Header};
 use sealbook_store::LedgerStore;
 use sealbook_store::names::START_STEPS;
 
@@ -33,13 +33,27 @@ pub fn check(
     let mut present = proof
         .verify(genesis)
         .map_err(|error| damaged(format!("the first block is not proved: {error}")))?;
-    let progress = Progress::bar("checking blocks", latest.saturating_sub(floor));
-    let namespace = genesis.namespace();
-    let (mut parent, mut run) = (first.header, 0);
-    enter(&mut present, &parent.next_epoch);
+    enter(&mut present, &first.header.next_epoch);
     report.height = floor;
     report.certificates = 1;
-    for height in floor.saturating_add(1)..=latest {
+    follow(store, genesis, (present, first.header), latest, report)
+}
+
+/// Checks every block and certificate after `parent`, in whose epoch or after whose block `present` holds.
+///
+/// # Errors
+/// Anything is not as it must be.
+pub fn follow(
+    store: &LedgerStore,
+    genesis: &Genesis,
+    (mut present, mut parent): (EpochDefinition, Header),
+    latest: u64,
+    report: &mut Report,
+) -> Result<()> {
+    let progress = Progress::bar("checking blocks", latest.saturating_sub(parent.height));
+    let namespace = genesis.namespace();
+    let mut run = 0;
+    for height in parent.height.saturating_add(1)..=latest {
         let block = stored_block(store, height)?;
         let at = |error: &dyn std::fmt::Display| damaged(format!("at height {height}: {error}"));
         block

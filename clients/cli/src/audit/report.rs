@@ -36,7 +36,9 @@ pub struct Replayed {
     pub roots_compared: u64,
     /// Orders by status: settled, pending, rejected, denied.
     pub outcomes: [u64; 4],
-    /// Transactions that did not open.
+    /// Transactions in the blocks that were executed.
+    pub transactions: u64,
+    /// Those of them that did not open.
     pub unopened: u64,
     /// The digest of the results after the last block, as nodes show it.
     pub state_root: Digest,
@@ -44,6 +46,12 @@ pub struct Replayed {
     pub books_root: Digest,
     /// Totals per issue and currency.
     pub totals: Value,
+    /// The last block that was executed.
+    pub height: u64,
+    /// The first key epoch that the audit keys were not given, if there is one: what came in it was not opened.
+    pub closed: Option<u32>,
+    /// How many key epochs were opened.
+    pub key_epochs: u32,
 }
 
 impl Report {
@@ -84,6 +92,9 @@ impl Report {
                 ("state_root", json!(replayed.state_root.to_string())),
                 ("books_root", json!(replayed.books_root.to_string())),
                 ("unopened", json!(replayed.unopened)),
+                ("replayed_height", json!(replayed.height)),
+                ("key_epochs", json!(replayed.key_epochs)),
+                ("not_given_key_epoch", json!(replayed.closed)),
                 (
                     "orders",
                     json!({"settled": settled, "pending": pending, "rejected": rejected, "denied": denied}),
@@ -120,12 +131,18 @@ impl Report {
             return text;
         };
         let [settled, pending, rejected, denied] = replayed.outcomes;
+        if let Some(key_epoch) = replayed.closed {
+            text.push_str(&format!(
+                "  REPLAYED UP TO HEIGHT {}: key epoch {key_epoch} was not given to these audit keys. Blocks and                  certificates\n                after that are verified, and not opened.\n",
+                replayed.height,
+            ));
+        }
         text.push_str(&format!(
             "  state roots   {} compared, all equal\n  transactions  {} opened and replayed, {} did not open\n  \
              orders        {settled} settled, {pending} pending, {rejected} rejected, {denied} denied\n  \
              state root    {}\n",
             replayed.roots_compared,
-            self.transactions.saturating_sub(replayed.unopened),
+            replayed.transactions.saturating_sub(replayed.unopened),
             replayed.unopened,
             replayed.state_root,
         ));

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sealbook_authority::Authority;
-use sealbook_execution::custody::ModuleKey;
 use sealbook_identity::{Role, files};
 use sealbook_ledger::{
-    Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, PolicyText, ValidatorSeat,
+    Genesis, GovernanceRules, KeyHolder, KeyRecord, ObserverSeat, OpeningEpoch, Parameters,
+    PolicyText, Recovery, RootFile, ValidatorSeat,
 };
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
@@ -25,7 +25,8 @@ use sealbook_sealing::Suite;
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members;
 use crate::network::provision::{
-    found_votes, make_module_key, make_node, write_node_config, write_private,
+    FIRST_RECORD, found_votes, make_holder_key, make_module_key, make_node, write_node_config,
+    write_private,
 };
 use crate::network::{NetworkFiles, NodeEntry, program};
 
@@ -52,8 +53,10 @@ pub struct Creation {
     pub addresses: BTreeMap<String, (SocketAddr, SocketAddr)>,
     /// What keeps ledgers on disk.
     pub engine: String,
-    /// What everything is sealed with: transactions to the network, its root to modules, audit bundles to the auditor.
+    /// What transactions and queries are sealed with.
     pub suite: Suite,
+    /// How many recovery shares there are, and how many of them recover the network's root.
+    pub recovery: (u8, u8),
 }
 
 impl Creation {
@@ -70,6 +73,7 @@ impl Creation {
             addresses: BTreeMap::new(),
             engine: "sled".to_owned(),
             suite: Suite::X25519ChaCha20Poly1305,
+            recovery: (0, 0),
         }
     }
 
@@ -149,15 +153,15 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
             });
         } else {
             validators.push(ValidatorSeat {
-                module_key: make_module_key(&network, &node.name, creation.suite)?,
+                module_key: make_module_key(&network, &node.name)?,
                 name,
                 vote_key,
                 address,
             });
         }
     }
-    let (audit_secret, audit_public) = ModuleKey::generate(creation.suite);
-    write_private(&folder.join("audit.key"), &audit_secret)?;
+    let audit_public = make_holder_key(&folder.join("audit.key"))?;
+    let recovery = recovery(&folder, creation)?;
     let (policy_schema, policies) = policies(creation.policies.as_deref())?;
     let mut parameters = Parameters::default();
     if let Some(blocks) = creation.epoch_blocks {
@@ -170,13 +174,19 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         certificate_roots: vec![authority.root().to_vec()],
         validators,
         observers,
-        opening_epochs: Vec::new(),
-        audit_recipients: vec![audit_public],
+        // The founding module puts the key itself in.
+        opening_epochs: vec![opening_epoch(vec![creation.suite.number()])],
+        audit_recipients: vec![KeyHolder {
+            name: "audit-1".to_owned(),
+            key: audit_public,
+        }],
         admins: admins(&network, &authority, creation.admins, now_ms)?,
         policy_schema,
         policies,
         parameters,
         governance: creation.governance.clone(),
+        share_commitments: Vec::new(),
+        recovery,
     };
     genesis
         .first_epoch()
@@ -309,26 +319,53 @@ fn found(network: &NetworkFiles, mut genesis: Genesis, suite: Suite) -> Result<(
     let founded = founding_session(&mut socket, &mut genesis, suite);
     drop(socket);
     let _ = child.wait();
-    let (wrapped_roots, audit_bundles) = founded?;
+    let record = founded?;
     let bytes = genesis.encode();
     fs::write(network.folder().join("genesis"), &bytes).map_err(doing("genesis"))?;
     for node in network.nodes() {
         let ledger = network.node(&node.name).join("ledger");
         fs::write(ledger.join("genesis"), &bytes).map_err(doing("genesis"))?;
-        for (index, bundle) in audit_bundles.iter().enumerate() {
-            let path = ledger.join(format!("audit-bundle-0-{index}"));
-            fs::write(path, bundle).map_err(doing("audit bundle"))?;
-        }
+        fs::write(ledger.join(FIRST_RECORD), record.encode()).map_err(doing(FIRST_RECORD))?;
     }
-    for (seat, root) in genesis.validators.iter().zip(&wrapped_roots) {
-        write_private(&network.root_file(&seat.name), root)?;
+    for (seat, grant) in genesis.validators.iter().zip(record.grants()) {
+        let file = RootFile::of([grant]);
+        write_private(&network.root_file(&seat.name), &file.encode())?;
     }
     Ok(())
 }
 
-type Bound = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+const fn opening_epoch(public_key: Vec<u8>) -> OpeningEpoch {
+    OpeningEpoch {
+        key_epoch: 0,
+        public_key,
+    }
+}
 
-fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis, suite: Suite) -> Result<Bound> {
+/// Keys for holders of recovery shares, each in a folder that is to go to its holder.
+fn recovery(folder: &Path, creation: &Creation) -> Result<Recovery> {
+    let (threshold, count) = creation.recovery;
+    let holders = (1..=count).map(|number| {
+        let name = format!("holder-{number}");
+        let own = folder.join("recovery").join(&name);
+        fs::create_dir_all(&own).map_err(doing(own.display()))?;
+        let key = make_holder_key(&own.join("holder.key"))?;
+        Ok(KeyHolder { name, key })
+    });
+    let recovery = Recovery {
+        threshold,
+        holders: holders.collect::<Result<_>>()?,
+    };
+    recovery
+        .check()
+        .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
+    Ok(recovery)
+}
+
+fn founding_session(
+    socket: &mut UnixStream,
+    genesis: &mut Genesis,
+    suite: Suite,
+) -> Result<KeyRecord> {
     let broken = || {
         CliError::new("the founding module stopped")
             .hint("the kernel must allow seccomp filters to ordinary processes")
@@ -348,24 +385,24 @@ fn founding_session(socket: &mut UnixStream, genesis: &mut Genesis, suite: Suite
     }
     let found = ToModule::Found {
         suite: suite.number(),
+        recovery: genesis.recovery.clone(),
     };
     frame::write(socket, &found, MODULE_FRAME_MAX).map_err(|_| broken())?;
-    let FromModule::Founded { opening_key } = hear(socket)? else {
+    let FromModule::Founded {
+        opening_key,
+        share_commitments,
+    } = hear(socket)?
+    else {
         return Err(broken());
     };
-    genesis.opening_epochs = vec![OpeningEpoch {
-        key_epoch: 0,
-        public_key: opening_key,
-    }];
+    genesis.opening_epochs = vec![opening_epoch(opening_key)];
+    genesis.share_commitments = share_commitments;
     let bind = ToModule::Bind {
         genesis: genesis.encode(),
     };
     frame::write(socket, &bind, MODULE_FRAME_MAX).map_err(|_| broken())?;
     match hear(socket)? {
-        FromModule::Bound {
-            wrapped_roots,
-            audit_bundles,
-        } => Ok((wrapped_roots, audit_bundles)),
+        FromModule::Bound { record } => KeyRecord::decode(&record).map_err(|_| broken()),
         FromModule::Refused { reason } => Err(CliError::new(format!("founding: {reason}"))),
         _ => Err(broken()),
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use sealbook_identity::files;
 use sealbook_ledger::{Genesis, MAX_GENESIS_BYTES};
 use sealbook_sdk::{Client, Identity, Network, NodeAddress};
-use sealbook_sealing::Suite;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Exit, Result, doing};
@@ -178,16 +177,6 @@ impl NetworkFiles {
     /// The file is missing or damaged.
     pub fn genesis(&self) -> Result<Genesis> {
         read_genesis(&self.folder.join("genesis"))
-    }
-
-    /// The suite that the network seals with.
-    ///
-    /// # Errors
-    /// The genesis document is missing, damaged or names a suite that this program does not know.
-    pub fn suite(&self) -> Result<Suite> {
-        let number = self.genesis()?.suite();
-        Suite::from_number(number)
-            .ok_or_else(|| CliError::new(format!("suite {number} is not known to this program")))
     }
 
     /// The network as a client knows it.

@@ -4,8 +4,8 @@
 
 use ed25519_zebra::{SigningKey, VerificationKey};
 use sealbook_ledger::{
-    Commitment, GovernanceRules, Header, MIN_EPOCH_BLOCKS, OpeningEpoch, Parameters, ValidatorSeat,
-    finalize_message,
+    Commitment, GovernanceRules, Header, MIN_EPOCH_BLOCKS, OpeningEpoch, Parameters, Recovery,
+    ValidatorSeat, finalize_message,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::{Signature, VerifyingKey};
@@ -78,6 +78,8 @@ impl Chain {
                 ..Parameters::default()
             },
             governance: GovernanceRules::default(),
+            recovery: Recovery::default(),
+            share_commitments: Vec::new(),
         };
         let first = genesis.first_epoch();
         let next = first.next(seats(&keys(1)), Vec::new(), first.parameters.clone());
@@ -106,6 +108,7 @@ impl Chain {
                     block: block.digest(),
                     commitment: commitment(height, None),
                     key_epoch: 0,
+                    opening: Digest::ZERO,
                     state_pieces: vec![Digest([7; 32])],
                     name_pieces: Vec::new(),
                 });

@@ -24,6 +24,6 @@ pub use files::{NetworkFiles, NodeEntry, read_genesis};
 pub use join::join;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
-    decode_hex, enrolment, make_module_key, make_node, module_key, vote_key, write_node_config,
-    write_private,
+    FIRST_RECORD, decode_hex, enrolment, make_holder_key, make_module_key, make_node, module_key,
+    vote_key, write_node_config, write_private,
 };

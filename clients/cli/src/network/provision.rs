@@ -8,14 +8,37 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sealbook_authority::Authority;
+use sealbook_execution::custody::ModuleKey;
 use sealbook_identity::{Role, files};
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
-use sealbook_sealing::Suite;
 use serde::Serialize;
 
 use crate::error::{CliError, Result, doing};
 use crate::members;
 use crate::network::{NetworkFiles, NodeEntry, program};
+
+/// The record of the first key epoch, in every node's ledger folder. Later ones are in the ledger's store.
+pub const FIRST_RECORD: &str = "key-record-0";
+
+/// Makes the key of an auditor or of a holder of recovery shares, with the public half in hex beside it.
+///
+/// # Errors
+/// There is a file already, or it cannot be written.
+pub fn make_holder_key(path: &Path) -> Result<Vec<u8>> {
+    let (secret, public) = ModuleKey::generate();
+    if path.exists() {
+        return Err(CliError::new(format!(
+            "`{}` exists already",
+            path.display()
+        )));
+    }
+    write_private(path, &secret)?;
+    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut shown = path.as_os_str().to_owned();
+    shown.push(".pub");
+    fs::write(&shown, hex).map_err(doing(path.display()))?;
+    Ok(public)
+}
 
 /// File of a module's public key, in hex, beside its secret one.
 const MODULE_PUBLIC: &str = "module.pub";
@@ -62,11 +85,11 @@ pub fn vote_key(network: &NetworkFiles, node: &str) -> Result<VerifyingKey> {
     Ok(SigningKey::from_secret(&seed).verifying_key())
 }
 
-/// The module makes its own key of a suite in a folder that only its user may read; the public half lies beside it.
+/// The module makes its own key in a folder that only its user may read; the public half lies beside it.
 ///
 /// # Errors
 /// The module's program is missing or failed.
-pub fn make_module_key(network: &NetworkFiles, node: &str, suite: Suite) -> Result<Vec<u8>> {
+pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
     let folder = network.module(node);
     fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
@@ -74,7 +97,6 @@ pub fn make_module_key(network: &NetworkFiles, node: &str, suite: Suite) -> Resu
     let output = Command::new(program("sealbook-execution")?)
         .arg("keygen")
         .arg(folder.join("module.key"))
-        .arg(suite.number().to_string())
         .stdin(Stdio::null())
         .output()
         .map_err(doing("cannot make a module key"))?;

@@ -9,7 +9,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::tls::{Peers, server_config};
 use sealbook_identity::{Role, pem};
-use sealbook_ledger::{Genesis, GovernanceRules, OpeningEpoch, Parameters, ValidatorSeat};
+use sealbook_ledger::{
+    Genesis, GovernanceRules, OpeningEpoch, Parameters, Recovery, ValidatorSeat,
+};
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::hash::hash;
 use sealbook_primitives::secret::Secret32;
@@ -83,6 +85,8 @@ impl Kit {
             policies: Vec::new(),
             parameters: Parameters::default(),
             governance: GovernanceRules::default(),
+            recovery: Recovery::default(),
+            share_commitments: Vec::new(),
         };
         let seed = Secret32::random();
         let chain = certified(&authority, "node-0", Role::Node, &seed);

@@ -8,7 +8,7 @@ use sealbook_governance::{
     Action, Caller, Change, Directory, Effect, Governance, GovernanceOrder, Newcomer, Proposal,
 };
 use sealbook_ledger::{
-    EpochDefinition, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters,
+    EpochDefinition, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, Recovery,
     ValidatorSeat,
 };
 use sealbook_primitives::hash::hash;
@@ -80,6 +80,8 @@ pub fn first_epoch() -> EpochDefinition {
         policies: Vec::new(),
         parameters: parameters(),
         governance: rules(2),
+        recovery: Recovery::default(),
+        share_commitments: Vec::new(),
     };
     genesis.first_epoch()
 }
@@ -132,7 +134,12 @@ impl World {
         }
         books.members.insert("firm".to_owned(), "firm".to_owned());
         Self {
-            governance: Governance::new(rules(approvals), first_epoch()),
+            governance: Governance::new(
+                rules(approvals),
+                first_epoch(),
+                Vec::new(),
+                Recovery::default(),
+            ),
             books,
             height: 1,
             time_ms: 100,

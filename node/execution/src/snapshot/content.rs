@@ -4,6 +4,7 @@
 //! content = length u64 | parts | books               books: see the securities contract
 //! parts   = head | governance | ends of certificates | earliest expiry u64 | newest snapshot | seen envelopes
 //!         | newest committed results | results that are not committed to | notices that are owed
+//!         | former keys: (derived keys, height at which they ended) | records of roots that are offered
 //! names   = count u32, (account u32, blinding 32, name)
 //! ```
 //!
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::Governance;
-use sealbook_ledger::{Header, SnapshotReference};
+use sealbook_ledger::{Header, KeyRecord, SnapshotReference};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::SecretBytes;
 use sealbook_protocol::module::{PastResult, SealedReply};
@@ -23,6 +24,7 @@ use sealbook_securities::{AccountIndex, Holder, LongName, MemberId, State};
 
 use super::pieces::{CONTENT_BYTES, framed};
 use crate::engine::Engine;
+use crate::keys::Derived;
 use crate::results::Results;
 
 /// The longest encoded entry of a name: its account, its blinding, and 140 characters.
@@ -71,6 +73,10 @@ pub struct Parts {
     pub results: Vec<Results>,
     /// Notices of finality that had no place yet.
     pub finals_owed: Vec<SealedReply>,
+    /// The keys of key epochs that are over once the next block is executed, with the first block after each.
+    pub former: Vec<(Derived, u64)>,
+    /// Records of roots that are offered or decided.
+    pub records: Vec<KeyRecord>,
 }
 
 /// The content of a snapshot of `engine`, ready to be framed.
@@ -104,7 +110,17 @@ fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
     let results: Vec<&Results> = engine.uncommitted.values().collect();
     results.serialize(into)?;
     let owed: Vec<&SealedReply> = engine.finals_owed.iter().collect();
-    owed.serialize(into)
+    owed.serialize(into)?;
+    let next = engine.head.height.saturating_add(1);
+    let ends = engine.definition().opening.key_epoch != engine.keys.key_epoch;
+    let former = engine.former.iter().map(|one| (&one.keys, one.ended));
+    let former = former.chain(ends.then_some((&engine.keys, next)));
+    let former: Vec<(Derived, u64)> = former
+        .map(|(keys, ended)| (keys.derived(engine.network), ended))
+        .collect();
+    former.serialize(into)?;
+    let records: Vec<&KeyRecord> = engine.records.values().collect();
+    records.serialize(into)
 }
 
 /// Reads [`state_of`]; nothing if it is not one.

@@ -15,12 +15,13 @@
 
 use sealbook_ledger::{
     Commitment, EpochDefinition, SNAPSHOT_DELAY, SnapshotManifest, SnapshotReference,
+    opening_digest,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 
 use crate::engine::{Engine, Output};
-use crate::keys::KEY_EPOCH;
+use crate::keys::EpochKeys;
 use content::{names_of, state_of};
 use pieces::{CONTENT_BYTES, Kind, Snapshot, frame};
 
@@ -30,7 +31,7 @@ pub mod restore;
 
 /// The version of the rules by which blocks are executed and of what snapshots hold: a snapshot of another one is
 /// refused, since a state that was made by other rules would differ from the network's.
-pub const ENGINE_VERSION: u32 = 1;
+pub const ENGINE_VERSION: u32 = 2;
 
 /// Where the engine stands with the snapshot after the one that commitments name.
 pub enum Progress {
@@ -99,7 +100,7 @@ impl Taking {
     }
 
     /// The manifest, once all pieces are sealed.
-    fn manifest(self) -> SnapshotManifest {
+    fn manifest(self, keys: &EpochKeys) -> SnapshotManifest {
         SnapshotManifest {
             version: SnapshotManifest::VERSION,
             engine_version: ENGINE_VERSION,
@@ -107,7 +108,8 @@ impl Taking {
             height: self.snapshot.height,
             block: self.block,
             commitment: self.commitment,
-            key_epoch: KEY_EPOCH,
+            key_epoch: keys.key_epoch,
+            opening: opening_digest(&keys.public_key()),
             state_pieces: self.state_pieces,
             name_pieces: self.name_pieces,
         }
@@ -148,7 +150,7 @@ impl Engine {
         match std::mem::replace(&mut self.progress, Progress::None) {
             Progress::None => {}
             Progress::Taking(taking) => {
-                let manifest = taking.manifest();
+                let manifest = taking.manifest(&self.keys);
                 self.newest_snapshot = Some(SnapshotReference {
                     height: manifest.height,
                     digest: manifest.digest(),

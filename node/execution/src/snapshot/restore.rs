@@ -8,7 +8,7 @@
 
 use sealbook_ledger::{
     FinalityProof, Genesis, ProofError, SNAPSHOT_PIECE_BYTES, SnapshotError, SnapshotManifest,
-    SnapshotReference,
+    SnapshotReference, opening_digest,
 };
 use sealbook_primitives::secret::SecretBytes;
 use sealbook_protocol::module::SnapshotOffer;
@@ -19,7 +19,8 @@ use super::content::{Parts, read_names, read_state};
 use super::pieces::{CONTENT_BYTES, Kind, Snapshot, unframe};
 use super::{ENGINE_VERSION, Progress};
 use crate::engine::{Engine, EngineError};
-use crate::keys::{EpochKeys, KEY_EPOCH};
+use crate::keys::{EpochKeys, KeyError};
+use crate::rotation::Former;
 
 /// Why an engine does not begin from a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +87,11 @@ impl Engine {
                 manifest.engine_version == ENGINE_VERSION,
                 "version of the software",
             ),
-            (manifest.key_epoch == KEY_EPOCH, "key epoch"),
+            (manifest.key_epoch == keys.key_epoch, "key epoch"),
+            (
+                manifest.opening == opening_digest(&keys.public_key()),
+                "opening key",
+            ),
             (manifest.commitment.height == height, "height"),
         ];
         if let Some((_, what)) = same.into_iter().find(|(same, _)| !same) {
@@ -191,7 +196,26 @@ impl Restoring {
                 .ok_or(RestoreError::Content("names"))?;
         }
         let engine = &mut self.engine;
+        let mut former = Vec::new();
+        for (keys, ended) in &parts.former {
+            former.push(Former {
+                keys: keys.keys(&engine.network).map_err(EngineError::Keys)?,
+                ended: *ended,
+            });
+        }
+        let present = parts.governance.definition().opening.clone();
+        let next = parts.governance.planned().map(|next| next.opening.clone());
+        let next = next.ok_or(RestoreError::Content("next epoch"))?;
         engine.take_parts(parts, state)?;
+        engine.keys.check(&next).map_err(EngineError::Keys)?;
+        if next.key_epoch != present.key_epoch {
+            // The keys that were given are those of the key epoch that begins with the next block.
+            let missing = EngineError::Keys(KeyError::NotGiven(present.key_epoch));
+            let keys = former.pop().ok_or(missing)?.keys;
+            engine.coming = Some(std::mem::replace(&mut engine.keys, keys));
+            engine.keys.check(&present).map_err(EngineError::Keys)?;
+        }
+        engine.former = former;
         engine.commitment = self.manifest.commitment;
         // The network agreed on every byte already; the roots are what proves that this software reads them as it did
         // when they were written.

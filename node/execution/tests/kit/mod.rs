@@ -27,7 +27,8 @@ use sealbook_execution::{Engine, EpochKeys};
 use sealbook_identity::{Role, pem, verify_chain};
 use sealbook_ledger::{
     Attachment, Block, EpochDefinition, FinalityCertificate, Genesis, GovernanceRules, Header,
-    OpeningEpoch, Parameters, PolicyText, Transaction, ValidatorSeat, finalize_message,
+    KeyHolder, KeyRecord, OpeningEpoch, Parameters, PolicyText, Recovery, RootFile, Transaction,
+    ValidatorSeat, finalize_message,
 };
 use sealbook_opening::open_reply;
 use sealbook_primitives::hash::{Digest, hash};
@@ -70,6 +71,7 @@ pub struct Founded {
     pub policies: Vec<PolicyText>,
     pub parameters: Parameters,
     pub governance: GovernanceRules,
+    pub recovery: Recovery,
     pub certificate_life_ms: u64,
 }
 
@@ -86,6 +88,7 @@ impl Default for Founded {
             policies,
             parameters: Parameters::default(),
             governance: GovernanceRules::default(),
+            recovery: Recovery::default(),
             certificate_life_ms: YEAR_MS,
         }
     }
@@ -101,6 +104,7 @@ pub struct Network {
     pub wrapped_roots: Vec<Vec<u8>>,
     pub auditor: Vec<u8>,
     pub audit_bundle: Vec<u8>,
+    pub record: KeyRecord,
     pub opening_key: OpeningPublicKey,
     directory: TempDir,
 }
@@ -157,10 +161,10 @@ impl Network {
             .collect();
         let votes = vote_keys("example");
         let (module_keys, module_publics): (Vec<_>, Vec<_>) = (0..4)
-            .map(|_| ModuleKey::generate(Suite::X25519ChaCha20Poly1305))
+            .map(|_| ModuleKey::generate())
             .map(|(file, key)| (file.to_vec(), key))
             .unzip();
-        let (auditor, audit_recipient) = ModuleKey::generate(Suite::X25519ChaCha20Poly1305);
+        let (auditor, audit_recipient) = ModuleKey::generate();
         let founding = Founding::begin();
         let seat = |(index, (vote, module_key)): (usize, (&VoteKey, &Vec<u8>))| ValidatorSeat {
             name: format!("node-{index}"),
@@ -186,14 +190,21 @@ impl Network {
                 key_epoch: 0,
                 public_key,
             }],
-            audit_recipients: vec![audit_recipient],
+            audit_recipients: vec![KeyHolder {
+                name: "audit-1".to_owned(),
+                key: audit_recipient,
+            }],
             admins: vec![members["admin"].chain.clone()],
             policy_schema: sealbook_policies::DEFAULT_SCHEMA.to_owned(),
             policies: with.policies,
             parameters: with.parameters,
             governance: with.governance,
+            share_commitments: founding.share_commitments(&with.recovery).unwrap(),
+            recovery: with.recovery,
         };
-        let (wrapped_roots, bundles) = founding.bind(&genesis).unwrap();
+        let record = founding.bind(&genesis).unwrap();
+        let grants = record.grants();
+        let wrapped_roots = grants.map(|grant| RootFile::of([grant]).encode()).collect();
         Self {
             id: genesis.network(),
             genesis,
@@ -202,7 +213,8 @@ impl Network {
             module_keys,
             wrapped_roots,
             auditor: auditor.to_vec(),
-            audit_bundle: bundles[0].clone(),
+            audit_bundle: record.bundles[0].sealed.clone(),
+            record,
             opening_key,
             directory,
         }
@@ -218,8 +230,14 @@ impl Network {
     pub fn keys(&self, seat: usize) -> EpochKeys {
         let module = ModuleKey::read(&self.module_keys[seat]).unwrap();
         module
-            .open_root(&self.genesis, &self.wrapped_roots[seat])
+            .open_first_root(&self.genesis, &self.wrapped_roots[seat])
             .unwrap()
+    }
+
+    /// The keys as the auditor gets them.
+    pub fn auditor_keys(&self) -> EpochKeys {
+        let auditor = ModuleKey::read(&self.auditor).unwrap().opening_key();
+        EpochKeys::from_bundle(&auditor, &self.id, 0, &self.audit_bundle).unwrap()
     }
 
     pub fn engine(&self) -> Engine {

@@ -25,6 +25,8 @@ pub struct Module {
     pub socket: UnixStream,
     pub lockdown: Vec<String>,
     pub files: TempDir,
+    /// What the module has to say on the ledger.
+    pub carried: Vec<Vec<u8>>,
 }
 
 impl Drop for Module {
@@ -39,6 +41,7 @@ pub fn from_genesis(genesis: &Genesis) -> ToModule {
     ToModule::Start {
         genesis: genesis.encode(),
         offer: None,
+        roots: Vec::new(),
     }
 }
 
@@ -75,6 +78,7 @@ impl Module {
             socket,
             lockdown: Vec::new(),
             files,
+            carried: Vec::new(),
         };
         let FromModule::Ready { lockdown } = module.hear() else {
             panic!("not ready")
@@ -107,7 +111,21 @@ impl Module {
     }
 
     pub fn hear(&mut self) -> FromModule {
-        frame::read(&mut self.socket, MODULE_FRAME_MAX).unwrap()
+        loop {
+            match frame::read(&mut self.socket, MODULE_FRAME_MAX).unwrap() {
+                FromModule::Carry { envelope } => self.carried.push(envelope),
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether the module does not answer yet.
+    pub fn is_asleep(&mut self, query: &Sealed) -> bool {
+        self.say(&ToModule::Query {
+            ticket: 8,
+            envelope: query.bytes.clone(),
+        });
+        matches!(self.hear(), FromModule::NotAwake { ticket: 8 })
     }
 
     pub fn refusal(&mut self) -> String {
@@ -124,7 +142,8 @@ impl Module {
                 commitment,
                 next_epoch,
                 quotas,
-                wrapped_roots,
+                grants,
+                key_records,
                 replies,
                 finals,
                 unopened,
@@ -134,7 +153,8 @@ impl Module {
                     commitment,
                     next_epoch,
                     quotas,
-                    wrapped_roots,
+                    grants,
+                    key_records,
                     replies,
                     finals,
                     unopened,

@@ -30,6 +30,8 @@ pub struct Play {
     pub snapshots: Vec<Snapshot>,
     /// Pieces of the one that is being made.
     pieces: Vec<Vec<u8>>,
+    /// What the engine would have carried to the ledger.
+    pub carried: Vec<Vec<u8>>,
     /// The results after every block.
     pub commitments: Vec<Commitment>,
     /// The vote keys of the present committee.
@@ -61,6 +63,7 @@ impl Play {
             blocks: Vec::new(),
             snapshots: Vec::new(),
             pieces: Vec::new(),
+            carried: Vec::new(),
             references: 0,
         }
     }
@@ -101,10 +104,12 @@ impl Play {
             engine,
             pieces,
             snapshots,
+            carried,
             ..
         } = self;
         engine.execute_each(&[block.encode()], &certificate, |output| match output {
             Output::Executed(executed) => all.push(*executed),
+            Output::Carry(envelope) => carried.push(envelope),
             Output::Piece { index, sealed, .. } => {
                 assert_eq!(index as usize, pieces.len());
                 pieces.push(sealed);

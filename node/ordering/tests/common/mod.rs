@@ -13,7 +13,7 @@ use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::{CertificateDer, Role, pem};
 use sealbook_ledger::{
     Attachment, Block, Committee, EPOCH_VERSION, EpochDefinition, FinalityCertificate, Header,
-    ObserverSeat, Parameters, ValidatorSeat,
+    ObserverSeat, Opening, Parameters, ValidatorSeat,
 };
 use sealbook_ordering::{
     Acknowledgement, Application, Floor, Handle, Limits, NodeIdentity, OrderingConfig,
@@ -168,6 +168,12 @@ impl Network {
             parameters: Parameters {
                 epoch_blocks: u32::try_from(EPOCH).unwrap(),
                 ..Parameters::default()
+            },
+            opening: Opening {
+                key_epoch: 0,
+                public_key: vec![1],
+                since_height: 0,
+                record: sealbook_primitives::hash::Digest::ZERO,
             },
         }
     }

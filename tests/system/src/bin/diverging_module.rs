@@ -41,7 +41,7 @@ fn main() {
                 let genesis = Genesis::decode(&genesis).unwrap();
                 let mut keys = ModuleKey::read(&key)
                     .unwrap()
-                    .open_root(&genesis, &root)
+                    .open_first_root(&genesis, &root)
                     .unwrap();
                 keys.leaf = Secret32::new([7; 32]);
                 let made = Engine::new(genesis, keys).unwrap();

@@ -385,7 +385,7 @@ fn a_sealed_copy_of_a_running_network(network: &TestNetwork) {
 /// or the audit tells of a state that the network had, at the lower height that it shows.
 fn damage_without_a_seal(network: &TestNetwork, copy: &Path, good: &Value) {
     let mut random = Random::new(SEED);
-    for name in ["ledger/genesis", "ledger/audit-bundle-0-0"] {
+    for name in ["ledger/genesis", "ledger/key-record-0"] {
         let file = copy.join(name);
         for _ in 0..12 {
             let change = flip(&mut random);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{short_epochs, status_of, wait_until_voting};
 
-fn epoch(network: &TestNetwork) -> Value {
+pub fn epoch(network: &TestNetwork) -> Value {
     network
         .sealbook(&["--json", "governance", "epoch"])
         .expect_code(0)

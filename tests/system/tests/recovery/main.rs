@@ -13,6 +13,7 @@
 mod committees;
 mod divergence;
 mod full_disk;
+mod keys;
 
 use std::fs;
 use std::path::{Path, PathBuf};
