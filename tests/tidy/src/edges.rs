@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ledger", &["primitives", "merkle"]),
     ("store", &["primitives", "ledger"]),
     ("protocol", &["primitives", "merkle", "ledger"]),
+    ("attestation", &["primitives"]),
     ("governance", &["primitives", "ledger", "securities"]),
     ("ordering", &["primitives", "identity", "ledger", "store"]),
     (

@@ -15,7 +15,7 @@ fn every_licence_is_on_the_list() {
     let allowed: BTreeSet<&str> = allowed.iter().filter_map(toml::Value::as_str).collect();
     let mut offenders = Vec::new();
     let mut used = BTreeSet::new();
-    for package in metadata(&["--filter-platform", &host()])["packages"]
+    for package in metadata(&["--all-features", "--filter-platform", &host()])["packages"]
         .as_array()
         .unwrap()
     {
