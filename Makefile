@@ -11,7 +11,8 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test bench bench-network bench-sealing simulate lint build deps deps-c deps-rust deps-nextest deps-hosts
+.PHONY: help demo test bench bench-network bench-sealing simulate fuzz fuzz-keep lint build deps deps-c deps-rust \
+    deps-nextest deps-hosts deps-fuzz
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -41,6 +42,47 @@ SEEDS ?= 100
 simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000
 	$(CARGO) build --package sealbook-simulation --bins --locked
 	$(TARGET_DIR)/debug/sealbook-simulate --seeds $(SEEDS) $(ARGS)
+
+# `make test` replays the corpora with any compiler; only the fuzzer itself needs a nightly one.
+TARGET ?= frame
+SECONDS ?= 60
+FUZZING := tests/fuzzing
+FUZZ := $(CARGO) +nightly fuzz
+FUZZ_DIRS := --fuzz-dir $(CURDIR)/$(FUZZING)/fuzz --target-dir $(abspath $(TARGET_DIR))/fuzz
+# What is found goes to a folder of its own, until `make fuzz-keep` picks from it.
+FUZZ_FOUND = $(abspath $(TARGET_DIR))/fuzz/found/$(TARGET)
+FUZZ_KEPT = $(CURDIR)/$(FUZZING)/corpora/$(TARGET)
+FUZZ_FILES_MAX := 60
+FUZZ_FILE_BYTES_MAX := 4096
+
+fuzz: deps-fuzz ## search for inputs that a decoder fails on: make fuzz TARGET=frame SECONDS=60
+	@test -d "$(FUZZ_KEPT)" || { echo "there is no target $(TARGET); there are:" $$(ls $(FUZZING)/corpora) >&2; exit 1; }
+	mkdir -p "$(FUZZ_FOUND)"
+	$(FUZZ) run $(FUZZ_DIRS) $(TARGET) "$(FUZZ_FOUND)" "$(FUZZ_KEPT)" -- \
+	    -max_total_time=$(SECONDS) -timeout=20 -malloc_limit_mb=512 -print_final_stats=1 $(ARGS)
+
+# Minimised first; of the rest, the fewest files that reach every edge that the corpus does not reach yet. Where there
+# is no room for all, the order of their names, which are hashes, favours neither short ones nor long ones.
+fuzz-keep: deps-fuzz ## add what `make fuzz` found to the corpus of the target
+	$(FUZZ) cmin $(FUZZ_DIRS) $(TARGET) "$(FUZZ_FOUND)"
+	@picked=$$(mktemp -d); trap 'rm -r "$$picked"' EXIT; \
+	cp "$(FUZZ_KEPT)"/* "$$picked"; \
+	$(FUZZ) run $(FUZZ_DIRS) $(TARGET) "$$picked" "$(FUZZ_FOUND)" -- -set_cover_merge=1 -use_counters=0; \
+	have=$$(find "$(FUZZ_KEPT)" -type f | wc -l); \
+	while read -r file; do \
+	    if [ "$$have" -lt $(FUZZ_FILES_MAX) ] && [ ! -e "$(FUZZ_KEPT)/$$file" ]; then \
+	        cp "$$picked/$$file" "$(FUZZ_KEPT)/$$file"; \
+	        have=$$((have + 1)); \
+	    fi; \
+	done < <(find "$$picked" -type f -size -$(FUZZ_FILE_BYTES_MAX)c -printf '%f\n' | sort); \
+	echo "$(TARGET): $$have files"
+
+deps-fuzz: deps
+	@if ! $(CARGO) +nightly --version >/dev/null 2>&1; then \
+	    echo "The fuzzer needs a nightly compiler: rustup toolchain install nightly --profile minimal" >&2; \
+	    exit 1; \
+	fi
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
 
 lint: deps ## formatting, clippy, and cargo-deny where it is installed
 	$(CARGO) fmt --all --check
