@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use sealbook_authority::Authority;
 use sealbook_primitives::hash::Digest;
-use sealbook_sdk::{AnswerBody, AsOf, Client, Network, Prepared, Question, Stage, Submitted};
+use sealbook_sdk::{
+    AnswerBody, AsOf, Client, ClientError, Network, Prepared, Question, Stage, Submitted,
+};
 use sealbook_securities::{Code, Instruction, Outcome, RecordTime, Status};
 use serde_json::{Value, json};
 
@@ -19,6 +21,9 @@ use crate::journal;
 use crate::members::{self, Enrolment};
 use crate::network::NetworkFiles;
 use crate::views;
+
+/// How often an order is sealed anew because its key epoch ended.
+const SEALED_MOST: u32 = 3;
 
 /// What came of an action.
 #[derive(Debug, Clone)]
@@ -280,21 +285,29 @@ impl Session {
         let folder = self.files.member(member);
         let reference = order.reference().to_owned();
         let client = self.client(member)?;
-        let sealed = client.seal(&[order]).map_err(CliError::new)?;
-        let transaction = sealed.transaction();
-        // Before it goes out: whoever stops this command still finds the transaction of an order.
-        journal::note(&folder, &transaction, &reference)?;
-        let stage = match wait {
-            Wait::Ordered => {
-                let height = client.order_sealed(&sealed).map_err(CliError::new)?;
-                return Ok(Done::ordered(height, transaction));
+        client.learn_opening();
+        let orders = [order];
+        let mut tries = 0;
+        let (transaction, submitted) = loop {
+            tries += 1;
+            let sealed = client.seal(&orders).map_err(CliError::new)?;
+            let transaction = sealed.transaction();
+            // Before it goes out: whoever stops this command still finds the transaction of an order.
+            journal::note(&folder, &transaction, &reference)?;
+            let stage = match wait {
+                Wait::Ordered => {
+                    let height = client.order_sealed(&sealed).map_err(CliError::new)?;
+                    return Ok(Done::ordered(height, transaction));
+                }
+                Wait::Outcome => Stage::Outcome,
+                Wait::Final => Stage::Final,
+            };
+            match client.submit_sealed(&sealed, stage) {
+                // Its key epoch ended before any node took it.
+                Err(ClientError::KeyEpoch) if tries < SEALED_MOST => {}
+                done => break (transaction, done.map_err(CliError::new)?),
             }
-            Wait::Outcome => Stage::Outcome,
-            Wait::Final => Stage::Final,
         };
-        let submitted = client
-            .submit_sealed(&sealed, stage)
-            .map_err(CliError::new)?;
         let outcome = submitted
             .outcomes
             .first()

@@ -298,7 +298,7 @@ impl Client {
             Problem::new(Kind::Stale, "the key epoch has ended")
         } else {
             Problem::new(
-                Kind::False,
+                Kind::Later,
                 "a node names a key epoch that it does not prove",
             )
         }

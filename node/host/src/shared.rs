@@ -24,6 +24,8 @@ use crate::module_link::ModuleLink;
 use crate::outbox::Outbox;
 use crate::waiting::{Carried, Lane, Refusal, Waiting, check_envelope};
 
+/// How many words of the node's own module wait to be carried.
+const OWN_WORDS_MAX: usize = 64;
 /// How many results are remembered; headers lag behind by two or three blocks.
 const RESULTS_KEPT: usize = 8_192;
 /// How many blocks that are not yet final are remembered, to keep their transactions out of the next one.
@@ -83,6 +85,8 @@ pub struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     outbox: Outbox,
     waiting: Mutex<Waiting>,
+    /// What this node's own module said and could not be carried yet.
+    own_words: Mutex<VecDeque<Vec<u8>>>,
     /// Results of execution by height.
     results: Mutex<BTreeMap<u64, PastResult>>,
     recent: Mutex<BTreeMap<Digest, Recent>>,
@@ -127,6 +131,7 @@ impl Shared {
             evidence: parts.evidence,
             clock: parts.clock,
             waiting: Mutex::new(Waiting::new(me)),
+            own_words: Mutex::default(),
             results: Mutex::default(),
             recent: Mutex::default(),
             ordered: Mutex::new(ordered),
@@ -459,9 +464,28 @@ impl Shared {
 
     /// Submits what this node's own module says, as a client's submission.
     pub fn carry_own(&self, envelope: Vec<u8>) {
-        if let Err(refusal) = self.submit(self.me, envelope, Vec::new()) {
-            // The module says it again when it expires.
-            tracing::debug!(%refusal, "the module's own words are not carried now");
+        {
+            let mut words = lock(&self.own_words);
+            if words.len() >= OWN_WORDS_MAX {
+                words.pop_front();
+            }
+            words.push_back(envelope);
+        }
+        self.carry_words();
+    }
+
+    /// Submits what the module said. What cannot be carried now is tried again: a node that has just begun may not know
+    /// yet that it has a seat.
+    fn carry_words(&self) {
+        let words = std::mem::take(&mut *lock(&self.own_words));
+        for word in words {
+            match self.submit(self.me, word.clone(), Vec::new()) {
+                Err(Refusal::NoSeat | Refusal::Full | Refusal::Share { .. }) => {
+                    lock(&self.own_words).push_back(word);
+                }
+                Ok(_) => {}
+                Err(refusal) => tracing::debug!(%refusal, "words of the module are not carried"),
+            }
         }
     }
 
@@ -502,6 +526,7 @@ impl Shared {
 
     /// Forgets what expired, and passes on again what is overdue.
     pub fn tend(&self) {
+        self.carry_words();
         let now_ms = self.clock.now_ms();
         let overdue = {
             let mut waiting = lock(&self.waiting);
