@@ -6,9 +6,9 @@ use sealbook_identity::{Certificate, Usage, verify_chain};
 use sealbook_ledger::{
     Attachment, BLOCK_VERSION, Block, BlockError, Committee, EpochDefinition, FinalityCertificate,
     FinalityProof, Genesis, Header, MAX_ATTACHMENT_BYTES, MAX_ATTACHMENTS, MAX_BLOCK_BYTES,
-    MAX_GENESIS_BYTES, MAX_MANIFEST_BYTES, MAX_PROOF_BYTES, MAX_QUOTA_LEVEL, MAX_RECEIPT_BYTES,
-    MAX_ROOTS, MAX_SNAPSHOT_PIECES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, Receipt,
-    SnapshotManifest, Transaction,
+    MAX_GENESIS_BYTES, MAX_KEY_HOLDERS, MAX_MANIFEST_BYTES, MAX_PROOF_BYTES, MAX_QUOTA_LEVEL,
+    MAX_RECEIPT_BYTES, MAX_ROOTS, MAX_SNAPSHOT_PIECES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS,
+    Receipt, Recovery, SnapshotManifest, Transaction,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::Signature;
@@ -225,7 +225,35 @@ pub fn epoch(data: &[u8]) -> bool {
     // Only at the end of the numbers there is no next one.
     let room = definition.epoch < u64::MAX && next.last_height < u64::MAX;
     assert!(!room || next.check_follows(&definition).is_ok());
+    check_opening(&definition);
+    let begins = next.with_key_epoch(definition.opening.public_key.clone(), digest);
+    let room = room && definition.opening.key_epoch < u32::MAX;
+    assert!(!room || begins.check_follows(&definition).is_ok());
+    check_opening(&begins);
     true
+}
+
+/// Which key epochs are open: the present one, the one before for its time of grace, and no other.
+fn check_opening(definition: &EpochDefinition) {
+    let opening = &definition.opening;
+    let first = opening.public_key.first().copied();
+    assert_eq!(Some(opening.suite()), first);
+    let grace = u64::from(definition.parameters.key_grace_blocks);
+    let ends = opening.since_height.saturating_add(grace);
+    let heights = [
+        definition.first_height,
+        definition.last_height,
+        ends.saturating_sub(1),
+        ends,
+    ];
+    let (present, before) = (opening.key_epoch, opening.key_epoch.checked_sub(1));
+    for height in heights {
+        assert!(definition.opens(present, height));
+        assert!(before.is_none_or(|one| definition.opens(one, height) == (height < ends)));
+        for other in [present.checked_add(1), present.checked_sub(2)] {
+            assert!(other.is_none_or(|one| !definition.opens(one, height)));
+        }
+    }
 }
 
 /// A genesis document.
@@ -253,6 +281,15 @@ pub fn genesis(data: &[u8]) -> bool {
     assert!(block(&founding.encode()));
     for one in genesis.opening_epochs.iter().take(FOLLOWED) {
         opening_key(&one.public_key);
+    }
+    let Recovery { threshold, holders } = &genesis.recovery;
+    assert!(usize::from(*threshold) <= holders.len());
+    assert_eq!(genesis.share_commitments.len(), holders.len());
+    for list in [&genesis.audit_recipients, holders] {
+        assert!(list.len() <= MAX_KEY_HOLDERS);
+        for holder in list.iter().take(FOLLOWED) {
+            opening_key(&holder.key);
+        }
     }
     let certificates = |chain: &Vec<Vec<u8>>| -> Vec<Certificate> {
         chain.iter().cloned().map(Certificate::from).collect()

@@ -25,6 +25,7 @@
 mod chain;
 mod exact;
 mod fixtures;
+mod keys;
 mod orders;
 mod people;
 mod sealed;
@@ -32,6 +33,7 @@ pub mod seeds;
 mod words;
 
 pub use chain::{block, certificate, epoch, genesis, manifest, proof, receipt};
+pub use keys::{key_record, root_file};
 pub use orders::{books, governance_order, securities_order};
 pub use people::{certificate_chain, certificate_request, certificate_signed, texts};
 pub use sealed::{envelope, opening_key};
@@ -54,12 +56,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frame", frame),
     ("genesis", genesis),
     ("governance_order", governance_order),
+    ("key_record", key_record),
     ("manifest", manifest),
     ("module_words", module_words),
     ("opening_key", opening_key),
     ("payload", payload),
     ("proof", proof),
     ("receipt", receipt),
+    ("root_file", root_file),
     ("securities_order", securities_order),
     ("texts", texts),
     ("views", views),

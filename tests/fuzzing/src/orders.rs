@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use sealbook_governance::{Action, Governance, GovernanceOrder, GovernanceView};
+use sealbook_governance::{Action, Governance, GovernanceOrder, GovernanceView, KeyRefusal};
+use sealbook_primitives::hash::Digest;
 use sealbook_securities::{
     Asset, Code, Decimal, Instruction, MemberId, Order, Outcome, RecordTime, Relation, State,
     Status, TableId,
@@ -12,6 +13,7 @@ use crate::exact::{exact, neighbours_are_refused};
 use crate::fixtures::books::{
     ADMIN, Permits, Roll, SECOND, books as known_books, content, governance, isin, member, story,
 };
+use crate::fixtures::network::module_key;
 
 /// Who carries orders out: everything permitted, or only what is one's own.
 const CALLERS: [(&str, Permits); 4] = [
@@ -117,6 +119,8 @@ pub fn governance_order(data: &[u8]) -> bool {
         }
         state.apply(&SECOND, &order, &Roll, 2_001);
         check_governance(&state);
+        let record = agree_on_keys(&mut state);
+        check_governance(&state);
 
         state.end_block(before.plan_height(), 3_000, &[]);
         let planned = state
@@ -124,12 +128,37 @@ pub fn governance_order(data: &[u8]) -> bool {
             .expect("the plan height was reached")
             .clone();
         assert_eq!(planned.check_follows(&before), Ok(()));
+        let begins = (planned.opening != before.opening).then_some(planned.opening.record);
+        assert_eq!(begins, record, "the key epoch that was agreed on begins");
         let effects = state.begin_epoch();
         assert!(effects.len() <= 2);
         assert_eq!(state.definition(), &planned);
         check_governance(&state);
     }
     true
+}
+
+/// One module offers a root for the key epoch that is wanted, if one is, and the others find it good, until it is
+/// agreed on.
+fn agree_on_keys(state: &mut Governance) -> Option<Digest> {
+    let record = Digest([29; 32]);
+    let makers = state.key_makers();
+    let offered = makers
+        .first()
+        .map(|one| state.offer_keys(*one, record, module_key(28)));
+    if state.rotation().is_none() {
+        assert!(offered.is_none_or(|one| one == Err(KeyRefusal::NotWanted)));
+        return None;
+    }
+    assert!(offered.is_none_or(|one| one.is_ok()));
+    let agreed = |state: &Governance| state.rotation().is_some_and(|one| one.ready.is_some());
+    for module in &makers {
+        let known = agreed(state);
+        let taken = state.acknowledge_keys(*module, &record);
+        assert_eq!(taken.is_err(), known, "{taken:?}");
+    }
+    assert_eq!(agreed(state), !makers.is_empty());
+    agreed(state).then_some(record)
 }
 
 /// The state and its view are written and read again.

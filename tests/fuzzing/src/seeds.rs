@@ -4,12 +4,16 @@
 //! as it is made here, and is read by its target, or refused if its name says so: a rule that mutations of good seeds
 //! hardly ever break alone has a seed that breaks it.
 
+mod keys;
 mod words;
 
 use borsh::BorshSerialize;
-use sealbook_governance::{Action, Change, GovernanceOrder};
+use sealbook_governance::{Action, Change, Governance, GovernanceOrder};
 use sealbook_identity::pem;
-use sealbook_ledger::{EpochDefinition, GovernanceRules, Parameters, SnapshotManifest};
+use sealbook_ledger::{
+    EpochDefinition, Genesis, GovernanceRules, Parameters, Recovery, SnapshotManifest,
+    opening_digest,
+};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_sealing::{Envelope, OpeningPublicKey, Suite};
@@ -18,14 +22,16 @@ use sealbook_securities::{
 };
 
 use crate::fixtures::books::{
-    APPLE, Permits, books as known_books, books_after, governance, isin, member, name, reference,
-    story,
+    ADMIN, APPLE, Permits, Roll, books as known_books, books_after, governance, isin, member, name,
+    reference, story,
 };
 use crate::fixtures::network::{
-    Chain, chain, commitment, envelope, network, newcomer, observer, seat,
+    Chain, chain, commitment, envelope, key_holder, module_key, network, newcomer, observer,
+    recovery, seat,
 };
 use crate::fixtures::people::{SIGNATURE_HEAD, people, request, signed_part};
 
+use keys::{key_records, root_files};
 use words::{client_words, frames, module_words, payloads};
 
 /// An encoding.
@@ -45,7 +51,7 @@ type Group = Vec<(String, Vec<u8>)>;
 #[must_use]
 pub fn seeds() -> Vec<Seed> {
     let chain = chain();
-    let groups: [(&'static str, Group); 21] = [
+    let groups: [(&'static str, Group); 23] = [
         ("block", blocks(&chain)),
         ("books", books()),
         ("certificate", certificates(&chain)),
@@ -58,12 +64,14 @@ pub fn seeds() -> Vec<Seed> {
         ("frame", frames(&chain)),
         ("genesis", genesis()),
         ("governance_order", governance_orders()),
+        ("key_record", key_records()),
         ("manifest", manifests()),
         ("module_words", module_words(&chain)),
         ("opening_key", opening_keys()),
         ("payload", payloads()),
         ("proof", proofs(&chain)),
         ("receipt", vec![named("receipt", chain.receipt().encode())]),
+        ("root_file", root_files()),
         ("securities_order", securities_orders()),
         ("texts", texts()),
         ("views", views()),
@@ -153,7 +161,23 @@ fn genesis() -> Group {
     small.admins = vec![vec![vec![2]]];
     small.policies.clear();
     small.audit_recipients.clear();
-    vec![named("full", full.encode()), named("small", small.encode())]
+    small.recovery = Recovery::default();
+    small.share_commitments.clear();
+    let altered = |alter: &dyn Fn(&mut Genesis)| {
+        let mut other = small.clone();
+        alter(&mut other);
+        other.encode()
+    };
+    let threshold = altered(&|one| one.recovery.threshold = 2);
+    let commitments = altered(&|one| one.share_commitments.push(Digest([24; 32])));
+    let key_epochs = altered(&|one| one.opening_epochs.extend(full.opening_epochs.clone()));
+    vec![
+        named("refused-threshold", threshold),
+        named("refused-commitments", commitments),
+        named("refused-key-epochs", key_epochs),
+        named("full", full.encode()),
+        named("small", small.encode()),
+    ]
 }
 
 fn manifests() -> Group {
@@ -174,7 +198,8 @@ fn manifest() -> SnapshotManifest {
         height: 12,
         block: Digest([2; 32]),
         commitment: commitment(12),
-        key_epoch: 0,
+        key_epoch: 1,
+        opening: opening_digest(&network().record.public_key),
         state_pieces: vec![Digest([7; 32]), Digest([8; 32])],
         name_pieces: vec![Digest([9; 32])],
     }
@@ -388,11 +413,28 @@ fn governance_orders() -> Group {
             approvals: 2,
             ..GovernanceRules::default()
         }),
+        Change::RotateKeys { suite: None },
+        Change::SetAuditors(vec![key_holder("warden-2", 4)]),
+        Change::SetRecovery(Recovery {
+            threshold: 3,
+            ..recovery()
+        }),
+        Change::ReplaceModule {
+            name: "node-1".to_owned(),
+            module_key: module_key(3),
+        },
     ];
+    let other_suite = Change::RotateKeys { suite: Some(2) };
     let proposals = changes.into_iter().map(|change| {
         let kind = change.kind();
         (kind, Action::Propose { change })
     });
+    let other_suite = (
+        "rotate-keys-suite",
+        Action::Propose {
+            change: other_suite,
+        },
+    );
     let digest = watch.digest();
     let voices = [
         (
@@ -409,7 +451,8 @@ fn governance_orders() -> Group {
         let reference = reference("~1");
         written(kind, &GovernanceOrder { reference, action })
     };
-    proposals.chain(voices).map(order).collect()
+    let all = proposals.chain([other_suite]).chain(voices);
+    all.map(order).collect()
 }
 
 fn books() -> Group {
@@ -424,6 +467,24 @@ fn books() -> Group {
         named("furnished", encoded(&books_after(8))),
         named("story", encoded(&books_after(usize::MAX))),
     ]
+}
+
+/// Governance in which a key epoch is wanted, and one module has offered a root for it.
+fn key_epoch_under_way() -> Governance {
+    let mut state = governance(1);
+    let order = GovernanceOrder {
+        reference: reference("~2"),
+        action: Action::Propose {
+            change: Change::RotateKeys { suite: None },
+        },
+    };
+    assert!(state.apply(&ADMIN, &order, &Roll, 2_000).is_accepted());
+    let makers = state.key_makers();
+    let record = &network().record;
+    let module = makers.first().expect("a committee has modules");
+    let offered = state.offer_keys(*module, record.digest(), record.public_key.clone());
+    assert_eq!(offered, Ok(()));
+    state
 }
 
 fn views() -> Group {
@@ -448,6 +509,7 @@ fn views() -> Group {
         written("trades", &trades.expect("permitted")),
         written("audit", &audit.expect("permitted")),
         written("governance", &governance(2).view()),
+        written("governance-keys", &key_epoch_under_way().view()),
         written("settled", &Outcome::SETTLED),
         written("rejected", &Outcome::refused(Code::LackOfSecurities)),
     ]

@@ -2,7 +2,8 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::GovernanceView;
-use sealbook_ledger::{Commitment, EpochDefinition};
+use sealbook_ledger::{Commitment, EpochDefinition, RootFile};
+use sealbook_primitives::hash::Digest;
 use sealbook_protocol::client::{CertifiedBlock, Request, RequestBody, Response, ResponseBody};
 use sealbook_protocol::frame::{self as frames, CLIENT_FRAME_MAX, FrameError, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
@@ -14,8 +15,8 @@ use sealbook_securities::{AuditView, HoldingsView, Outcome, RegistryView, Trades
 
 use crate::exact::exact;
 use crate::{
-    block, certificate, certificate_chain, envelope, epoch, genesis, governance_order, manifest,
-    opening_key, proof, securities_order,
+    block, certificate, certificate_chain, envelope, epoch, genesis, governance_order, key_record,
+    manifest, opening_key, proof, root_file, securities_order,
 };
 
 /// How many parts of one kind are followed: all are alike, and a run should be short.
@@ -104,8 +105,10 @@ pub fn module_words(data: &[u8]) -> bool {
         Some(ToModule::Start {
             genesis: bytes,
             offer,
+            roots,
         }) => {
             genesis(&bytes);
+            root_file(&roots);
             offer.iter().for_each(follow_offer);
         }
         Some(ToModule::Finalized {
@@ -122,11 +125,29 @@ pub fn module_words(data: &[u8]) -> bool {
         }) => {
             envelope(&bytes);
         }
-        Some(ToModule::Found { .. } | ToModule::SnapshotPiece { .. }) | None => {}
+        Some(ToModule::Found { recovery, .. }) => {
+            let (shares, holders) = (usize::from(recovery.threshold), recovery.holders.len());
+            assert!(recovery.check().is_err() || shares <= holders);
+        }
+        Some(ToModule::Recover { record, .. }) => {
+            key_record(&record);
+        }
+        Some(ToModule::SnapshotPiece { .. }) | None => {}
     }
     match from {
-        Some(FromModule::Founded { opening_key: bytes }) => {
+        Some(FromModule::Founded {
+            opening_key: bytes, ..
+        }) => {
             opening_key(&bytes);
+        }
+        Some(FromModule::Bound { record }) => {
+            key_record(&record);
+        }
+        Some(FromModule::Recovered { root_file: bytes }) => {
+            root_file(&bytes);
+        }
+        Some(FromModule::Carry { envelope: bytes }) => {
+            envelope(&bytes);
         }
         Some(FromModule::Started { definition, .. }) => follow_epoch(&definition),
         Some(FromModule::SnapshotDone { manifest: bytes }) => {
@@ -135,10 +156,17 @@ pub fn module_words(data: &[u8]) -> bool {
         Some(FromModule::Executed {
             commitment,
             next_epoch,
+            grants,
+            key_records,
             ..
         }) => {
             check_commitment(&commitment);
             next_epoch.iter().for_each(follow_epoch);
+            let roots = RootFile::of(grants.into_iter().take(FOLLOWED));
+            assert!(root_file(&roots.encode()));
+            key_records.iter().take(FOLLOWED).for_each(|one| {
+                key_record(one);
+            });
         }
         _ => {}
     }
@@ -163,9 +191,6 @@ pub fn client_words(data: &[u8]) -> bool {
         Some(RequestBody::Query { envelope: bytes }) => {
             envelope(&bytes);
         }
-        Some(RequestBody::WrappedRoot { module_key }) => {
-            opening_key(&module_key);
-        }
         _ => {}
     }
     match response.map(|one| one.body) {
@@ -186,6 +211,10 @@ pub fn client_words(data: &[u8]) -> bool {
         }
         Some(ResponseBody::Epoch(definition)) => follow_epoch(&definition),
         Some(ResponseBody::Snapshot(offer)) => follow_offer(&offer),
+        Some(ResponseBody::Sealed(bytes)) => {
+            root_file(&bytes);
+            key_record(&bytes);
+        }
         _ => {}
     }
     read
@@ -258,6 +287,15 @@ fn follow_signed(signed: &Signed) {
     exact::<Query>(body);
 }
 
+/// What a module says on the ledger, as it is encoded.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub(crate) enum WireModuleOrder {
+    /// The encoded record of a new root.
+    Offer(Vec<u8>),
+    /// The digest of a record that was found good.
+    Acknowledge(Digest),
+}
+
 fn follow_submission(submission: &Submission) {
     for order in submission.orders.iter().take(FOLLOWED) {
         match order {
@@ -270,6 +308,11 @@ fn follow_submission(submission: &Submission) {
             }
             OrderBytes::Governance(bytes) => {
                 governance_order(bytes);
+            }
+            OrderBytes::Module(bytes) => {
+                if let Some(WireModuleOrder::Offer(record)) = exact(bytes) {
+                    key_record(&record);
+                }
             }
         }
     }
@@ -299,7 +342,13 @@ pub fn views(data: &[u8]) -> bool {
         exact::<TradesView>(data).is_some(),
         exact::<AuditView>(data).is_some(),
         exact::<GovernanceView>(data)
-            .inspect(|view| follow_epoch(&view.definition))
+            .inspect(|view| {
+                follow_epoch(&view.definition);
+                view.planned.iter().for_each(follow_epoch);
+                let mut other = view.recipients.clone();
+                other.key_epoch ^= 1;
+                assert_ne!(other.digest(), view.recipients.digest());
+            })
             .is_some(),
     ];
     read.contains(&true)

@@ -1,6 +1,7 @@
 //! Seeds of the words between processes, of frames, and of what is sealed inside envelopes.
 
 use borsh::BorshSerialize;
+use sealbook_ledger::holder_digest;
 use sealbook_merkle::log::Proof;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{Signature, VerifyingKey};
@@ -9,7 +10,7 @@ use sealbook_protocol::client::{
 };
 use sealbook_protocol::frame::{self, CLIENT_FRAME_MAX, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{
-    FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule, WrappedRoot,
+    FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule,
 };
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, FinalNotice, MemberAnswer, OrderBytes, PAYLOAD_VERSION,
@@ -18,13 +19,15 @@ use sealbook_protocol::payload::{
 use sealbook_sealing::Suite;
 use sealbook_securities::{Code, Outcome};
 
+use super::keys::root_bytes;
 use super::{
     Group, block_at, chain_bytes, governance_orders, manifest, named, securities_orders, to_bytes,
     views, written,
 };
 use crate::fixtures::books::APPLE;
-use crate::fixtures::network::{Chain, commitment, envelope, network};
+use crate::fixtures::network::{Chain, commitment, envelope, module_key, network, recovery};
 use crate::fixtures::people::people;
+use crate::words::WireModuleOrder;
 
 fn offer(chain: &Chain) -> SnapshotOffer {
     SnapshotOffer {
@@ -39,6 +42,15 @@ fn to_module(chain: &Chain) -> Vec<(&'static str, ToModule)> {
     let start = ToModule::Start {
         genesis: genesis.clone(),
         offer: Some(offer(chain)),
+        roots: root_bytes(),
+    };
+    let found = ToModule::Found {
+        suite: 2,
+        recovery: recovery(),
+    };
+    let recover = ToModule::Recover {
+        record: network().record.encode(),
+        contributions: vec![vec![20; 80], vec![21; 80]],
     };
     let finalized = ToModule::Finalized {
         blocks: vec![block_at(chain, 1), block_at(chain, 2)],
@@ -49,8 +61,9 @@ fn to_module(chain: &Chain) -> Vec<(&'static str, ToModule)> {
         envelope: envelope(Suite::X25519ChaCha20Poly1305).encode(),
     };
     vec![
-        ("found", ToModule::Found { suite: 2 }),
+        ("found", found),
         ("bind", ToModule::Bind { genesis }),
+        ("recover", recover),
         ("start", start),
         (
             "piece",
@@ -78,10 +91,8 @@ fn from_module(chain: &Chain) -> Vec<(&'static str, FromModule)> {
         commitment: commitment(9),
         next_epoch: Some(chain.second.clone()),
         quotas: vec![quota],
-        wrapped_roots: vec![WrappedRoot {
-            module_key: vec![19; 37],
-            wrapped: vec![20; 80],
-        }],
+        grants: network().record.grants().take(2).collect(),
+        key_records: vec![network().record.encode()],
         replies: vec![reply.clone()],
         finals: vec![reply],
         unopened: 11,
@@ -101,8 +112,13 @@ fn from_module(chain: &Chain) -> Vec<(&'static str, FromModule)> {
         sealed: vec![13; 40],
     };
     let bound = FromModule::Bound {
-        wrapped_roots: vec![vec![1; 80], vec![2; 80]],
-        audit_bundles: vec![vec![3; 90]],
+        record: network().record.encode(),
+    };
+    let recovered = FromModule::Recovered {
+        root_file: root_bytes(),
+    };
+    let carry = FromModule::Carry {
+        envelope: envelope(Suite::X25519ChaCha20Poly1305).encode(),
     };
     let ready = FromModule::Ready {
         lockdown: vec!["seccomp".to_owned(), "weak: landlock".to_owned()],
@@ -123,19 +139,21 @@ fn from_module(chain: &Chain) -> Vec<(&'static str, FromModule)> {
     let refused = FromModule::Refused {
         reason: "not next".to_owned(),
     };
-    let opening_key = network().first.validators.first();
-    let opening_key = opening_key.map(|seat| seat.module_key.clone());
     let founded = FromModule::Founded {
-        opening_key: opening_key.unwrap_or_default(),
+        opening_key: network().first.opening.public_key.clone(),
+        share_commitments: network().genesis.share_commitments.clone(),
     };
     vec![
         ("ready", ready),
         ("founded", founded),
         ("bound", bound),
+        ("recovered", recovered),
         ("started", started),
         ("made-piece", piece),
         ("done", done),
         ("executed", executed),
+        ("carry", carry),
+        ("not-awake", FromModule::NotAwake { ticket: 5 }),
         ("answer", answer),
         ("query-refused", FromModule::QueryRefused { ticket: 5 }),
         ("refused", refused),
@@ -167,8 +185,11 @@ fn requests() -> Vec<(&'static str, RequestBody)> {
         height: 12,
         index: 1,
     };
-    let root = RequestBody::WrappedRoot {
-        module_key: vec![1; 37],
+    let roots = RequestBody::Roots {
+        module: holder_digest(&module_key(10)),
+    };
+    let record = RequestBody::KeyRecord {
+        digest: network().record.digest(),
     };
     let blocks = RequestBody::Blocks { from: 1, limit: 11 };
     vec![
@@ -181,7 +202,8 @@ fn requests() -> Vec<(&'static str, RequestBody)> {
         ("ask-epoch", RequestBody::Epoch),
         ("ask-snapshot", RequestBody::Snapshot),
         ("ask-piece", piece),
-        ("ask-root", root),
+        ("ask-roots", roots),
+        ("ask-record", record),
         ("ask-blocks", blocks),
     ]
 }
@@ -227,6 +249,12 @@ fn responses(chain: &Chain) -> Vec<(&'static str, ResponseBody)> {
         ("epoch", ResponseBody::Epoch(chain.second.clone())),
         ("snapshot", ResponseBody::Snapshot(offer(chain))),
         ("sealed", ResponseBody::Sealed(vec![9; 40])),
+        ("roots", ResponseBody::Sealed(root_bytes())),
+        ("record", ResponseBody::Sealed(network().record.encode())),
+        (
+            "other-key-epoch",
+            ResponseBody::OtherKeyEpoch { present: 1 },
+        ),
         ("absent", ResponseBody::Absent),
         ("busy", ResponseBody::Busy("starting".to_owned())),
         ("refused", ResponseBody::Refused("too large".to_owned())),
@@ -249,7 +277,8 @@ pub(super) fn frames(chain: &Chain) -> Group {
         let frames = frames.map(|one| frame::encode(one, limit).expect("within the limit"));
         frames.collect::<Vec<_>>().concat()
     }
-    let short = |name: &&str| ["found", "piece", "query", "answer", "refused"].contains(name);
+    let short =
+        |name: &&str| ["found", "piece", "query", "not-awake", "answer", "refused"].contains(name);
     let to = to_module(chain).into_iter();
     let to: Vec<_> = to
         .filter(|(name, _)| short(name))
@@ -296,11 +325,18 @@ pub(super) fn payloads() -> Group {
         },
         OrderBytes::Governance(bytes_of(governance_orders()).unwrap_or_default()),
     ];
-    let submission = to_bytes(&Submission {
-        version,
-        reply_key: [6; 32],
-        orders,
-    });
+    let submit = |orders| {
+        to_bytes(&Submission {
+            version,
+            reply_key: [6; 32],
+            orders,
+        })
+    };
+    let submission = submit(orders);
+    let module_word = |word: &WireModuleOrder| submit(vec![OrderBytes::Module(to_bytes(word))]);
+    let record = &network().record;
+    let offer = module_word(&WireModuleOrder::Offer(record.encode()));
+    let acknowledge = module_word(&WireModuleOrder::Acknowledge(record.digest()));
     let ask = |question| {
         to_bytes(&Query {
             version,
@@ -358,6 +394,8 @@ pub(super) fn payloads() -> Group {
         written("signed-submission", &signed(submission.clone())),
         written("signed-query", &signed(ask(Question::Holdings))),
         named("submission", submission),
+        named("submission-key-offer", offer),
+        named("submission-acknowledge", acknowledge),
         named("query-trades", ask(Question::Trades)),
         named("query-now", registry(AsOf::Now)),
         named("query-height", registry(AsOf::Height(3))),
