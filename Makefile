@@ -5,6 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+# What tests build besides the usual: the verifiers of attestation, which no program links yet.
+FEATURES := --features sealbook-attestation/verify
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 # The oldest compiler that builds Sealbook is stated once, in Cargo.toml.
 RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -22,10 +24,10 @@ demo: deps ## build, start a network, run the year 2012 of five shares, verify t
 	$(TARGET_DIR)/debug/sealbook demo $(ARGS)
 
 build: deps ## build everything, tests included
-	$(CARGO) build --workspace --all-targets --locked
+	$(CARGO) build --workspace --all-targets --locked $(FEATURES)
 
 test: build deps-nextest deps-hosts ## build and run every test
-	$(CARGO) nextest run --workspace --locked $(ARGS)
+	$(CARGO) nextest run --workspace --locked $(FEATURES) $(ARGS)
 
 bench: deps ## measure this version on a network of its own; prints its conditions
 	$(CARGO) build --workspace --bins --locked
@@ -86,7 +88,7 @@ deps-fuzz: deps
 
 lint: deps ## formatting, clippy, and cargo-deny where it is installed
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
 	    $(CARGO) deny --locked check bans licenses sources; \
 	else \

@@ -234,7 +234,7 @@ fn audit_keys(ledger: &Path, paths: &[PathBuf], genesis: &Genesis) -> Result<Aud
     let keys: Vec<ModuleKey> = keys.collect::<Result<_>>()?;
     let path = ledger.join(FIRST_RECORD);
     let record = fs::read(&path).map_err(doing(path.display()))?;
-    let record = KeyRecord::decode(&record).map_err(damaged)?;
+    let record = KeyRecord::decode_file(&record).map_err(damaged)?;
     let opened = keys.iter().find_map(|key| {
         let own = key.digest();
         let bundle = record.bundles.iter().find(|one| one.recipient == own)?;

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use comfy_table::Table;
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::files as key_files;
-use sealbook_ledger::GovernanceRules;
+use sealbook_ledger::{GovernanceRules, RootFile};
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::frame::FrameError;
 use sealbook_sdk::{ConnectionError, NodeStatus};
+
 use sealbook_sealing::Suite;
 use sealbook_store::{Engine, TIP};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub fn network(context: &Context, command: NetworkCommand) -> Result<()> {
     match command {
         NetworkCommand::Create(arguments) => {
             let folder = arguments.folder.clone();
-            let files = network::create(&folder, &creation(arguments)?)?;
+            let files = network::create(&folder, &creation(*arguments)?)?;
             let id = files.genesis()?.network();
             let shown = files.folder().display();
             context.say(
@@ -354,15 +355,10 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
     let mut session = Session::open(files)?;
     let client = session.client(&context.member)?;
     let root = files.root_file(name);
-    if entry.executes() && !root.is_file() {
+    if entry.executes() {
         let module_key = network::module_key(files, name)?;
-        let roots = client.root_file(&module_key).map_err(CliError::new)?;
-        let roots = roots.ok_or_else(|| {
-            CliError::new(format!("the network does not know the module of `{name}`")).hint(
-                "it hands out its root once the members have decided to admit the node: `sealbook governance list`",
-            )
-        })?;
-        network::write_private(&root, &roots.encode())?;
+        let known = client.root_file(&module_key).map_err(CliError::new)?;
+        merge_roots(&root, known, name)?;
     }
     let ledger = folder.join("ledger");
     fs::create_dir_all(&ledger).map_err(doing(ledger.display()))?;
@@ -390,6 +386,33 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
         &text,
     );
     Ok(())
+}
+
+/// Adds what the network has for a node's module to its root file: a ledger that begins anew needs the newest root.
+fn merge_roots(path: &Path, known: Option<RootFile>, name: &str) -> Result<()> {
+    let own = if path.is_file() {
+        let bytes = fs::read(path).map_err(doing(path.display()))?;
+        Some(RootFile::decode(&bytes).map_err(CliError::new)?)
+    } else {
+        None
+    };
+    if own.is_none() && known.is_none() {
+        return Err(
+            CliError::new(format!("the network does not know the module of `{name}`")).hint(
+                "it hands out its root once the members have decided to admit the node: `sealbook governance list`",
+            ),
+        );
+    }
+    let grants = own.iter().chain(&known).flat_map(RootFile::grants);
+    let merged = RootFile::of(grants.cloned());
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    if beside.exists() {
+        fs::remove_file(&beside).map_err(doing(beside.display()))?;
+    }
+    network::write_private(&beside, &merged.encode())?;
+    fs::rename(&beside, path).map_err(doing(path.display()))
 }
 
 /// The store engine of a node.

@@ -19,7 +19,9 @@ use std::process::{Command, Stdio};
 
 use sealbook_execution::recovery::contribute;
 use sealbook_identity::files as key_files;
-use sealbook_ledger::{EpochDefinition, KeyRecord, MAX_RECORD_BYTES, holder_digest};
+use sealbook_ledger::{
+    EpochDefinition, KeyRecord, MAX_RECORD_BYTES, Opening, RootFile, holder_digest,
+};
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
 use sealbook_store::names::{START_DEFINITION, key_record};
@@ -50,10 +52,14 @@ pub fn run(context: &Context, command: RecoveryCommand) -> Result<()> {
             Ok(())
         }
         RecoveryCommand::Module { node } => module(context, &node),
-        RecoveryCommand::Record { node, out } => {
+        RecoveryCommand::Record {
+            node,
+            key_epoch,
+            out,
+        } => {
             let files = context.files()?;
-            let record = present_record(&files, &node)?;
-            write_new(&out, &record.encode())?;
+            let record = record_of(&files, &node, key_epoch)?;
+            write_new(&out, &record.encode_file())?;
             let text = format!(
                 "record of key epoch {}: {} of {} shares recover the root\n",
                 record.key_epoch,
@@ -108,7 +114,7 @@ pub fn run(context: &Context, command: RecoveryCommand) -> Result<()> {
             let contributions = contributions.iter().map(read).collect::<Result<_>>()?;
             let key = files.module(&node).join("module.key");
             let file = recover(&key, &record, contributions)?;
-            write_new(&out, &file)?;
+            add_roots(&out, &file)?;
             let text = format!(
                 "recovered the root of key epoch {}; {} replaces the root file of each module",
                 record.key_epoch,
@@ -152,8 +158,9 @@ fn module(context: &Context, node: &str) -> Result<()> {
     Ok(())
 }
 
-/// The record of the key epoch that a stopped node's ledger ends in, checked against what its newest boundary block says.
-fn present_record(files: &NetworkFiles, node: &str) -> Result<KeyRecord> {
+/// The record of a key epoch, that in which a stopped node's ledger ends if none is named, checked against the boundary
+/// block that began it.
+fn record_of(files: &NetworkFiles, node: &str, key_epoch: Option<u32>) -> Result<KeyRecord> {
     if network::is_running(files, node) {
         return Err(CliError::new(format!("`{node}` runs"))
             .hint(format!("stop it first: sealbook node stop {node}")));
@@ -162,7 +169,15 @@ fn present_record(files: &NetworkFiles, node: &str) -> Result<KeyRecord> {
     let engine = configured_engine(&files.node(node))?;
     let store = open_store(engine, &ledger.join("blocks")).map_err(CliError::new)?;
     let store = LedgerStore::open(store).map_err(CliError::new)?;
-    let opening = definition(files, &store)?.opening;
+    let openings = openings(files, &store)?;
+    let wanted = openings
+        .iter()
+        .rev()
+        .find(|one| key_epoch.is_none_or(|wanted| one.key_epoch == wanted));
+    let opening = wanted.ok_or_else(|| {
+        CliError::new(format!("the ledger of `{node}` knows no such key epoch"))
+            .hint("a node that was there from the beginning knows all of them")
+    })?;
     if opening.key_epoch == 0 {
         return read_record(&ledger.join(FIRST_RECORD));
     }
@@ -184,9 +199,9 @@ fn present_record(files: &NetworkFiles, node: &str) -> Result<KeyRecord> {
     Ok(record)
 }
 
-/// What holds after the newest block of a ledger.
-fn definition(files: &NetworkFiles, store: &LedgerStore) -> Result<EpochDefinition> {
-    let mut present = if store.floor() == 0 {
+/// The key epochs that a ledger knows, ascending.
+fn openings(files: &NetworkFiles, store: &LedgerStore) -> Result<Vec<Opening>> {
+    let mut present: EpochDefinition = if store.floor() == 0 {
         files.genesis()?.first_epoch()
     } else {
         let start = store.metadata(START_DEFINITION).map_err(CliError::new)?;
@@ -194,13 +209,31 @@ fn definition(files: &NetworkFiles, store: &LedgerStore) -> Result<EpochDefiniti
             .and_then(|bytes| borsh::from_slice(&bytes).ok())
             .ok_or_else(|| CliError::new("the ledger does not say where it begins"))?
     };
+    let mut openings = vec![present.opening.clone()];
     loop {
         let block = store.block(present.last_height).map_err(CliError::new)?;
         match block.and_then(|block| block.header.next_epoch) {
             Some(next) => present = next,
-            None => return Ok(present),
+            None => return Ok(openings),
+        }
+        if openings.last() != Some(&present.opening) {
+            openings.push(present.opening.clone());
         }
     }
+}
+
+/// Writes a root file, or adds to one that is there.
+fn add_roots(path: &Path, content: &[u8]) -> Result<()> {
+    if !path.exists() {
+        return write_new(path, content);
+    }
+    let there = read_limited(path, MAX_RECORD_BYTES)?;
+    let files = [&there[..], content].map(RootFile::decode);
+    let mut grants = Vec::new();
+    for file in files {
+        grants.extend(file.map_err(CliError::new)?.grants().to_vec());
+    }
+    fs::write(path, RootFile::of(grants).encode()).map_err(doing(path.display()))
 }
 
 /// The recovering module does the rest, shut in like any other.
@@ -248,7 +281,7 @@ fn session(
 
 fn read_record(path: &Path) -> Result<KeyRecord> {
     let bytes = read_limited(path, MAX_RECORD_BYTES)?;
-    KeyRecord::decode(&bytes)
+    KeyRecord::decode_file(&bytes)
         .map_err(|error| CliError::new(format!("`{}`: {error}", path.display())))
 }
 

@@ -196,9 +196,10 @@ impl Session {
     pub fn client(&mut self, member: &str) -> Result<&mut Client> {
         if !self.clients.contains_key(member) {
             // Members start at different nodes, as they would if each ran its own.
-            let client = self
+            let mut client = self
                 .files
                 .client(&self.network, member, self.clients.len())?;
+            client.learn_opening();
             self.clients.insert(member.to_owned(), client);
         }
         self.clients
@@ -285,7 +286,6 @@ impl Session {
         let folder = self.files.member(member);
         let reference = order.reference().to_owned();
         let client = self.client(member)?;
-        client.learn_opening();
         let orders = [order];
         let mut tries = 0;
         let (transaction, submitted) = loop {
@@ -304,7 +304,8 @@ impl Session {
             };
             match client.submit_sealed(&sealed, stage) {
                 // Its key epoch ended before any node took it.
-                Err(ClientError::KeyEpoch) if tries < SEALED_MOST => {}
+                Err(ClientError::KeyEpoch)
+                    if tries < SEALED_MOST && orders.iter().all(Prepared::is_alone) => {}
                 done => break (transaction, done.map_err(CliError::new)?),
             }
         };

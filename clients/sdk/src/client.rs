@@ -244,7 +244,8 @@ impl Client {
         let sealed = self.seal(orders)?;
         match self.submit_sealed(&sealed, stage) {
             // The key epoch ended meanwhile. No node has taken the envelope.
-            Err(ClientError::KeyEpoch) => {
+            // Attachments would have to be sealed anew, too.
+            Err(ClientError::KeyEpoch) if orders.iter().all(Prepared::is_alone) => {
                 let sealed = self.seal(orders)?;
                 self.submit_sealed(&sealed, stage)
             }
@@ -265,12 +266,12 @@ impl Client {
         let ResponseBody::Epoch(definition) = epoch else {
             return Err(Problem::unexpected(epoch));
         };
-        let opening = definition.opening;
+        let opening = definition.opening.clone();
         if opening.key_epoch <= self.network.opening().key_epoch {
             return Ok(());
         }
-        // The header before the first block of the key epoch defines it.
-        let height = opening.since_height.saturating_sub(1);
+        // The header before the present committee epoch defines it, and every node that runs has that.
+        let height = definition.first_height.saturating_sub(1);
         let proof = self.try_ask(RequestBody::Proof { height }, Duration::ZERO)?;
         let ResponseBody::Proof(bytes) = proof else {
             return Err(Problem::unexpected(proof));
@@ -292,13 +293,14 @@ impl Client {
     /// What to make of a node that opens other key epochs than the one that something was sealed to.
     fn other_key_epoch(&mut self, sealed_to: u32, present: u32) -> Problem {
         if present < sealed_to {
-            return Problem::new(Kind::Later, "the node is behind what this client knows");
+            // Not later: the node has not taken it.
+            return Problem::new(Kind::Busy, "the node is behind what this client knows");
         }
         if self.try_learn_opening().is_ok() && self.network.opening().key_epoch > sealed_to {
             Problem::new(Kind::Stale, "the key epoch has ended")
         } else {
             Problem::new(
-                Kind::Later,
+                Kind::Busy,
                 "a node names a key epoch that it does not prove",
             )
         }

@@ -111,6 +111,12 @@ impl Prepared {
         })
     }
 
+    /// Whether nothing is sealed beside it.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.attachments.is_empty()
+    }
+
     /// The admission of a member by its certificate chain (DER, leaf first).
     #[must_use]
     pub fn admit(chain: Vec<Vec<u8>>) -> Self {

@@ -18,7 +18,7 @@ use sealbook_ledger::{KeyHolder, Recovery};
 use sealbook_primitives::hash::{Digest, hash};
 
 /// The most offers at a time; each module may have one.
-pub const MAX_OFFERS: usize = 16;
+pub const MAX_OFFERS: usize = 256;
 const RECIPIENTS_DOMAIN: &str = "sealbook 2026 recipients of a root v1";
 
 /// To whom the root of a key epoch is to be handed, and in which suite envelopes are then sealed.
@@ -126,14 +126,14 @@ impl Keys {
     /// Takes an offer of one of the `entitled` modules.
     pub(crate) fn offer(
         &mut self,
-        entitled: &BTreeSet<Digest>,
+        entitled: &Entitled,
         (module, record, public_key): (Digest, Digest, Vec<u8>),
     ) -> Result<(), KeyRefusal> {
         let rotation = self.rotation.as_mut().ok_or(KeyRefusal::NotWanted)?;
         if rotation.ready.is_some() {
             return Err(KeyRefusal::NotWanted);
         }
-        if !entitled.contains(&module) {
+        if !entitled.modules.contains(&module) {
             return Err(KeyRefusal::NotEntitled);
         }
         let taken = |one: &KeyOffer| one.module == module || one.record == record;
@@ -152,7 +152,7 @@ impl Keys {
     /// Counts the word of one of the `entitled` modules for an offer.
     pub(crate) fn acknowledge(
         &mut self,
-        entitled: &BTreeSet<Digest>,
+        entitled: &Entitled,
         module: Digest,
         record: &Digest,
     ) -> Result<(), KeyRefusal> {
@@ -160,14 +160,14 @@ impl Keys {
         if rotation.ready.is_some() {
             return Err(KeyRefusal::NotWanted);
         }
-        if !entitled.contains(&module) {
+        if !entitled.modules.contains(&module) {
             return Err(KeyRefusal::NotEntitled);
         }
         let mut offers = rotation.offers.iter_mut();
         let offer = offers.find(|one| one.record == *record);
         let offer = offer.ok_or(KeyRefusal::NotFound)?;
         offer.acknowledged.insert(module);
-        if offer.acknowledged.len() >= quorum(entitled.len()) {
+        if offer.acknowledged.len() >= entitled.needed() {
             rotation.ready = Some((offer.record, offer.public_key.clone()));
             let record = *record;
             rotation.offers.retain(|one| one.record == record);
@@ -176,9 +176,26 @@ impl Keys {
     }
 }
 
-/// How many of so many modules are more than two thirds of them.
-const fn quorum(modules: usize) -> usize {
-    modules.saturating_sub(modules.saturating_sub(1) / 3)
+/// Who has a say in the next key epoch.
+#[derive(Debug)]
+pub(crate) struct Entitled {
+    /// The modules of validators who vote now and will vote then.
+    pub(crate) modules: BTreeSet<Digest>,
+    /// How many validators vote now.
+    pub(crate) present: usize,
+    /// How many will vote then.
+    pub(crate) coming: usize,
+}
+
+impl Entitled {
+    /// How many of the modules have to find an offer good: more than two thirds of them, and more than a third of either
+    /// committee, so that one honest module is among them even where few have a seat in both.
+    fn needed(&self) -> usize {
+        let third = |count: usize| (count.saturating_sub(1) / 3).saturating_add(1);
+        let modules = self.modules.len();
+        let most = modules.saturating_sub(modules.saturating_sub(1) / 3);
+        most.max(third(self.present)).max(third(self.coming))
+    }
 }
 
 #[cfg(test)]
@@ -186,8 +203,22 @@ const fn quorum(modules: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn entitled(count: u8) -> BTreeSet<Digest> {
-        (0..count).map(|one| Digest([one; 32])).collect()
+    fn entitled(count: u8) -> Entitled {
+        Entitled {
+            modules: (0..count).map(|one| Digest([one; 32])).collect(),
+            present: usize::from(count),
+            coming: usize::from(count),
+        }
+    }
+
+    #[test]
+    fn few_modules_of_both_committees_do_not_decide_alone() {
+        let mut few = entitled(1);
+        assert_eq!(few.needed(), 1);
+        few.present = 4;
+        assert_eq!(few.needed(), 2);
+        few.coming = 7;
+        assert_eq!(few.needed(), 3);
     }
 
     fn offered(modules: u8) -> Keys {

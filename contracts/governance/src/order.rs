@@ -111,10 +111,10 @@ impl Change {
     }
 
     /// The key of the module that the change admits.
-    pub(crate) fn into_module_key(self) -> Option<Vec<u8>> {
+    pub(crate) const fn module_key(&self) -> Option<&Vec<u8>> {
         match self {
-            Self::AddValidator(seat) => Some(seat.module_key),
-            Self::AddObserver(seat) => seat.module_key,
+            Self::AddValidator(seat) => Some(&seat.module_key),
+            Self::AddObserver(seat) => seat.module_key.as_ref(),
             Self::ReplaceModule { module_key, .. } => Some(module_key),
             _ => None,
         }

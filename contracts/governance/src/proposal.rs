@@ -56,6 +56,9 @@ pub enum Failure {
     /// Nothing can be sealed to the key of an auditor or of a holder of recovery shares.
     #[error("the key of an auditor or a recovery holder is no public key of the right kind")]
     HolderKey,
+    /// A key epoch is about to begin, and modules are admitted again when it has begun.
+    #[error("a key epoch is about to begin; try again when it has begun")]
+    KeyEpoch,
 }
 
 /// Where a proposal stands.

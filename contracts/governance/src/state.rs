@@ -17,7 +17,7 @@ use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{ClientReference, Code, MemberName, Outcome};
 
 use crate::draft::{Decided, Draft, Roll};
-use crate::keys::{KeyRefusal, Keys, Recipients, Rotation};
+use crate::keys::{Entitled, KeyRefusal, Keys, Recipients, Rotation};
 use crate::quota::Quotas;
 use crate::version::FormatVersion;
 use crate::{Action, Change, GovernanceOrder, GovernanceView, Proposal, ProposalStatus, Voice};
@@ -317,7 +317,7 @@ impl Governance {
                 self.draft = draft;
                 self.draft.decided.proposals.push(id);
                 self.note_recipients(&before, matches!(change, Change::RotateKeys { .. }));
-                self.new_modules.extend(change.into_module_key());
+                self.new_modules.extend(change.module_key().cloned());
                 self.close(
                     id,
                     ProposalStatus::Scheduled { epoch, height },
@@ -372,8 +372,8 @@ impl Governance {
             // The recipients are those of the key epoch after the planned one, which has not begun yet.
             return Err(KeyRefusal::NotWanted);
         }
-        let makers = self.key_makers();
-        self.keys.offer(&makers, (module, record, public_key))
+        let entitled = self.entitled();
+        self.keys.offer(&entitled, (module, record, public_key))
     }
 
     /// Counts a module's word that it holds the root of an offer, and that all others were given it.
@@ -381,8 +381,16 @@ impl Governance {
     /// # Errors
     /// Why it is not taken; nothing has changed.
     pub fn acknowledge_keys(&mut self, module: Digest, record: &Digest) -> Result<(), KeyRefusal> {
-        let makers = self.key_makers();
-        self.keys.acknowledge(&makers, module, record)
+        let entitled = self.entitled();
+        self.keys.acknowledge(&entitled, module, record)
+    }
+
+    fn entitled(&self) -> Entitled {
+        Entitled {
+            modules: self.key_makers(),
+            present: self.present.validators.len(),
+            coming: self.draft.validator_modules().len(),
+        }
     }
 
     /// Whether the planned epoch begins a key epoch.
@@ -399,6 +407,10 @@ impl Governance {
 
     /// The draft with one more change.
     fn drafted(&self, change: &Change, directory: &dyn Directory) -> Result<Draft, crate::Failure> {
+        // A module that is admitted now would be given the present root, and need the next one in a moment.
+        if change.module_key().is_some() && self.begins_key_epoch() {
+            return Err(crate::Failure::KeyEpoch);
+        }
         let mut roll = self.roll(directory);
         if let Some(plan) = &self.plan {
             plan.decided.project(&mut roll);

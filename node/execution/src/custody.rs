@@ -197,12 +197,20 @@ impl ModuleKey {
         file: &RootFile,
     ) -> Result<EpochKeys, KeyError> {
         let own = self.digest();
-        let mut grants = file.grants().iter();
-        let grant = grants.find(|one| {
+        let grants = file.grants().iter();
+        let grants = grants.filter(|one| {
             (one.key_epoch, one.recipient, one.network) == (key_epoch, own, *network)
                 && one.opening == *opening
         });
-        self.open_grant(network, grant.ok_or(KeyError::NotGiven(key_epoch))?)
+        // Several may say that they are for it; one that opens to this key epoch's root is the right one.
+        let mut found = Err(KeyError::NotGiven(key_epoch));
+        for grant in grants {
+            found = self.open_grant(network, grant);
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
     }
 
     /// The keys of the first key epoch of the network of `genesis`, from a root file.

@@ -21,6 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
+use sealbook_execution::keys::KeyError;
 use sealbook_execution::lockdown::{self, SecretPage, ShutIn};
 use sealbook_execution::rotation::Custodian;
 use sealbook_execution::{Engine, Restoring, recovery};
@@ -172,9 +173,9 @@ fn run(mut stream: UnixStream, key: &str, root: &str) -> Option<()> {
         key.move_to(&page).ok()?;
     }
     drop(key);
-    let mut engine = begin(&mut stream, module.as_ref(), &root, &page)?;
-    drop(root);
-    engine.set_custodian(Custodian::Module(module?), Some(Box::new(page)));
+    let (mut engine, known) = begin(&mut stream, module.as_ref(), &root, &page)?;
+    let files = vec![RootFile::decode(&root).unwrap_or_default(), known];
+    engine.set_custodian(Custodian::Module(module?, files), Some(Box::new(page)));
     engine.begin_session();
     for envelope in engine.words() {
         say(&mut stream, &FromModule::Carry { envelope })?;
@@ -219,7 +220,8 @@ fn begin(
     key: Option<&ModuleKey>,
     root: &[u8],
     page: &SecretPage,
-) -> Option<Engine> {
+) -> Option<(Engine, RootFile)> {
+    let mut known = RootFile::default();
     let mut restoring: Option<Restoring> = None;
     loop {
         let begun = match hear(stream)? {
@@ -227,7 +229,10 @@ fn begin(
                 genesis,
                 offer,
                 roots,
-            } => start(&genesis, offer.as_ref(), key, [root, &roots], page),
+            } => {
+                known = RootFile::decode(&roots).unwrap_or_default();
+                start(&genesis, offer.as_ref(), key, [root, &roots], page)
+            }
             ToModule::SnapshotPiece { sealed } => match restoring.take() {
                 Some(restoring) => add(restoring, &sealed),
                 None => continue,
@@ -235,7 +240,7 @@ fn begin(
             _ => return None,
         };
         match begun {
-            Ok(Begun::Engine(engine)) => return Some(*engine),
+            Ok(Begun::Engine(engine)) => return Some((*engine, known)),
             Ok(Begun::Restoring(more)) => restoring = Some(*more),
             Err(reason) => {
                 restoring = None;
@@ -265,9 +270,6 @@ fn start(
     if let [Err(error), Err(_)] = &files {
         return Err(format!("root file: {error}"));
     }
-    let grants = files.iter().flatten();
-    let grants = grants.flat_map(|file| file.grants().iter().cloned());
-    let file = RootFile::of(grants);
     let (key_epoch, opening) = match offer {
         Some(offer) => {
             let manifest = SnapshotManifest::decode(&offer.manifest);
@@ -279,8 +281,12 @@ fn start(
             (opening.key_epoch, opening_digest(&opening.public_key))
         }
     };
-    let keys = key.open_root(&genesis.network(), (key_epoch, &opening), &file);
-    let mut keys = keys.map_err(|error| error.to_string())?;
+    let network = genesis.network();
+    let mut found = Err(KeyError::NotGiven(key_epoch));
+    for file in files.iter().flatten() {
+        found = found.or_else(|_| key.open_root(&network, (key_epoch, &opening), file));
+    }
+    let mut keys = found.map_err(|error| error.to_string())?;
     keys.move_root(page).map_err(|error| error.to_string())?;
     match offer {
         Some(offer) => Engine::restore(genesis, keys, offer)

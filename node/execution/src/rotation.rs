@@ -15,11 +15,11 @@
 //!
 //! INVARIANT: what is in [`Session`] decides what this module says and whether it answers, never what the results are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::KeyRefusal;
-use sealbook_ledger::{KeyRecord, Opening, RootGrant, holder_digest};
+use sealbook_ledger::{KeyRecord, Opening, RootFile, RootGrant, holder_digest, opening_digest};
 use sealbook_opening::OpeningKey;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
@@ -38,7 +38,7 @@ use crate::keys::{EpochKeys, KeyError, Vault};
 /// For how many blocks it is one module's turn to make a new root.
 const TURN_BLOCKS: u64 = 16;
 /// How long after the newest block a module's words may be ordered, in milliseconds.
-const WORD_LIFE_MS: u64 = 60_000;
+const WORD_LIFE_MS: u64 = 30_000;
 
 /// What a module says to the others.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -51,8 +51,9 @@ pub enum ModuleOrder {
 
 /// Whose keys open what later key epochs hand out.
 pub enum Custodian {
-    /// An execution module.
-    Module(ModuleKey),
+    /// An execution module, with the root files that it was given: they help where a record does not name its key, because
+    /// it was admitted or recovered later.
+    Module(ModuleKey, Vec<RootFile>),
     /// An auditor, with all keys that are or were its own.
     Auditor(Vec<ModuleKey>),
 }
@@ -62,10 +63,14 @@ impl Custodian {
     fn open(&self, record: &KeyRecord) -> Result<EpochKeys, KeyError> {
         let missing = KeyError::NotGiven(record.key_epoch);
         match self {
-            Self::Module(key) => {
-                let own = key.digest();
-                let grant = record.grants().find(|grant| grant.recipient == own);
-                key.open_grant(&record.network, &grant.ok_or(missing)?)
+            Self::Module(key, files) => {
+                let opening = opening_digest(&record.public_key);
+                let own = RootFile::of(record.grants().filter(|one| one.recipient == key.digest()));
+                let named = (record.key_epoch, &opening);
+                let mut files = std::iter::once(&own).chain(files);
+                let opened =
+                    files.find_map(|file| key.open_root(&record.network, named, file).ok());
+                opened.ok_or(missing)
             }
             Self::Auditor(keys) => keys
                 .iter()
@@ -95,8 +100,8 @@ pub struct Session {
     /// The turn in which this module made its last offer: the height since which a key epoch was wanted, and the turn's
     /// number.
     offered: Option<(u64, u64)>,
-    /// The offers that this module has judged.
-    judged: BTreeSet<Digest>,
+    /// The offers that this module has judged: whether they are good, and until when its word for them may be ordered.
+    judged: BTreeMap<Digest, (bool, u64)>,
 }
 
 impl Engine {
@@ -310,7 +315,7 @@ impl Engine {
             return Vec::new();
         };
         let words = match &self.custodian {
-            Some(Custodian::Module(key)) => self.say(&mut session, key),
+            Some(Custodian::Module(key, _)) => self.say(&mut session, key),
             _ => Vec::new(),
         };
         self.session = Some(session);
@@ -350,11 +355,22 @@ impl Engine {
             return Vec::new();
         }
         let mut words = Vec::new();
+        let time_ms = self.head.time_ms;
         for offer in &rotation.offers {
-            if !offer.acknowledged.contains(&own)
-                && session.judged.insert(offer.record)
-                && self.is_good(&offer.record, key)
-            {
+            if offer.acknowledged.contains(&own) {
+                continue;
+            }
+            let judged = session.judged.get(&offer.record).copied();
+            let good = match judged {
+                // Its word is under way, or was lost.
+                Some((good, expires_ms)) => good && time_ms > expires_ms,
+                None => self.is_good(&offer.record, key),
+            };
+            if judged.is_none() || good {
+                let expires_ms = time_ms.saturating_add(WORD_LIFE_MS);
+                session.judged.insert(offer.record, (good, expires_ms));
+            }
+            if good {
                 words.push(ModuleOrder::Acknowledge(offer.record));
             }
         }

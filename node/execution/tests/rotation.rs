@@ -54,7 +54,7 @@ impl Modules {
         let (network, mut words) = (&play.network, Vec::new());
         let modules = (0..4).map(|seat| {
             let mut engine = Engine::new(network.genesis.clone(), network.keys(seat)).unwrap();
-            engine.set_custodian(Custodian::Module(key(network, seat)), None);
+            engine.set_custodian(Custodian::Module(key(network, seat), Vec::new()), None);
             engine.begin_session();
             for (block, certificate) in &play.blocks {
                 let said = &mut words;
@@ -70,7 +70,7 @@ impl Modules {
             Some(engine)
         });
         let modules: Vec<_> = modules.collect();
-        let own = Custodian::Module(key(network, 0));
+        let own = Custodian::Module(key(network, 0), Vec::new());
         play.engine.set_custodian(own, None);
         let mut all = Self {
             play,
@@ -417,7 +417,7 @@ fn a_module_begins_from_a_snapshot_of_either_side_of_a_rotation() {
         }
         let mut engine = restoring.finish().unwrap();
         let own = ModuleKey::read(&play.network.module_keys[2]).unwrap();
-        engine.set_custodian(Custodian::Module(own), None);
+        engine.set_custodian(Custodian::Module(own, Vec::new()), None);
         for (block, certificate) in &play.blocks[manifest.height as usize..] {
             engine
                 .execute(std::slice::from_ref(block), certificate)
@@ -443,7 +443,7 @@ impl Modules {
         let network = &self.play.network;
         let mut engine = network.engine();
         let own = ModuleKey::read(&network.module_keys[0]).unwrap();
-        engine.set_custodian(Custodian::Module(own), None);
+        engine.set_custodian(Custodian::Module(own, Vec::new()), None);
         let wanted = ModuleKey::read(&network.module_keys[seat])
             .unwrap()
             .digest();
@@ -529,7 +529,8 @@ fn as_many_holders_as_are_needed_recover_the_root_and_fewer_do_not() {
     let refused = recover(&stranger, &later, &all_three);
     assert_eq!(refused, Err(RecoveryError::Contribution(1)));
     // A holder who names other modules is noticed.
-    let elsewhere = contribute(&holders[1], &later, &public, &[public.clone()]).unwrap();
+    let elsewhere =
+        contribute(&holders[1], &later, &public, std::slice::from_ref(&public)).unwrap();
     let refused = recover(&fresh, &later, &[all_three[0].clone(), elsewhere]);
     assert_eq!(refused, Err(RecoveryError::Modules));
     // Who holds no share has none to give.

@@ -24,7 +24,7 @@ use crate::shared::Shared;
 use crate::waiting::{Carried, check_envelope};
 
 /// Bytes that a block may have besides what its limit counts: header, roots, a definition of the next epoch.
-const BLOCK_OVERHEAD_BYTES: usize = 256 * 1024;
+const BLOCK_OVERHEAD_BYTES: usize = 1024 * 1024;
 
 /// The application on top of the shared state.
 pub struct HostApplication {

@@ -30,6 +30,7 @@ pub mod relay;
 pub mod shared;
 pub mod snapshots;
 pub mod waiting;
+mod words;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

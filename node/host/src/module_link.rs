@@ -32,6 +32,7 @@ const BATCH_BYTES_MAX: usize = MODULE_FRAME_MAX / 2;
 const END_CHECKS: u32 = 100;
 const END_PAUSE: Duration = Duration::from_millis(10);
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Why the module cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -413,6 +414,7 @@ fn keep_running(
     todo: &Receiver<Work>,
 ) {
     let mut module = Some(first);
+    let mut pause = RESTART_PAUSE;
     loop {
         let result = match module.take() {
             Some(running) => serve(running, shared, todo),
@@ -431,7 +433,14 @@ fn keep_running(
                 }
                 tracing::error!(%error, "execution module lost; starting it again");
                 shared.module_lost(&error.to_string());
-                if told_to_stop(todo) {
+                // A module that refuses will refuse again: one that was removed has no keys any more.
+                pause = match error {
+                    ModuleError::Refused(_) | ModuleError::NoStart(_) => {
+                        pause.saturating_mul(2).min(RESTART_PAUSE_MAX)
+                    }
+                    _ => RESTART_PAUSE,
+                };
+                if told_to_stop(todo, pause) {
                     return;
                 }
             }
@@ -441,8 +450,8 @@ fn keep_running(
 
 /// Waits a moment before the next try; true if the node is stopping. Queries that come meanwhile are refused, and
 /// their clients ask another node.
-fn told_to_stop(todo: &Receiver<Work>) -> bool {
-    let deadline = std::time::Instant::now() + RESTART_PAUSE;
+fn told_to_stop(todo: &Receiver<Work>, pause: Duration) -> bool {
+    let deadline = std::time::Instant::now() + pause;
     loop {
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         match todo.recv_timeout(left) {

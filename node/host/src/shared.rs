@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use sealbook_ledger::{
-    Block, Commitment, EpochDefinition, FinalityCertificate, Genesis, Header, KeyRecord, MAX_ROOTS,
-    RootFile, RootGrant, Transaction, holder_digest,
+    Block, Commitment, EpochDefinition, FinalityCertificate, Genesis, Header, MAX_ROOTS,
+    Transaction,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_protocol::module::{PastResult, QuotaLevel};
 use sealbook_sealing::Envelope;
-use sealbook_store::{LedgerStore, StoreError, names};
+use sealbook_store::{LedgerStore, StoreError};
 
 use crate::clock::Clock;
 use crate::epochs::Epochs;
@@ -24,8 +24,6 @@ use crate::module_link::ModuleLink;
 use crate::outbox::Outbox;
 use crate::waiting::{Carried, Lane, Refusal, Waiting, check_envelope};
 
-/// How many words of the node's own module wait to be carried.
-const OWN_WORDS_MAX: usize = 64;
 /// How many results are remembered; headers lag behind by two or three blocks.
 const RESULTS_KEPT: usize = 8_192;
 /// How many blocks that are not yet final are remembered, to keep their transactions out of the next one.
@@ -77,16 +75,16 @@ struct Recent {
 pub struct Shared {
     name: String,
     key: SigningKey,
-    me: VerifyingKey,
+    pub(crate) me: VerifyingKey,
     network: Digest,
-    store: Arc<LedgerStore>,
+    pub(crate) store: Arc<LedgerStore>,
     pub(crate) ledger: Option<PathBuf>,
     pub(crate) evidence: Evidence,
     pub(crate) clock: Arc<dyn Clock>,
     outbox: Outbox,
     waiting: Mutex<Waiting>,
     /// What this node's own module said and could not be carried yet.
-    own_words: Mutex<VecDeque<Vec<u8>>>,
+    pub(crate) own_words: Mutex<VecDeque<Vec<u8>>>,
     /// Results of execution by height.
     results: Mutex<BTreeMap<u64, PastResult>>,
     recent: Mutex<BTreeMap<Digest, Recent>>,
@@ -282,83 +280,6 @@ impl Shared {
         *lock(&self.module_problem) = Some(problem.to_owned());
     }
 
-    /// The roots that modules of this network sealed to one of them, by the name that records have for it.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn root_file(&self, module: &Digest) -> Result<Option<RootFile>, StoreError> {
-        let name = names::root_file(module);
-        let Some(bytes) = self.store.metadata(&name)? else {
-            return Ok(None);
-        };
-        match RootFile::decode(&bytes) {
-            Ok(file) => Ok(Some(file)),
-            Err(_) => Err(StoreError::Damaged {
-                table: "metadata",
-                key: name,
-            }),
-        }
-    }
-
-    /// The roots that were sealed to this node's own module, as the present epoch names it.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn own_roots(&self) -> Result<RootFile, StoreError> {
-        let key = self.present().and_then(|definition| {
-            let mut validators = definition.validators.iter();
-            let validator = validators.find(|seat| seat.vote_key == self.me);
-            let mut observers = definition.observers.iter();
-            let observer = observers.find(|seat| seat.vote_key == self.me);
-            validator
-                .map(|seat| seat.module_key.clone())
-                .or_else(|| observer.and_then(|seat| seat.module_key.clone()))
-        });
-        match key {
-            Some(key) => Ok(self.root_file(&holder_digest(&key))?.unwrap_or_default()),
-            None => Ok(RootFile::default()),
-        }
-    }
-
-    /// Keeps a root that a module sealed to another one.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub fn put_grant(&self, grant: RootGrant) -> Result<(), StoreError> {
-        let name = names::root_file(&grant.recipient);
-        let mut file = self.root_file(&grant.recipient)?.unwrap_or_default();
-        let before = file.clone();
-        file.add(grant);
-        if file == before {
-            return Ok(());
-        }
-        self.store.put_metadata(&name, &file.encode())
-    }
-
-    /// Keeps the record of a root that a module offered.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub fn put_key_record(&self, record: &[u8]) -> Result<(), StoreError> {
-        match KeyRecord::decode(record) {
-            Ok(known) => self
-                .store
-                .put_metadata(&names::key_record(&known.digest()), record),
-            Err(error) => {
-                tracing::warn!(%error, "the module gave something else than a key record");
-                Ok(())
-            }
-        }
-    }
-
-    /// The record with a digest.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn key_record(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.metadata(&names::key_record(digest))
-    }
-
     /// Notes results that a module had from the start.
     pub fn resumed(&self, past: Vec<PastResult>) {
         let mut results = lock(&self.results);
@@ -459,33 +380,6 @@ impl Shared {
         let lane = Lane::Carrier(carried.carrier);
         if carried.verify(&self.network) {
             let _ = self.take(carried, lane);
-        }
-    }
-
-    /// Submits what this node's own module says, as a client's submission.
-    pub fn carry_own(&self, envelope: Vec<u8>) {
-        {
-            let mut words = lock(&self.own_words);
-            if words.len() >= OWN_WORDS_MAX {
-                words.pop_front();
-            }
-            words.push_back(envelope);
-        }
-        self.carry_words();
-    }
-
-    /// Submits what the module said. What cannot be carried now is tried again: a node that has just begun may not know
-    /// yet that it has a seat.
-    fn carry_words(&self) {
-        let words = std::mem::take(&mut *lock(&self.own_words));
-        for word in words {
-            match self.submit(self.me, word.clone(), Vec::new()) {
-                Err(Refusal::NoSeat | Refusal::Full | Refusal::Share { .. }) => {
-                    lock(&self.own_words).push_back(word);
-                }
-                Ok(_) => {}
-                Err(refusal) => tracing::debug!(%refusal, "words of the module are not carried"),
-            }
         }
     }
 

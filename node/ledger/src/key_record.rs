@@ -7,22 +7,25 @@
 //! file   = version u16 | grants
 //! ```
 //!
+//! In a file of its own a record is followed by its digest.
+//!
 //! Everything in it is ciphertext or a hash: anybody may see and pass it on. A recipient is named by the hash of its
 //! public key. The digest of the record of a key epoch stands in the definition of the committee epoch that it begins
 //! with, so a copy of a record is checked against the chain. Bundles and shares follow from the root, and so does the
 //! randomness that they are sealed with: whoever has the root makes the same record, and refuses a false one.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::hash::{DIGEST_LENGTH, Digest, hash};
 
 /// The largest encoded record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 960 * 1024;
-/// The most grants in a file.
-pub const MAX_GRANTS: usize = 64;
+/// The most grants in a file: one for every module that there can be, or for so many key epochs of one module.
+pub const MAX_GRANTS: usize = 640;
 const RECORD_VERSION: u16 = 1;
 const FILE_VERSION: u16 = 1;
 const RECORD_DOMAIN: &str = "sealbook 2026 key record v1";
 const HOLDER_DOMAIN: &str = "sealbook 2026 key holder v1";
+const SEALED_DOMAIN: &str = "sealbook 2026 sealed root v1";
 const OPENING_DOMAIN: &str = "sealbook 2026 opening key v1";
 
 /// The name by which records call the holder of this encoded public key.
@@ -36,6 +39,9 @@ pub fn holder_digest(public_key: &[u8]) -> Digest {
 pub fn opening_digest(public_key: &[u8]) -> Digest {
     hash(OPENING_DOMAIN, &[public_key])
 }
+
+/// The longest thing that is sealed in a record, in bytes.
+pub const MAX_SEALED_BYTES: usize = 2_048;
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +115,35 @@ impl KeyRecord {
         if record.version != RECORD_VERSION {
             return Err(KeyRecordError::Version(record.version));
         }
+        let shares = record.shares.iter().map(|one| &one.share);
+        let mut sealed = record.roots.iter().chain(&record.bundles).chain(shares);
+        if sealed.any(|one| one.sealed.len() > MAX_SEALED_BYTES) {
+            return Err(KeyRecordError::Malformed);
+        }
         Ok(record)
+    }
+
+    /// The content of a file with the record: the record and its digest. The digest finds damage; what is believed of a
+    /// record is checked otherwise.
+    #[must_use]
+    pub fn encode_file(&self) -> Vec<u8> {
+        [&self.encode()[..], self.digest().as_bytes()].concat()
+    }
+
+    /// Reads [`KeyRecord::encode_file`].
+    ///
+    /// # Errors
+    /// As [`KeyRecord::decode`], or damage.
+    pub fn decode_file(bytes: &[u8]) -> Result<Self, KeyRecordError> {
+        let (bytes, digest) = bytes
+            .split_last_chunk::<DIGEST_LENGTH>()
+            .ok_or(KeyRecordError::Malformed)?;
+        let record = Self::decode(bytes)?;
+        if record.digest().0 == *digest {
+            Ok(record)
+        } else {
+            Err(KeyRecordError::Malformed)
+        }
     }
 
     /// The digest by which an epoch's definition names it.
@@ -144,6 +178,15 @@ pub struct RootGrant {
     pub recipient: Digest,
     /// The root, sealed.
     pub sealed: Vec<u8>,
+}
+
+impl RootGrant {
+    /// What no two grants in a file have in common, and by which they are sorted. What is sealed counts: a module that
+    /// lies may make a grant that does not open before the one that does.
+    fn key(&self) -> (u32, Digest, Digest, Digest) {
+        let sealed = hash(SEALED_DOMAIN, &[&self.sealed]);
+        (self.key_epoch, self.opening, self.recipient, sealed)
+    }
 }
 
 /// What a module is given of the network's roots: the newest ones, one for each key epoch that it may need.
@@ -181,14 +224,18 @@ impl RootFile {
 
     /// Adds a grant that is not there yet; the oldest goes when there are too many.
     pub fn add(&mut self, grant: RootGrant) {
-        let key = |one: &RootGrant| (one.key_epoch, one.opening, one.recipient);
-        if self.grants.iter().any(|one| key(one) == key(&grant)) {
+        let place = self
+            .grants
+            .binary_search_by_key(&grant.key(), RootGrant::key);
+        let Err(place) = place else {
             return;
-        }
-        self.grants.push(grant);
-        self.grants.sort_by_key(key);
+        };
+        self.grants.insert(place, grant);
         let surplus = self.grants.len().saturating_sub(MAX_GRANTS);
         self.grants.drain(..surplus);
+        while !self.grants.is_empty() && self.encode().len() > MAX_RECORD_BYTES {
+            self.grants.remove(0);
+        }
     }
 
     /// The canonical encoding.
@@ -206,11 +253,14 @@ impl RootFile {
             return Err(KeyRecordError::Malformed);
         }
         let file = Self::try_from_slice(bytes).map_err(|_| KeyRecordError::Malformed)?;
-        match file.version {
-            FILE_VERSION if file.grants.len() <= MAX_GRANTS => Ok(file),
-            FILE_VERSION => Err(KeyRecordError::Malformed),
-            other => Err(KeyRecordError::Version(other)),
+        if file.version != FILE_VERSION {
+            return Err(KeyRecordError::Version(file.version));
         }
+        let ascending = |pair: &[RootGrant]| matches!(pair, [one, next] if one.key() < next.key());
+        if file.grants.len() > MAX_GRANTS || !file.grants.windows(2).all(ascending) {
+            return Err(KeyRecordError::Malformed);
+        }
+        Ok(file)
     }
 }
 
@@ -300,6 +350,37 @@ mod tests {
     }
 
     #[test]
+    fn every_flipped_bit_of_a_file_is_found() {
+        let bytes = record().encode_file();
+        assert_eq!(KeyRecord::decode_file(&bytes), Ok(record()));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(KeyRecord::decode_file(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_in_a_record_has_a_limit() {
+        let mut long = record();
+        long.roots[1].sealed = vec![1; MAX_SEALED_BYTES];
+        assert!(KeyRecord::decode(&long.encode()).is_ok());
+        long.roots[1].sealed.push(1);
+        assert_eq!(
+            KeyRecord::decode(&long.encode()),
+            Err(KeyRecordError::Malformed)
+        );
+    }
+
+    #[test]
+    fn a_grant_that_does_not_open_keeps_no_other_out() {
+        let (good, mut bad) = (grant(1, 2), grant(1, 2));
+        bad.sealed = vec![9; 5];
+        let file = RootFile::of([bad, good.clone(), good]);
+        assert_eq!(file.grants().len(), 2);
+    }
+
+    #[test]
     fn every_part_of_a_record_changes_its_digest() {
         let mut digests = std::collections::BTreeSet::from([record().digest()]);
         let alterations: [fn(&mut KeyRecord); 7] = [
@@ -327,7 +408,15 @@ mod tests {
         assert_eq!(epochs, all.skip(5).collect::<Vec<_>>());
         file.add(grant(20, 2));
         assert_eq!(file.grants().len(), MAX_GRANTS);
-        assert_eq!(RootFile::decode(&file.encode()), Ok(file));
+        assert_eq!(RootFile::decode(&file.encode()), Ok(file.clone()));
+        // Each once and in order, or it is no file.
+        file.grants.swap(0, 1);
+        let unsorted = RootFile::decode(&file.encode());
+        assert_eq!(unsorted, Err(KeyRecordError::Malformed));
+        let twice = file.grants[0].clone();
+        file.grants[1] = twice;
+        let twice = RootFile::decode(&file.encode());
+        assert_eq!(twice, Err(KeyRecordError::Malformed));
     }
 
     #[test]

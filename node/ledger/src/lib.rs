@@ -49,8 +49,8 @@ pub use genesis::{
     OpeningEpoch, PolicyText, Recovery, check_holders,
 };
 pub use key_record::{
-    KeyRecord, KeyRecordError, MAX_GRANTS, MAX_RECORD_BYTES, RootFile, RootGrant, SealedShare,
-    SealedTo, holder_digest, opening_digest,
+    KeyRecord, KeyRecordError, MAX_GRANTS, MAX_RECORD_BYTES, MAX_SEALED_BYTES, RootFile, RootGrant,
+    SealedShare, SealedTo, holder_digest, opening_digest,
 };
 pub use proof::{EpochStep, FinalityProof, MAX_PROOF_BYTES, ProofError};
 pub use receipt::{MAX_RECEIPT_BYTES, OutcomesProof, Proven, Receipt, ReceiptError, ShownOutcome};

@@ -123,7 +123,7 @@ impl Module {
     fn of(world: &World, node: usize, mut engine: Engine) -> Result<Self, Stop> {
         let key = world.module_key(node);
         let key = key.map_err(|error| Stop::Defect(error.to_string()))?;
-        engine.set_custodian(Custodian::Module(key), None);
+        engine.set_custodian(Custodian::Module(key, Vec::new()), None);
         engine.begin_session();
         Ok(Self {
             node,

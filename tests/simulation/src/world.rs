@@ -171,10 +171,10 @@ impl World {
         (key_epoch, opening): (u32, &Digest),
         files: [&RootFile; 2],
     ) -> Result<EpochKeys, WorldError> {
-        let grants = files.into_iter().flat_map(RootFile::grants).cloned();
-        let file = RootFile::of(grants);
         let key = self.module_key(node)?;
-        Ok(key.open_root(&self.network, (key_epoch, opening), &file)?)
+        let open = |file| key.open_root(&self.network, (key_epoch, opening), file);
+        let [own, known] = files;
+        Ok(open(own).or_else(|_| open(known))?)
     }
 
     /// The number of the observer.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub enum NetworkCommand {
     /// Make a network: CA, nodes, execution modules, genesis.
-    Create(CreateArguments),
+    Create(Box<CreateArguments>),
     /// Start nodes in the background.
     Start {
         /// Only these nodes.
@@ -275,10 +275,13 @@ pub enum RecoveryCommand {
         /// The node.
         node: String,
     },
-    /// Take the record of the present key epoch out of a stopped node's ledger.
+    /// Take the record of a key epoch out of a stopped node's ledger.
     Record {
         /// The node.
         node: String,
+        /// An earlier key epoch than the present one: where the newest snapshot is sealed to it.
+        #[arg(long, value_name = "N")]
+        key_epoch: Option<u32>,
         /// A new file.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -312,7 +315,7 @@ pub enum RecoveryCommand {
         /// What the holders contributed.
         #[arg(value_name = "FILE", required = true)]
         contributions: Vec<PathBuf>,
-        /// A new file: the root, sealed to each of the modules. It replaces their root files.
+        /// The root, sealed to each of the modules: it replaces their root files. A file that is there already is added to.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },

@@ -325,7 +325,7 @@ fn found(network: &NetworkFiles, mut genesis: Genesis, suite: Suite) -> Result<(
     for node in network.nodes() {
         let ledger = network.node(&node.name).join("ledger");
         fs::write(ledger.join("genesis"), &bytes).map_err(doing("genesis"))?;
-        fs::write(ledger.join(FIRST_RECORD), record.encode()).map_err(doing(FIRST_RECORD))?;
+        fs::write(ledger.join(FIRST_RECORD), record.encode_file()).map_err(doing(FIRST_RECORD))?;
     }
     for (seat, grant) in genesis.validators.iter().zip(record.grants()) {
         let file = RootFile::of([grant]);

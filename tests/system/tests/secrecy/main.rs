@@ -447,7 +447,7 @@ fn the_doctor_shows_how_modules_are_shut_in_and_finds_open_keys() {
             let holds = |one: &&serde_json::Value| {
                 one["result"] == "ok" && one["text"].as_str().unwrap().starts_with(step)
             };
-            assert!(steps.iter().any(|one| holds(one)), "{step}: {steps:?}");
+            assert!(steps.iter().any(holds), "{step}: {steps:?}");
         }
     }
     let same_user = found.iter().find(|one| one["what"] == "module's user");
