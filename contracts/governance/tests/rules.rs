@@ -525,6 +525,48 @@ fn an_epoch_without_decisions_is_followed_by_one_like_it() {
 }
 
 #[test]
+fn a_key_epoch_begins_with_a_definition_and_no_module_is_admitted_just_before() {
+    let mut world = World::new(1);
+    let rotate = Change::RotateKeys { suite: None };
+    assert_eq!(world.propose("anna", rotate), Outcome::SETTLED);
+    let makers: Vec<Digest> = world.governance.key_makers().into_iter().collect();
+    assert_eq!(makers.len(), 4);
+    let record = Digest([7; 32]);
+    let offer = |world: &mut World, maker| {
+        let key = vec![2, 3];
+        world.governance.offer_keys(maker, record, key)
+    };
+    assert_eq!(offer(&mut world, makers[0]), Ok(()));
+    for maker in &makers[1..3] {
+        let ready = world.governance.rotation().unwrap().ready.is_some();
+        assert!(!ready);
+        let done = world.governance.acknowledge_keys(*maker, &record);
+        assert_eq!(done, Ok(()));
+    }
+    assert!(world.governance.rotation().unwrap().ready.is_some());
+    let plan = world.governance.definition().plan_height();
+    world.end_blocks_to(plan);
+    let planned = world.governance.planned().unwrap().opening.clone();
+    assert_eq!((planned.key_epoch, planned.record), (1, record));
+    assert_eq!(planned.since_height, EPOCH + 1);
+    // It would be given the present root, and need the next one in a moment.
+    let admit = || Change::AddValidator(validator(5));
+    assert_eq!(world.propose("anna", admit()), refused(Code::Conflict));
+    world.next_epoch();
+    assert_eq!(world.governance.definition().opening, planned);
+    assert_eq!(world.propose("anna", admit()), Outcome::SETTLED);
+    assert!(
+        world.governance.rotation().is_none(),
+        "a newcomer ends no key epoch"
+    );
+    let remove = Change::RemoveValidator {
+        name: "node-1".to_owned(),
+    };
+    assert_eq!(world.propose("anna", remove), Outcome::SETTLED);
+    assert!(world.governance.rotation().is_some());
+}
+
+#[test]
 fn encodings_are_pinned() {
     let pin = |bytes: Vec<u8>| hash("sealbook test pinned encoding", &[&bytes]).to_string();
     let changes = [
