@@ -277,10 +277,10 @@ pub(super) fn facts(change: &Change, trust: &Trust) -> Vec<String> {
                 std::time::Duration::from_millis(rules.proposal_life_ms)
             ),
         ],
-        Change::RotateKeys { suite } => suite
-            .iter()
-            .map(|suite| format!("envelopes in suite {suite} from then on"))
-            .collect(),
+        Change::RotateKeys { suite } => vec![match suite {
+            Some(suite) => format!("envelopes in suite {suite} from then on"),
+            None => "envelopes in the same suite as now".to_owned(),
+        }],
         Change::SetAuditors(auditors) => {
             let mut facts: Vec<String> = holder_facts(auditors).collect();
             if facts.is_empty() {
@@ -353,6 +353,26 @@ mod tests {
         assert_eq!(shown["module_key"], "01ff");
         assert_eq!(shown["address"], "10.0.0.5:4000");
         assert_eq!(shown["vote_key"], VerifyingKey([5; 32]).to_string());
+    }
+
+    #[test]
+    fn changes_of_keys_are_told_apart_in_words() {
+        let trust = Trust::default();
+        let told = |change: &Change| words(change, &trust);
+        let rotate = |suite| told(&Change::RotateKeys { suite });
+        assert_ne!(rotate(None), rotate(Some(2)));
+        assert!(rotate(Some(2)).contains("suite 2"));
+        let holder = |key| KeyHolder {
+            name: "anna".to_owned(),
+            key: vec![key],
+        };
+        let auditors = |key| told(&Change::SetAuditors(vec![holder(key)]));
+        // Two keys under one name are two proposals to whoever approves.
+        assert_ne!(auditors(1), auditors(2));
+        assert_eq!(
+            told(&Change::SetAuditors(Vec::new())),
+            "set-auditors: nobody audits"
+        );
     }
 
     #[test]
