@@ -267,9 +267,6 @@ fn start(
     let key = key.ok_or("the key file is none")?;
     // Its own file, and what the ledger has for it. Either may be all that there is.
     let files = roots.map(RootFile::decode);
-    if let [Err(error), Err(_)] = &files {
-        return Err(format!("root file: {error}"));
-    }
     let (key_epoch, opening) = match offer {
         Some(offer) => {
             let manifest = SnapshotManifest::decode(&offer.manifest);
@@ -286,7 +283,11 @@ fn start(
     for file in files.iter().flatten() {
         found = found.or_else(|_| key.open_root(&network, (key_epoch, &opening), file));
     }
-    let mut keys = found.map_err(|error| error.to_string())?;
+    let mut keys = found.map_err(|error| match &files {
+        // What is wrong with the file says more than that nothing was found.
+        [Err(damage), _] => format!("root file: {damage}"),
+        _ => error.to_string(),
+    })?;
     keys.move_root(page).map_err(|error| error.to_string())?;
     match offer {
         Some(offer) => Engine::restore(genesis, keys, offer)

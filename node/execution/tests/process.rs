@@ -154,6 +154,16 @@ fn the_genesis_of_another_committee_is_refused() {
 }
 
 #[test]
+fn a_damaged_root_file_is_named_as_the_reason() {
+    let mut network = Network::new();
+    network.wrapped_roots[0].truncate(10);
+    let mut module = Module::start(&network);
+    module.say(&from_genesis(&network.genesis));
+    let reason = module.refusal();
+    assert!(reason.starts_with("root file"), "{reason}");
+}
+
+#[test]
 fn a_frame_that_is_none_ends_the_process_and_nothing_else() {
     let network = Network::new();
     let too_large = (MODULE_FRAME_MAX as u32 + 1).to_le_bytes();

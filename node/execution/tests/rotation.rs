@@ -12,7 +12,7 @@ mod kit;
 use kit::play::{Play, outcomes};
 use kit::words::{self, order};
 use kit::{Founded, LIFE_MS, Network, Sealed, epochs_of};
-use sealbook_execution::custody::{ModuleKey, can_seal_to, make_record};
+use sealbook_execution::custody::{ModuleKey, can_seal_to, grant_root, make_record};
 use sealbook_execution::keys::{KeyError, decode_public};
 use sealbook_execution::recovery::{RecoveryError, contribute, recover};
 use sealbook_execution::rotation::{Custodian, ModuleOrder};
@@ -585,4 +585,43 @@ fn a_recovered_module_goes_on_with_the_ledger() {
             .unwrap();
     }
     assert_eq!(engine.commitment(), all.play.engine.commitment());
+}
+
+#[test]
+fn a_module_that_no_record_names_begins_a_key_epoch_with_its_root_file() {
+    let mut all = Modules::new(founded());
+    all.decide(&Change::RotateKeys { suite: None });
+    all.end_epoch();
+    all.step(&[]);
+    assert_eq!(all.key_epoch(), 1);
+    let network = &all.play.network;
+    // As a recovered module is given it: both roots, sealed to a key that the ledger does not know.
+    let (fresh, public) = ModuleKey::generate();
+    let first = ModuleKey::read(&network.module_keys[0]).unwrap();
+    let named = all.play.engine.definition().opening.clone();
+    let named = opening_digest(&named.public_key);
+    let mut grants = all.grants_of(0).into_iter();
+    let later = grants.find(|one| one.opening == named).unwrap();
+    let later = first.open_grant(&network.id, &later).unwrap();
+    let given = [&network.keys(0), &later].map(|keys| grant_root(keys, network.id, &public));
+    let file = RootFile::of(given.map(Result::unwrap));
+    let replay = |files: Vec<RootFile>| {
+        let key = ModuleKey::read(&fresh).unwrap();
+        let keys = key
+            .open_first_root(&network.genesis, &file.encode())
+            .unwrap();
+        let mut engine = Engine::new(network.genesis.clone(), keys).unwrap();
+        engine.set_custodian(Custodian::Module(key, files), None);
+        for (block, certificate) in &all.play.blocks {
+            engine.execute(std::slice::from_ref(block), certificate)?;
+        }
+        Ok::<_, EngineError>(engine.commitment().clone())
+    };
+    let done = replay(vec![file.clone()]).unwrap();
+    assert_eq!(done, *all.play.engine.commitment());
+    let without = replay(Vec::new());
+    assert!(matches!(
+        without,
+        Err(EngineError::Keys(KeyError::NotGiven(1)))
+    ));
 }
