@@ -123,19 +123,29 @@ impl Keys {
         });
     }
 
+    /// The rotation that is not agreed on yet, for one of the `entitled` modules.
+    fn under_way(
+        &mut self,
+        entitled: &Entitled,
+        module: &Digest,
+    ) -> Result<&mut Rotation, KeyRefusal> {
+        let rotation = self.rotation.as_mut();
+        let rotation = rotation.filter(|rotation| rotation.ready.is_none());
+        let rotation = rotation.ok_or(KeyRefusal::NotWanted)?;
+        if entitled.modules.contains(module) {
+            Ok(rotation)
+        } else {
+            Err(KeyRefusal::NotEntitled)
+        }
+    }
+
     /// Takes an offer of one of the `entitled` modules.
     pub(crate) fn offer(
         &mut self,
         entitled: &Entitled,
         (module, record, public_key): (Digest, Digest, Vec<u8>),
     ) -> Result<(), KeyRefusal> {
-        let rotation = self.rotation.as_mut().ok_or(KeyRefusal::NotWanted)?;
-        if rotation.ready.is_some() {
-            return Err(KeyRefusal::NotWanted);
-        }
-        if !entitled.modules.contains(&module) {
-            return Err(KeyRefusal::NotEntitled);
-        }
+        let rotation = self.under_way(entitled, &module)?;
         let taken = |one: &KeyOffer| one.module == module || one.record == record;
         if rotation.offers.len() >= MAX_OFFERS || rotation.offers.iter().any(taken) {
             return Err(KeyRefusal::Limit);
@@ -156,13 +166,7 @@ impl Keys {
         module: Digest,
         record: &Digest,
     ) -> Result<(), KeyRefusal> {
-        let rotation = self.rotation.as_mut().ok_or(KeyRefusal::NotWanted)?;
-        if rotation.ready.is_some() {
-            return Err(KeyRefusal::NotWanted);
-        }
-        if !entitled.modules.contains(&module) {
-            return Err(KeyRefusal::NotEntitled);
-        }
+        let rotation = self.under_way(entitled, &module)?;
         let mut offers = rotation.offers.iter_mut();
         let offer = offers.find(|one| one.record == *record);
         let offer = offer.ok_or(KeyRefusal::NotFound)?;
