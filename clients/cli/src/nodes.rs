@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::arguments::{CreateArguments, NetworkCommand, NodeCommand, PrepareArguments};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::now_ms;
-use crate::network::{self, Creation, NetworkFiles, NodeEntry};
+use crate::network::{self, Creation, NetworkFiles, NodeEntry, free_addresses};
 use crate::operations::{Context, time};
 use crate::session::Session;
 
@@ -235,21 +235,15 @@ const fn kind(validator: bool) -> &'static str {
 
 /// The addresses that were named, or free ports of this machine.
 fn listen_addresses(arguments: &PrepareArguments) -> Result<(SocketAddr, SocketAddr)> {
-    // Both listeners stay open until both ports are known.
-    let free = [
-        TcpListener::bind("127.0.0.1:0"),
-        TcpListener::bind("127.0.0.1:0"),
-    ];
+    let free = free_addresses(2)?;
     let given = [&arguments.listen, &arguments.client_listen];
     let mut chosen = Vec::new();
-    for (listener, text) in free.into_iter().zip(given) {
+    for (free, text) in free.into_iter().zip(given) {
         chosen.push(match text {
             Some(text) => text
                 .parse()
                 .map_err(|_| usage(format!("`{text}` is not ADDRESS:PORT")))?,
-            None => listener
-                .and_then(|listener| listener.local_addr())
-                .map_err(doing("no free port"))?,
+            None => free,
         });
     }
     match chosen.as_slice() {

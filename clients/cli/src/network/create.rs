@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -28,7 +28,7 @@ use crate::network::provision::{
     FIRST_RECORD, found_votes, make_holder_key, make_module_key, make_node, write_node_config,
     write_private,
 };
-use crate::network::{NetworkFiles, NodeEntry, program};
+use crate::network::{NetworkFiles, NodeEntry, free_addresses, program};
 
 const NODES_MAX: usize = 64;
 const ADMINS_MAX: usize = 64;
@@ -237,16 +237,7 @@ fn made_up_name() -> String {
 /// The nodes with their addresses: those that were given, and for the others ports on loopback that are free now.
 fn node_entries(creation: &Creation) -> Result<Vec<NodeEntry>> {
     let total = creation.validators + creation.observers;
-    // All listeners stay open until all ports are known, so that no port comes twice.
-    let listeners = (0..total * 2)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(doing("no free port"))?;
-    let addresses = listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<std::io::Result<Vec<SocketAddr>>>()
-        .map_err(doing("no free port"))?;
+    let addresses = free_addresses(total * 2)?;
     let pairs = addresses.chunks_exact(2).enumerate();
     Ok(pairs
         .filter_map(|(index, pair)| {

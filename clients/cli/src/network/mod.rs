@@ -16,12 +16,14 @@
 mod create;
 mod files;
 mod join;
+mod ports;
 mod processes;
 mod provision;
 
 pub use create::{Creation, create};
 pub use files::{NetworkFiles, NodeEntry, read_genesis};
 pub use join::join;
+pub use ports::free_addresses;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
     FIRST_RECORD, decode_hex, enrolment, make_holder_key, make_module_key, make_node, module_key,
