@@ -13,7 +13,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test bench bench-network bench-sealing simulate fuzz fuzz-keep lint build deps deps-c deps-rust \
+.PHONY: help demo test test-release defences bench bench-network bench-sealing simulate fuzz fuzz-keep lint build deps deps-c deps-rust \
     deps-nextest deps-hosts deps-fuzz
 
 help: ## list these commands
@@ -39,6 +39,11 @@ bench-network: deps ## latency, throughput and catch-up by validators and distan
 
 bench-sealing: deps ## time and size of envelopes, suite by suite
 	$(CARGO) run --release --locked --package sealbook-opening --example sealing
+
+test-release: deps ## hold the optimised build of the module to what the tests' build computes
+	$(CARGO) build --release --locked --package sealbook-execution --bins
+	SEALBOOK_MODULE_BUILD=$(abspath $(TARGET_DIR))/release/sealbook-execution \
+	    $(CARGO) test --locked --package sealbook-execution --test attacks -- a19_
 
 SEEDS ?= 100
 simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000

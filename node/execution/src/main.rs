@@ -53,6 +53,7 @@ fn main() -> ExitCode {
 fn socket() -> Option<UnixStream> {
     // Whatever else was inherited goes first, so that the descriptors opened from here on are 3, 4 and 5.
     lockdown::close_inherited().ok()?;
+    lockdown::silence().ok()?;
     let descriptor: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
     Some(UnixStream::from(descriptor))
 }

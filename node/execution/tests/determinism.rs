@@ -9,8 +9,8 @@
 
 mod kit;
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use kit::play::Play;
+use kit::recording::{RECORDING, Recording};
 use kit::words::{self, order};
 use sealbook_execution::Engine;
 use sealbook_execution::custody::ModuleKey;
@@ -118,20 +118,6 @@ fn roots_depend_on_every_block_even_an_empty_one() {
     assert_eq!(distinct.len(), play.chain.roots.len());
 }
 
-/// A recorded network: what a module is given, and what came of it where it was recorded.
-#[derive(BorshSerialize, BorshDeserialize)]
-struct Recording {
-    module_key: Vec<u8>,
-    wrapped_root: Vec<u8>,
-    genesis: Vec<u8>,
-    blocks: Vec<Vec<u8>>,
-    certificate: Vec<u8>,
-    roots: Vec<Digest>,
-    replies: Digest,
-}
-
-const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/recording.bin");
-
 fn digest_of(said: &Said) -> Digest {
     sealbook_primitives::hash::hash("sealbook test replies", &[&borsh::to_vec(said).unwrap()])
 }
@@ -142,7 +128,7 @@ fn a_recorded_network_gives_the_recorded_roots_and_replies() {
     if std::env::var_os("SEALBOOK_RECORD").is_some() {
         record();
     }
-    let recording = Recording::try_from_slice(&std::fs::read(RECORDING).unwrap()).unwrap();
+    let recording = Recording::read();
     let genesis = Genesis::decode(&recording.genesis).unwrap();
     let module = ModuleKey::read(&recording.module_key).unwrap();
     let keys = module

@@ -2,13 +2,11 @@
 //!
 //! ```text
 //! tests/scenario   every verb and every kind of bad input, compared with `model`, line by line
-//! tests/faults     kill -9 of nodes and modules under load; power loss; paused, slow and cut-off validators; too few;
-//!                  members that flood a node
-//! tests/traitor    a validator that lies, in the place of an honest one
+//! tests/faults     kill -9 of nodes and modules under load; power loss; paused, slow and cut-off validators; too few
 //! tests/hosts      each node on a host of its own: network namespaces, delay, loss, real partitions
-//! tests/secrecy    planted values are searched in files, logs, memory and answers
 //! tests/refusals   certificates and genesis documents that must be refused
 //! tests/audit      good, damaged and mixed-up copies of the ledger
+//! ../attacks       attacks by their numbers: planted values searched everywhere, lying validators, floods
 //! ```
 //!
 //! The kit starts nodes as children with a pipe as their standard input, so that they stop when a test ends, however it

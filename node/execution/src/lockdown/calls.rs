@@ -15,6 +15,28 @@ pub fn close_inherited() -> Result<(), LockdownError> {
         .map_err(|error| LockdownError::Step { step, error })
 }
 
+/// Lets standard output and standard error lead nowhere, whatever the host gave for them: what a runtime says when a
+/// program fails may hold anything.
+///
+/// # Errors
+/// The system refuses. The caller must end the process.
+pub fn silence() -> Result<(), LockdownError> {
+    let step = "standard output leads nowhere";
+    // SAFETY: a string that ends with a zero.
+    let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    // SAFETY: replaces descriptors 1 and 2 by copies of one that is open; fails where it is not. Closed after that.
+    let done =
+        unsafe { libc::dup2(null, 1) == 1 && libc::dup2(null, 2) == 2 && libc::close(null) == 0 };
+    if done {
+        Ok(())
+    } else {
+        Err(LockdownError::Step {
+            step,
+            error: last_error(),
+        })
+    }
+}
+
 pub fn last_error() -> String {
     io::Error::last_os_error().to_string()
 }

@@ -38,7 +38,7 @@ mod memory;
 mod namespaces;
 mod probe;
 
-pub use calls::close_inherited;
+pub use calls::{close_inherited, silence};
 pub use memory::SecretPage;
 
 use calls::{limit, prctl};

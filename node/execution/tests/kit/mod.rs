@@ -13,7 +13,9 @@
 )]
 
 pub mod module;
+pub mod modules;
 pub mod play;
+pub mod recording;
 pub mod words;
 
 use std::collections::BTreeMap;

@@ -59,15 +59,20 @@ pub fn command(arguments: &[&str]) -> (Command, UnixStream) {
 }
 
 impl Module {
-    /// Starts the module of a seat and hears that it has shut itself in.
+    /// Starts the module of the first seat and hears that it has shut itself in.
     pub fn start(network: &Network) -> Self {
+        Self::of_seat(network, 0)
+    }
+
+    /// Starts the module of a seat.
+    pub fn of_seat(network: &Network, seat: usize) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (key, root) = (
             files.path().join("module.key"),
             files.path().join("module.root"),
         );
-        fs::write(&key, &network.module_keys[0]).unwrap();
-        fs::write(&root, &network.wrapped_roots[0]).unwrap();
+        fs::write(&key, &network.module_keys[seat]).unwrap();
+        fs::write(&root, &network.wrapped_roots[seat]).unwrap();
         let (mut command, socket) =
             command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
         let process = command.spawn().unwrap();
@@ -90,20 +95,25 @@ impl Module {
     /// Starts the module and the network in it.
     pub fn running(network: &Network) -> Self {
         let mut module = Self::start(network);
-        module.say(&from_genesis(&network.genesis));
+        module.begin(network);
+        module
+    }
+
+    /// Begins at genesis.
+    pub fn begin(&mut self, network: &Network) {
+        self.say(&from_genesis(&network.genesis));
         let FromModule::Started {
             network: id,
             height,
             definition,
             results,
-        } = module.hear()
+        } = self.hear()
         else {
             panic!("not started")
         };
         assert_eq!((id, height), (network.id, 0));
         assert_eq!(definition, network.genesis.first_epoch());
         assert_eq!(results.len(), 1);
-        module
     }
 
     pub fn say(&mut self, message: &ToModule) {

@@ -9,7 +9,6 @@
     reason = "a test: what fails here is a failed test"
 )]
 
-mod floods;
 mod outages;
 
 use std::time::Duration;

@@ -70,7 +70,7 @@ fn overtook(fair: &Fair, flood: &[Digest], places: &BTreeMap<Digest, usize>) {
 }
 
 #[test]
-fn a_member_that_floods_a_node_waits_and_the_others_keep_their_share() {
+fn a20_a_member_that_floods_a_node_waits_and_the_others_keep_their_share() {
     let network = TestNetwork::running(4, 0);
     open_books(&network);
     let gamma = network.client("gamma", 0);
@@ -126,7 +126,7 @@ fn a_member_that_floods_a_node_waits_and_the_others_keep_their_share() {
 }
 
 #[test]
-fn a_carrier_of_what_does_not_open_loses_its_quota_and_its_clients_turn_elsewhere() {
+fn a20_a_carrier_of_what_does_not_open_loses_its_quota_and_its_clients_turn_elsewhere() {
     let network = TestNetwork::running(4, 0);
     open_books(&network);
     let id = network.as_clients_know_it().id();

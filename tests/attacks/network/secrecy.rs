@@ -1,16 +1,5 @@
 //! Planted values: nowhere but with those who are entitled to them.
 
-#![forbid(unsafe_code)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test: what fails here is a failed test"
-)]
-
-mod search;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,7 +11,8 @@ use sealbook_system::files::files_below;
 use sealbook_system::processes;
 use sealbook_system::scenario::{line, run};
 use sealbook_system::{TestNetwork, network::wait_for};
-use search::{Found, Search};
+
+use crate::search::{self, Found, Search};
 use serde_json::json;
 
 const ISIN: &str = "XS2012080899";
@@ -158,7 +148,7 @@ fn questions(member: &str) -> String {
 }
 
 #[test]
-fn planted_values_are_with_their_owners_alone() {
+fn a16_planted_values_are_with_their_owners_alone() {
     let mut network = TestNetwork::create(4, 1, &[]);
     network.log_everything();
     network.start_all();
@@ -412,7 +402,7 @@ fn private_files(network: &TestNetwork) {
 }
 
 #[test]
-fn the_command_line_program_of_another_member_learns_nothing_from_files() {
+fn a16_the_command_line_program_of_another_member_learns_nothing_from_files() {
     // A member's own folder has no more than its key and chain: nothing is cached in the clear.
     let network = TestNetwork::running(1, 0);
     let answers = run(&network, opening().as_bytes());
@@ -427,7 +417,7 @@ fn the_command_line_program_of_another_member_learns_nothing_from_files() {
 }
 
 #[test]
-fn the_doctor_shows_how_modules_are_shut_in_and_finds_open_keys() {
+fn a14_the_doctor_shows_how_modules_are_shut_in_and_finds_open_keys() {
     let network = TestNetwork::running(4, 1);
     network.wait_for_height("node-5", 2);
     for node in ["node-1", "node-2", "node-3", "node-4"] {

@@ -1,13 +1,4 @@
-//! How the real process is shut in: what others can see of it, what it keeps open, and when it ends.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
-mod kit;
+//! 14: how the real process is shut in: what others can see of it, what it keeps open, and when it ends.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
@@ -19,11 +10,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kit::Network;
-use kit::module::{Module, PATIENCE, PROGRAM, behind, from_genesis};
 use sealbook_protocol::frame::{self, FrameError, MODULE_FRAME_MAX};
 use sealbook_protocol::module::FromModule;
 use tempfile::TempDir;
+
+use crate::kit::Network;
+use crate::kit::module::{self, Module, PATIENCE, PROGRAM, behind, from_genesis};
 
 /// An ordinary user that owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -43,7 +35,7 @@ fn sockets() -> (UnixStream, UnixStream) {
     (ours, theirs)
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
@@ -67,7 +59,7 @@ fn limits_hold(module: &Module) {
 }
 
 #[test]
-fn the_process_is_shut_in() {
+fn a14_the_process_is_shut_in() {
     let network = Network::new();
     let module = Module::running(&network);
     for step in [
@@ -155,7 +147,7 @@ fn the_process_is_shut_in() {
 }
 
 #[test]
-fn its_own_user_cannot_read_its_memory() {
+fn a14_its_own_user_cannot_read_its_memory() {
     if !is_root() {
         // Without root there is one user only: this one.
         let network = Network::new();
@@ -242,7 +234,7 @@ fn its_own_user_cannot_read_its_memory() {
 }
 
 #[test]
-fn it_ends_with_its_host() {
+fn a14_it_ends_with_its_host() {
     let network = Network::new();
     // The host closes the socket.
     let mut module = Module::running(&network);
@@ -286,7 +278,7 @@ fn it_ends_with_its_host() {
 }
 
 #[test]
-fn descriptors_that_a_host_leaves_open_are_closed() {
+fn a14_descriptors_that_a_host_leaves_open_are_closed() {
     // The shell passes on descriptors 3 to 9, as a careless host would.
     let network = Network::new();
     let (_files, [key, root]) = custody(&network);
@@ -340,7 +332,7 @@ fn memory_holds(maps: &str, memory: &mut fs::File, wanted: &[u8]) -> Option<bool
 }
 
 #[test]
-fn the_root_is_in_memory_that_the_kernel_shows_nobody() {
+fn a14_the_root_is_in_memory_that_the_kernel_shows_nobody() {
     let network = Network::new();
     let module = Module::running(&network);
     let kind = module
@@ -364,7 +356,7 @@ fn the_root_is_in_memory_that_the_kernel_shows_nobody() {
 }
 
 #[test]
-fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
+fn a14_memory_that_was_opened_before_the_lockdown_is_another_process_s() {
     let network = Network::new();
     let files = tempfile::tempdir().unwrap();
     let (key, root) = (files.path().join("key"), files.path().join("root"));
@@ -373,7 +365,7 @@ fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
     assert!(made.success());
     fs::write(&root, &network.wrapped_roots[0]).unwrap();
     let (mut command, mut socket) =
-        kit::module::command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
+        module::command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
     let mut process = command.spawn().unwrap();
     drop(command);
     let proc = format!("/proc/{}", process.id());
@@ -410,7 +402,7 @@ fn memory_that_was_opened_before_the_lockdown_is_another_process_s() {
 }
 
 #[test]
-fn a_machine_that_refuses_a_step_gets_no_module_and_the_reason() {
+fn a14_a_machine_that_refuses_a_step_gets_no_module_and_the_reason() {
     let network = Network::new();
     let (_files, [key, root]) = custody(&network);
     let (mut socket, theirs) = sockets();
@@ -429,5 +421,5 @@ fn a_machine_that_refuses_a_step_gets_no_module_and_the_reason() {
         panic!("{refused:?}")
     };
     assert!(reason.starts_with("namespaces of its own: "), "{reason}");
-    assert_eq!(kit::module::ended(&mut process).code(), Some(1));
+    assert_eq!(module::ended(&mut process).code(), Some(1));
 }

@@ -1,14 +1,5 @@
 //! A validator that lies: the others go on without its lies, and keep one order.
 
-#![forbid(unsafe_code)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test: what fails here is a failed test"
-)]
-
 use std::collections::BTreeSet;
 
 use sealbook_ledger::{Block, Genesis};
@@ -36,7 +27,7 @@ const SINS: [(&str, Option<&str>); 9] = [
 ];
 
 #[test]
-fn a_validator_that_lies_in_every_way_changes_nothing() {
+fn a21_a_validator_that_lies_in_every_way_changes_nothing() {
     let mut network = TestNetwork::create(4, 0, &[]);
     network.stand_in(TRAITOR, &[env!("CARGO_BIN_EXE_sealbook-traitor"), "all"]);
     network.start_all();
