@@ -45,6 +45,10 @@ test-release: deps ## hold the optimised build of the module to what the tests' 
 	SEALBOOK_MODULE_BUILD=$(abspath $(TARGET_DIR))/release/sealbook-execution \
 	    $(CARGO) test --locked --package sealbook-execution --test attacks -- a19_
 
+defences: deps ## take away what stops each attack, in a copy, and see that its test fails: make defences ARGS=a07
+	$(CARGO) build --locked --package sealbook-tidy --bins
+	$(TARGET_DIR)/debug/sealbook-defences "$(abspath $(TARGET_DIR))/defences" $(ARGS)
+
 SEEDS ?= 100
 simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000
 	$(CARGO) build --package sealbook-simulation --bins --locked

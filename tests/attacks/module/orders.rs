@@ -17,6 +17,7 @@ fn conserved(play: &mut Play) -> String {
         .filter_map(|word| word.parse::<u128>().ok());
     let sum: u128 = numbers.sum();
     assert_eq!(issued.parse::<u128>().unwrap(), sum, "{text}");
+    play.engine.state().check_invariants().unwrap();
     text
 }
 

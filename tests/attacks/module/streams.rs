@@ -121,6 +121,16 @@ fn a18_frames_too_large_or_cut_short_and_a_kill_in_the_middle_of_a_block() {
         module.socket.read_to_end(&mut rest).unwrap();
         assert!(rest.is_empty());
     }
+    // A message that only the limit keeps out: it would be answered.
+    let query = ToModule::Query {
+        ticket: 7,
+        envelope: vec![0; MODULE_FRAME_MAX],
+    };
+    let bytes = frame::encode(&query, usize::MAX).unwrap();
+    let mut module = Module::running(&play.network);
+    // The module may have ended before all of it is written.
+    let _ = module.socket.write_all(&bytes);
+    assert_eq!(module.ended().code(), Some(1));
     // Much work in one block, and the module killed somewhere in it, each time a little later.
     let orders = |batch: usize| {
         let one = |number| {
