@@ -13,7 +13,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test test-release defences bench bench-network bench-sealing simulate fuzz fuzz-keep lint build deps deps-c deps-rust \
+.PHONY: help demo test test-release defences measurement reproduce bench bench-network bench-sealing simulate fuzz fuzz-keep lint build deps deps-c deps-rust \
     deps-nextest deps-hosts deps-fuzz
 
 help: ## list these commands
@@ -48,6 +48,12 @@ test-release: deps ## hold the optimised build of the module to what the tests' 
 defences: deps ## take away what stops each attack, in a copy, and see that its test fails: make defences ARGS=a07
 	$(CARGO) build --locked --package sealbook-tidy --bins
 	$(TARGET_DIR)/debug/sealbook-defences "$(abspath $(TARGET_DIR))/defences" $(ARGS)
+
+measurement: deps ## build the execution module reproducibly, and print its SHA-256
+	node/execution/measurement.sh "$(abspath $(TARGET_DIR))/measured"
+
+reproduce: deps ## build the execution module twice, in different folders, and see that the programs are the same
+	node/execution/measurement.sh --twice "$(abspath $(TARGET_DIR))/reproduced"
 
 SEEDS ?= 100
 simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000

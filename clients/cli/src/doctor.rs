@@ -9,8 +9,9 @@ use sealbook_sdk::NodeStatus;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
+use crate::governance;
 use crate::members::now_ms;
-use crate::network::NetworkFiles;
+use crate::network::{self, NetworkFiles};
 use crate::operations::Context;
 use crate::session::Session;
 
@@ -55,6 +56,7 @@ pub fn doctor(context: &Context) -> Result<()> {
     let files = context.files()?;
     let mut findings = look_at_files(&files);
     let mut session = Session::open(&files)?;
+    findings.push(program(context, &mut session));
     let client = session.client(&context.member)?;
     for (index, node) in files.nodes().iter().enumerate() {
         let found = match client.status_of(index) {
@@ -79,6 +81,38 @@ pub fn doctor(context: &Context) -> Result<()> {
             .hint("docs/OPERATIONS.md says what to do about each"));
     }
     Ok(())
+}
+
+/// The execution module's program here, and whether the members agreed on it.
+fn program(context: &Context, session: &mut Session) -> Finding {
+    let agreed = governance::view(context, session).map(|view| view.measurements);
+    let (grade, text) = match (network::module_measurement(), agreed) {
+        (Err(error), _) => (Grade::Warning, error.to_string()),
+        (Ok(here), Err(error)) => (
+            Grade::Warning,
+            format!("SHA-256 {here}; what the members agreed on is not known: {error}"),
+        ),
+        (Ok(here), Ok(agreed)) if agreed.is_empty() => (
+            Grade::Good,
+            format!("SHA-256 {here}; the members have not agreed on any"),
+        ),
+        (Ok(here), Ok(agreed)) if agreed.contains(&here) => (
+            Grade::Good,
+            format!("SHA-256 {here}, as the members agreed"),
+        ),
+        (Ok(here), Ok(_)) => (
+            Grade::Warning,
+            format!(
+                "SHA-256 {here}, which is none that the members agreed on: no module with it is admitted"
+            ),
+        ),
+    };
+    Finding {
+        place: "files".to_owned(),
+        what: "module's program",
+        grade,
+        text,
+    }
 }
 
 fn show(context: &Context, findings: &[Finding]) {

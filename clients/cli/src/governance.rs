@@ -68,7 +68,7 @@ pub fn run(context: &Context, command: GovernanceCommand) -> Result<()> {
     }
 }
 
-fn view(context: &Context, session: &mut Session) -> Result<GovernanceView> {
+pub(crate) fn view(context: &Context, session: &mut Session) -> Result<GovernanceView> {
     let client = session.client(&context.member)?;
     let answer = client.ask(&Question::Governance).map_err(CliError::new)?;
     match &answer.body {
@@ -226,9 +226,10 @@ fn conflict_hint(change: &Change) -> String {
         Change::RemoveMember { .. } => {
             "there is no such member, it is decided to go already, or fewer electors than approvals would be left"
         }
-        Change::AddValidator(_) | Change::AddObserver(_) => {
+        Change::AddValidator(_, _) | Change::AddObserver(_, _) => {
             "its name or vote key has a seat already, as a validator's or an observer's, all seats are taken, or \
-             nothing can be sealed to its module key"
+             nothing can be sealed to its module key, or the members have agreed on programs and it does not state that it \
+             runs one of them"
         }
         Change::RemoveValidator { .. } => "there is no such validator, or it is the last one",
         Change::RemoveObserver { .. } => "there is no such observer",
@@ -240,8 +241,10 @@ fn conflict_hint(change: &Change) -> String {
             "one of the keys is none that secrets can be sealed to"
         }
         Change::ReplaceModule { .. } => {
-            "no node of this name has a module, or nothing can be sealed to the new key"
+            "no node of this name has a module, nothing can be sealed to the new key, or the members have agreed on \
+             programs and it does not state that it runs one of them"
         }
+        Change::SetMeasurements(_) => "there are more than 16, or one comes twice",
     };
     format!(
         "it can be that {reasons}; `sealbook governance epoch` shows what is in force, `sealbook governance list` \
@@ -384,6 +387,7 @@ fn epochs(view: &GovernanceView) -> Value {
         "auditors": changes::holders_json(&view.recipients.auditors),
         "recovery": json!({"threshold": view.recipients.recovery.threshold,
             "holders": changes::holders_json(&view.recipients.recovery.holders)}),
+        "module_measurements": view.measurements.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "removed_members": view.removed.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
         "quotas_cut": view.quotas.iter()
             .map(|(key, level)| json!({"carrier": key.to_string(), "halved": level}))
@@ -439,6 +443,9 @@ fn epochs_text(view: &GovernanceView) -> String {
             None => "",
         },
     ));
+    for measurement in &view.measurements {
+        text.push_str(&format!("modules to be admitted may run {measurement}\n"));
+    }
     text.push_str(&format!(
         "rules: {} of the members with role {} must approve, within {} s",
         view.rules.approvals,

@@ -108,6 +108,7 @@ fn creation(arguments: CreateArguments) -> Result<Creation> {
         engine: arguments.engine,
         suite: suite(&arguments.suite),
         recovery: (arguments.recovery_threshold, arguments.recovery_holders),
+        measured: arguments.measured,
         ..Creation::of(arguments.validators, arguments.observers)
     })
 }
@@ -287,9 +288,12 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
     if entry.executes() {
         let key = network::make_module_key(&files, name)?;
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        line.push_str(&format!(" --module-key {hex}"));
+        let statement = network::module_statement(&files, name)?;
+        let statement: String = statement.iter().map(|byte| format!("{byte:02x}")).collect();
+        line.push_str(&format!(" --module-key {hex} --statement {statement}"));
         if let Value::Object(object) = &mut fields {
             object.insert("module_key".to_owned(), json!(hex));
+            object.insert("statement".to_owned(), json!(statement));
         }
     }
     network::write_node_config(&files, &entry, &arguments.engine)?;

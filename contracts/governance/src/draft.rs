@@ -65,6 +65,8 @@ pub(crate) struct Draft {
     pub(crate) auditors: Vec<KeyHolder>,
     pub(crate) recovery: Recovery,
     suite: u8,
+    /// Which programs modules to be admitted may run; any if there is none.
+    pub(crate) measurements: Vec<Digest>,
 }
 
 impl Draft {
@@ -73,8 +75,10 @@ impl Draft {
         rules: GovernanceRules,
         auditors: Vec<KeyHolder>,
         recovery: Recovery,
+        measurements: Vec<Digest>,
     ) -> Self {
         Self {
+            measurements,
             validators: definition.validators.clone(),
             observers: definition.observers.clone(),
             parameters: definition.parameters.clone(),
@@ -146,10 +150,8 @@ impl Draft {
                 next.remove_member(name, present.contains(name));
                 next.check_electors(&roll)?;
             }
-            Change::AddValidator(seat) => {
-                if !directory.can_seal_to(&seat.module_key) {
-                    return Err(Failure::ModuleKey);
-                }
+            Change::AddValidator(seat, statement) => {
+                self.check_module(&seat.module_key, statement, directory)?;
                 next.check_free(&seat.name, &seat.vote_key, self.validators.len())?;
                 next.validators.push(seat.clone());
             }
@@ -160,10 +162,9 @@ impl Draft {
                     return Err(Failure::LastValidator);
                 }
             }
-            Change::AddObserver(seat) => {
-                let key = seat.module_key.as_ref();
-                if key.is_some_and(|key| !directory.can_seal_to(key)) {
-                    return Err(Failure::ModuleKey);
+            Change::AddObserver(seat, statement) => {
+                if let Some(key) = &seat.module_key {
+                    self.check_module(key, statement, directory)?;
                 }
                 next.check_free(&seat.name, &seat.vote_key, self.observers.len())?;
                 next.observers.push(seat.clone());
@@ -190,18 +191,44 @@ impl Draft {
                 check_keys(&recovery.holders, directory)?;
                 next.recovery = recovery.clone();
             }
-            Change::ReplaceModule { name, module_key } => {
-                if !directory.can_seal_to(module_key) {
-                    return Err(Failure::ModuleKey);
-                }
+            Change::ReplaceModule {
+                name,
+                module_key,
+                statement,
+            } => {
+                self.check_module(module_key, statement, directory)?;
                 next.replace_module(name, module_key)?;
             }
+            Change::SetMeasurements(measurements) => next.measurements.clone_from(measurements),
         }
         let definition = next.definition(base);
         definition
             .check_follows(base)
             .map_err(|_| Failure::Definition)?;
         Ok(next)
+    }
+
+    /// A module is admitted if secrets can be sealed to it, and if it states that it runs a program that the members
+    /// agreed on, where they did.
+    fn check_module(
+        &self,
+        module_key: &[u8],
+        statement: &[u8],
+        directory: &dyn Directory,
+    ) -> Result<(), Failure> {
+        if !directory.can_seal_to(module_key) {
+            return Err(Failure::ModuleKey);
+        }
+        if statement.is_empty() && self.measurements.is_empty() {
+            return Ok(());
+        }
+        let stated = directory.measurement(module_key, statement);
+        let stated = stated.ok_or(Failure::Measurement)?;
+        if self.measurements.is_empty() || self.measurements.contains(&stated) {
+            Ok(())
+        } else {
+            Err(Failure::Measurement)
+        }
     }
 
     /// A member who was to be admitted by this draft is not, and one who is there is removed. Somebody can be both: an

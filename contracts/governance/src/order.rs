@@ -10,7 +10,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
     EpochError, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery, ValidatorSeat,
-    check_holders, check_node,
+    check_holders, check_measurements, check_node,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_securities::{ClientReference, MemberName, Role};
@@ -23,6 +23,7 @@ pub const MAX_CHAIN_BYTES: usize = 8_192;
 /// The numbers of the suites that envelopes can be sealed with.
 const SUITES: [u8; 2] = [1, 2];
 const MAX_KEY_BYTES: usize = 4_096;
+const MAX_STATEMENT_BYTES: usize = 1_024;
 
 const CHANGE_DOMAIN: &str = "sealbook 2026 governance change v1";
 const ACTION_DOMAIN: &str = "sealbook 2026 governance action v1";
@@ -42,6 +43,9 @@ pub enum Malformed {
     /// A key that is too long to be one.
     #[error("a module key has 4096 bytes at most")]
     Key,
+    /// A statement that is too long to be one.
+    #[error("a module's statement has 1024 bytes at most")]
+    Statement,
     /// A seat, an address, a parameter or a rule is outside its bounds.
     #[error(transparent)]
     Bounds(#[from] EpochError),
@@ -61,14 +65,22 @@ pub enum Change {
         name: MemberName,
     },
     /// Gives a seat in the committee.
-    AddValidator(ValidatorSeat),
+    AddValidator(
+        ValidatorSeat,
+        /// What its module states about itself; nothing if it states nothing.
+        Vec<u8>,
+    ),
     /// Takes a seat in the committee away.
     RemoveValidator {
         /// The node.
         name: String,
     },
     /// Admits an observer, with or without a module of its own.
-    AddObserver(ObserverSeat),
+    AddObserver(
+        ObserverSeat,
+        /// As above.
+        Vec<u8>,
+    ),
     /// Sends an observer away.
     RemoveObserver {
         /// The node.
@@ -100,7 +112,11 @@ pub enum Change {
         name: String,
         /// The public key of its module, encoded.
         module_key: Vec<u8>,
+        /// As above.
+        statement: Vec<u8>,
     },
+    /// Changes which programs modules to be admitted may run, all at once: SHA-256 of each. Any if there is none.
+    SetMeasurements(Vec<Digest>),
 }
 
 impl Change {
@@ -113,9 +129,19 @@ impl Change {
     /// The key of the module that the change admits.
     pub(crate) const fn module_key(&self) -> Option<&Vec<u8>> {
         match self {
-            Self::AddValidator(seat) => Some(&seat.module_key),
-            Self::AddObserver(seat) => seat.module_key.as_ref(),
+            Self::AddValidator(seat, _) => Some(&seat.module_key),
+            Self::AddObserver(seat, _) => seat.module_key.as_ref(),
             Self::ReplaceModule { module_key, .. } => Some(module_key),
+            _ => None,
+        }
+    }
+
+    /// What the module that the change admits states about itself.
+    const fn statement(&self) -> Option<&Vec<u8>> {
+        match self {
+            Self::AddValidator(_, statement)
+            | Self::AddObserver(_, statement)
+            | Self::ReplaceModule { statement, .. } => Some(statement),
             _ => None,
         }
     }
@@ -126,9 +152,9 @@ impl Change {
         match self {
             Self::AddMember { .. } => "add-member",
             Self::RemoveMember { .. } => "remove-member",
-            Self::AddValidator(_) => "add-validator",
+            Self::AddValidator(_, _) => "add-validator",
             Self::RemoveValidator { .. } => "remove-validator",
-            Self::AddObserver(_) => "add-observer",
+            Self::AddObserver(_, _) => "add-observer",
             Self::RemoveObserver { .. } => "remove-observer",
             Self::MoveNode { .. } => "move-node",
             Self::SetParameters(_) => "set-parameters",
@@ -137,6 +163,7 @@ impl Change {
             Self::SetAuditors(_) => "set-auditors",
             Self::SetRecovery(_) => "set-recovery",
             Self::ReplaceModule { .. } => "replace-module",
+            Self::SetMeasurements(_) => "set-measurements",
         }
     }
 
@@ -145,6 +172,12 @@ impl Change {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), Malformed> {
+        if self
+            .statement()
+            .is_some_and(|statement| statement.len() > MAX_STATEMENT_BYTES)
+        {
+            return Err(Malformed::Statement);
+        }
         match self {
             Self::AddMember { chain } => {
                 let bytes: usize = chain.iter().map(Vec::len).sum();
@@ -153,8 +186,8 @@ impl Change {
                     return Err(Malformed::Chain);
                 }
             }
-            Self::AddValidator(seat) => seat.check()?,
-            Self::AddObserver(seat) => seat.check()?,
+            Self::AddValidator(seat, _) => seat.check()?,
+            Self::AddObserver(seat, _) => seat.check()?,
             Self::MoveNode { name, address } => check_node(name, address)?,
             Self::SetParameters(parameters) => parameters.check()?,
             Self::SetRules(rules) => {
@@ -169,6 +202,7 @@ impl Change {
             }
             Self::SetAuditors(auditors) => check_holders("auditors", auditors)?,
             Self::SetRecovery(recovery) => recovery.check()?,
+            Self::SetMeasurements(measurements) => check_measurements(measurements)?,
             Self::ReplaceModule { module_key, .. } if module_key.len() > MAX_KEY_BYTES => {
                 return Err(Malformed::Key);
             }

@@ -56,6 +56,11 @@ pub enum Failure {
     /// Nothing can be sealed to the key of an auditor or of a holder of recovery shares.
     #[error("the key of an auditor or a recovery holder is no public key of the right kind")]
     HolderKey,
+    /// The module does not state, with its own signature, that it runs a program that the members agreed on.
+    #[error(
+        "the module states nothing that it signed, or runs a program that the members have not agreed on"
+    )]
+    Measurement,
     /// A key epoch is about to begin, and modules are admitted again when it has begun.
     #[error("a key epoch is about to begin; try again when it has begun")]
     KeyEpoch,

@@ -11,7 +11,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_ledger::{EpochDefinition, GovernanceRules, KeyHolder, Recovery, holder_digest};
+use sealbook_ledger::{
+    EpochDefinition, Genesis, GovernanceRules, KeyHolder, Recovery, holder_digest,
+};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{ClientReference, Code, MemberName, Outcome};
@@ -62,6 +64,9 @@ pub trait Directory {
 
     /// Whether secrets can be sealed to this encoded public key of a module.
     fn can_seal_to(&self, module_key: &[u8]) -> bool;
+
+    /// What a module states that it runs (SHA-256 of its program), if the statement is its own and about this network.
+    fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest>;
 }
 
 /// What the caller has to do when an epoch begins.
@@ -122,10 +127,11 @@ impl Governance {
         first: EpochDefinition,
         auditors: Vec<KeyHolder>,
         recovery: Recovery,
+        measurements: Vec<Digest>,
     ) -> Self {
         Self {
             version: FormatVersion,
-            draft: Draft::of(&first, rules.clone(), auditors, recovery),
+            draft: Draft::of(&first, rules.clone(), auditors, recovery, measurements),
             present: first,
             rules,
             plan: None,
@@ -138,6 +144,18 @@ impl Governance {
             keys: Keys::default(),
             height: 0,
         }
+    }
+
+    /// The state that a genesis document begins with.
+    #[must_use]
+    pub fn founded(genesis: &Genesis) -> Self {
+        Self::new(
+            genesis.governance.clone(),
+            genesis.first_epoch(),
+            genesis.audit_recipients.clone(),
+            genesis.recovery.clone(),
+            genesis.module_measurements.clone(),
+        )
     }
 
     /// Applies one order, in a block of this time (Unix milliseconds).
@@ -584,6 +602,7 @@ impl Governance {
             removed: self.removed.iter().copied().collect(),
             recipients: self.recipients(),
             rotation: self.keys.rotation.clone(),
+            measurements: self.draft.measurements.clone(),
         }
     }
 }

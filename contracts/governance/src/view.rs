@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{EpochDefinition, GovernanceRules};
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::MemberName;
 
@@ -32,4 +33,6 @@ pub struct GovernanceView {
     pub recipients: Recipients,
     /// The new key epoch that is wanted, if one is.
     pub rotation: Option<Rotation>,
+    /// Which programs modules to be admitted may run, by what is decided: SHA-256 of each; any if there is none.
+    pub measurements: Vec<Digest>,
 }

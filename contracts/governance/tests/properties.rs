@@ -87,9 +87,9 @@ fn change(number: u8, pick: u8) -> Change {
         1 => Change::RemoveMember {
             name: member(person),
         },
-        2 => Change::AddValidator(validator(node)),
+        2 => Change::AddValidator(validator(node), Vec::new()),
         3 => Change::RemoveValidator { name: name() },
-        4 => Change::AddObserver(observer(node)),
+        4 => Change::AddObserver(observer(node), Vec::new()),
         5 => Change::RemoveObserver { name: name() },
         6 => move_node(&name(), &format!("10.0.0.{pick}:4000")),
         7 => Change::SetParameters(Parameters {

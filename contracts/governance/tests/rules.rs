@@ -23,7 +23,7 @@ use world::{
 #[test]
 fn two_approvals_schedule_a_change_which_takes_effect_with_the_next_epoch() {
     let mut world = World::new(2);
-    let change = Change::AddValidator(validator(5));
+    let change = Change::AddValidator(validator(5), Vec::new());
     assert_eq!(world.propose("anna", change), Outcome::PENDING);
     assert_eq!(world.last().status, ProposalStatus::Open);
     assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
@@ -57,16 +57,16 @@ fn what_is_decided_after_the_plan_height_waits_one_epoch_more() {
     let plan_height = world.governance.definition().plan_height();
     world.end_blocks_to(plan_height - 1);
     // A block of the plan height itself is still in time.
-    world.propose("anna", Change::AddObserver(observer(10)));
+    world.propose("anna", Change::AddObserver(observer(10), Vec::new()));
     world.end_block();
-    world.propose("anna", Change::AddObserver(observer(11)));
+    world.propose("anna", Change::AddObserver(observer(11), Vec::new()));
     let scheduled = ProposalStatus::Scheduled {
         epoch: 2,
         height: 2 * EPOCH + 1,
     };
     assert_eq!(world.last().status, scheduled);
     // Judged against what is planned, not only against the present.
-    let again = Change::AddObserver(observer(10));
+    let again = Change::AddObserver(observer(10), Vec::new());
     assert_eq!(world.propose("anna", again), refused(Code::Conflict));
     world.next_epoch();
     assert_eq!(world.governance.definition().observers.len(), 2);
@@ -107,8 +107,8 @@ fn only_electors_who_are_members_act() {
 #[test]
 fn nobody_approves_something_else_than_was_shown() {
     let mut world = World::new(2);
-    world.propose("anna", Change::AddValidator(validator(5)));
-    let digest = Change::AddValidator(validator(6)).digest();
+    world.propose("anna", Change::AddValidator(validator(5), Vec::new()));
+    let digest = Change::AddValidator(validator(6), Vec::new()).digest();
     let action = Action::Approve {
         proposal: 1,
         digest,
@@ -126,7 +126,7 @@ fn nobody_approves_something_else_than_was_shown() {
 #[test]
 fn a_voice_counts_once_and_may_change() {
     let mut world = World::new(3);
-    world.propose("anna", Change::AddValidator(validator(5)));
+    world.propose("anna", Change::AddValidator(validator(5), Vec::new()));
     for _ in 1..MAX_VOICES {
         assert_eq!(world.approve("anna", 1), Outcome::PENDING);
     }
@@ -141,7 +141,7 @@ fn a_voice_counts_once_and_may_change() {
 #[test]
 fn rejections_that_leave_too_few_end_a_proposal() {
     let mut world = World::new(3);
-    world.propose("anna", Change::AddValidator(validator(5)));
+    world.propose("anna", Change::AddValidator(validator(5), Vec::new()));
     assert_eq!(world.reject("bela", 1), Outcome::SETTLED);
     assert_eq!(world.last().status, ProposalStatus::Open);
     assert_eq!(world.reject("carl", 1), Outcome::SETTLED);
@@ -152,14 +152,14 @@ fn rejections_that_leave_too_few_end_a_proposal() {
 #[test]
 fn proposals_expire_by_ledger_time() {
     let mut world = World::new(2);
-    world.propose("anna", Change::AddValidator(validator(5)));
-    world.propose("anna", Change::AddValidator(validator(6)));
+    world.propose("anna", Change::AddValidator(validator(5), Vec::new()));
+    world.propose("anna", Change::AddValidator(validator(6), Vec::new()));
     world.time_ms += 999;
     assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
     world.time_ms += 1;
     assert_eq!(world.approve("bela", 2), refused(Code::ProposalClosed));
     assert_eq!(world.last().status, ProposalStatus::Expired);
-    world.propose("anna", Change::AddValidator(validator(6)));
+    world.propose("anna", Change::AddValidator(validator(6), Vec::new()));
     world.time_ms += 1_000;
     world.end_block();
     assert_eq!(world.last().status, ProposalStatus::Expired);
@@ -169,7 +169,7 @@ fn proposals_expire_by_ledger_time() {
 fn references_make_retries_harmless() {
     let mut world = World::new(2);
     let propose = |number| Action::Propose {
-        change: Change::AddValidator(validator(number)),
+        change: Change::AddValidator(validator(number), Vec::new()),
     };
     assert_eq!(world.order("anna", "A", propose(5)), Outcome::PENDING);
     assert_eq!(world.order("anna", "A", propose(5)), Outcome::PENDING);
@@ -195,7 +195,7 @@ fn references_make_retries_harmless() {
 fn changes_that_conflict_fail_when_they_are_decided() {
     let mut world = World::new(2);
     for _ in 0..2 {
-        world.propose("anna", Change::AddValidator(validator(5)));
+        world.propose("anna", Change::AddValidator(validator(5), Vec::new()));
     }
     assert_eq!(world.approve("bela", 1), Outcome::SETTLED);
     let digest = world.proposal(2).digest;
@@ -218,19 +218,19 @@ fn what_cannot_be_is_refused_when_it_is_proposed() {
     let mut world = World::new(1);
     let mut conflict = |change| assert_eq!(world.propose("anna", change), refused(Code::Conflict));
     let name = || "node-0".to_owned();
-    conflict(Change::AddValidator(validator(0)));
-    conflict(Change::AddValidator(validator(9)));
-    conflict(Change::AddObserver(observer(0)));
-    conflict(Change::AddObserver(observer(9)));
+    conflict(Change::AddValidator(validator(0), Vec::new()));
+    conflict(Change::AddValidator(validator(9), Vec::new()));
+    conflict(Change::AddObserver(observer(0), Vec::new()));
+    conflict(Change::AddObserver(observer(9), Vec::new()));
     let same_key = || {
         let mut seat = validator(5);
         seat.vote_key = key(9);
         seat
     };
-    conflict(Change::AddValidator(same_key()));
+    conflict(Change::AddValidator(same_key(), Vec::new()));
     let mut seat = validator(5);
     seat.module_key = vec![1; 36];
-    conflict(Change::AddValidator(seat));
+    conflict(Change::AddValidator(seat, Vec::new()));
     conflict(Change::RemoveObserver { name: name() });
     conflict(Change::RemoveValidator {
         name: "node-9".to_owned(),
@@ -273,10 +273,10 @@ fn what_is_no_change_is_malformed() {
     malformed(move_node("", "127.0.0.1:1"));
     let mut seat = validator(5);
     seat.vote_key.0 = [0; 32];
-    malformed(Change::AddValidator(seat));
+    malformed(Change::AddValidator(seat, Vec::new()));
     let mut seat = observer(5);
     seat.name = "\u{1b}[31m".to_owned();
-    malformed(Change::AddObserver(seat));
+    malformed(Change::AddObserver(seat, Vec::new()));
     malformed(Change::SetParameters(Parameters {
         epoch_blocks: 11,
         ..parameters()
@@ -296,7 +296,7 @@ fn an_observer_becomes_a_validator_by_two_changes() {
     let mut world = World::new(1);
     let name = "node-9".to_owned();
     world.propose("anna", Change::RemoveObserver { name });
-    world.propose("bela", Change::AddValidator(validator(9)));
+    world.propose("bela", Change::AddValidator(validator(9), Vec::new()));
     world.propose("carl", move_node("node-9", "[::1]:99"));
     world.propose("dora", move_node("node-1", "10.0.0.1:99"));
     world.next_epoch();
@@ -409,7 +409,7 @@ fn new_rules_and_parameters_hold_from_the_next_epoch() {
     };
     world.propose("anna", Change::SetParameters(new_parameters.clone()));
     world.approve("bela", 2);
-    world.propose("anna", Change::AddValidator(validator(5)));
+    world.propose("anna", Change::AddValidator(validator(5), Vec::new()));
     assert_eq!(world.governance.rules(), &rules(2));
     world.next_epoch();
     assert_eq!(world.governance.rules(), &new_rules);
@@ -459,14 +459,14 @@ fn decisions_for_one_epoch_are_limited() {
 fn ended_proposals_are_forgotten_with_their_references() {
     let mut world = World::new(2);
     let propose = || Action::Propose {
-        change: Change::AddValidator(validator(5)),
+        change: Change::AddValidator(validator(5), Vec::new()),
     };
     assert_eq!(world.order("anna", "first", propose()), Outcome::PENDING);
     world.withdraw("anna", 1);
     for id in 2..=MAX_CLOSED as u64 + 1 {
         assert_eq!(world.order("anna", "first", propose()), Outcome::PENDING);
         assert_eq!(world.last().id, id - 1);
-        world.propose("anna", Change::AddValidator(validator(6)));
+        world.propose("anna", Change::AddValidator(validator(6), Vec::new()));
         world.withdraw("anna", id);
         world.end_block();
     }
@@ -550,7 +550,7 @@ fn a_key_epoch_begins_with_a_definition_and_no_module_is_admitted_just_before() 
     assert_eq!((planned.key_epoch, planned.record), (1, record));
     assert_eq!(planned.since_height, EPOCH + 1);
     // It would be given the present root, and need the next one in a moment.
-    let admit = || Change::AddValidator(validator(5));
+    let admit = || Change::AddValidator(validator(5), Vec::new());
     assert_eq!(world.propose("anna", admit()), refused(Code::Conflict));
     world.next_epoch();
     assert_eq!(world.governance.definition().opening, planned);
@@ -574,11 +574,11 @@ fn encodings_are_pinned() {
         Change::RemoveMember {
             name: member("anna"),
         },
-        Change::AddValidator(validator(5)),
+        Change::AddValidator(validator(5), Vec::new()),
         Change::RemoveValidator {
             name: "node-1".to_owned(),
         },
-        Change::AddObserver(observer(6)),
+        Change::AddObserver(observer(6), Vec::new()),
         Change::RemoveObserver {
             name: "node-9".to_owned(),
         },
@@ -628,13 +628,72 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "c80dbe2522841f1509cd4801389680a504945a094aaecd2991213b8b0727f5c0",
+            "cc59e74a0fdfc4dac7933ef04ed0b78a7658084e9d996e6dd39c946688053fad",
             "b5268cfc66a881c93822ddf536a816e7c0b3083cff7abfc01fc67dcfc5d852a0",
-            "c890d13922a6a513e85706bf0637c1099b419dd2640fe43fef568b5b002ff534",
-            "5bd71097ec5fe598d3c7dce438f92f509d4463b5087e8f5ed9be7e40f42a0d29",
+            "e7e1fe52cb0238d61161a9578a7b2e9042f7c8c80bed7715c0d88630292c9e57",
+            "4d552c01dd755f9ea3160cae6097de3b3b75e8bafb0c4ff885750313c148fa29",
         ]
     );
     let mut other = state;
     other[0] = 1;
     assert!(borsh::from_slice::<Governance>(&other).is_err());
+}
+
+#[test]
+fn modules_are_admitted_with_programs_that_were_agreed_on() {
+    let mut world = World::new(1);
+    // Until then any module is, and one that states something must have signed it.
+    let state = |number: u8, program: u8| [&validator(number).module_key[..], &[program]].concat();
+    let add = |number, statement| Change::AddValidator(validator(number), statement);
+    let conflict = refused(Code::Conflict);
+    assert_eq!(world.propose("anna", add(4, state(5, 1))), conflict);
+    assert_eq!(world.propose("anna", add(4, state(4, 1))), Outcome::SETTLED);
+    let agree = |programs: &[u8]| {
+        let digests = programs.iter().map(|byte| Digest([*byte; 32]));
+        Change::SetMeasurements(digests.collect())
+    };
+    assert!(agree(&[1, 1]).check().is_err());
+    assert!(agree(&[0; 17]).check().is_err());
+    let many: Vec<u8> = (1..=17).collect();
+    assert_eq!(
+        world.propose("anna", agree(&many)),
+        refused(Code::Malformed)
+    );
+    assert_eq!(world.propose("anna", agree(&[2, 3])), Outcome::SETTLED);
+    assert_eq!(world.governance.view().measurements.len(), 2);
+    // It holds for what is decided from then on.
+    for statement in [Vec::new(), state(5, 1), state(6, 2), vec![0; 200]] {
+        assert_eq!(world.propose("anna", add(5, statement)), conflict);
+    }
+    assert_eq!(world.propose("anna", add(5, state(5, 3))), Outcome::SETTLED);
+    let mut own = observer(6);
+    own.module_key = Some(validator(6).module_key);
+    let watch = |seat, statement| Change::AddObserver(seat, statement);
+    assert_eq!(
+        world.propose("anna", watch(own.clone(), Vec::new())),
+        conflict
+    );
+    let good = watch(own, state(6, 2));
+    assert_eq!(world.propose("anna", good), Outcome::SETTLED);
+    // An observer without a module runs none.
+    let without = watch(observer(7), Vec::new());
+    assert_eq!(world.propose("anna", without), Outcome::SETTLED);
+    let replace = |statement| Change::ReplaceModule {
+        name: "node-0".to_owned(),
+        module_key: validator(8).module_key,
+        statement,
+    };
+    assert_eq!(world.propose("anna", replace(state(8, 1))), conflict);
+    assert_eq!(
+        world.propose("anna", replace(vec![0; 1_025])),
+        refused(Code::Malformed)
+    );
+    assert_eq!(
+        world.propose("anna", replace(state(8, 2))),
+        Outcome::SETTLED
+    );
+    world.next_epoch();
+    assert_eq!(world.governance.definition().validators.len(), 6);
+    assert_eq!(world.propose("anna", agree(&[])), Outcome::SETTLED);
+    assert_eq!(world.propose("anna", add(10, Vec::new())), Outcome::SETTLED);
 }

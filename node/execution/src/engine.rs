@@ -250,12 +250,7 @@ impl Engine {
                 .collect(),
             state: State::new(),
             tree: StateTree::new(),
-            governance: Governance::new(
-                genesis.governance.clone(),
-                genesis.first_epoch(),
-                genesis.audit_recipients.clone(),
-                genesis.recovery.clone(),
-            ),
+            governance: Governance::founded(&genesis),
             head: genesis.block().header,
             commitment,
             committed: PastResult {

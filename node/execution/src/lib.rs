@@ -31,6 +31,7 @@ mod results;
 pub mod rotation;
 mod snapshot;
 mod state_tree;
+pub mod statement;
 mod transactions;
 mod words;
 

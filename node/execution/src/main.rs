@@ -6,6 +6,8 @@
 //! sealbook-execution found                           make the root of a new network (descriptor 0: socket)
 //! sealbook-execution recover MODULE-KEY              recover a root from shares (descriptor 0: socket)
 //! sealbook-execution keygen MODULE-KEY               make a module's own key; prints its public half in hex
+//! sealbook-execution measure                         prints the SHA-256 of this program
+//! sealbook-execution state MODULE-KEY NETWORK        prints a statement that this program runs, for the members of NETWORK
 //! ```
 //!
 //! Key files are opened before the process shuts itself in and read after it. It ends when the host closes the socket
@@ -24,10 +26,12 @@ use sealbook_execution::custody::{Founding, MAX_FILE_BYTES, ModuleKey};
 use sealbook_execution::keys::KeyError;
 use sealbook_execution::lockdown::{self, SecretPage, ShutIn};
 use sealbook_execution::rotation::Custodian;
+use sealbook_execution::statement::{ModuleStatement, measure};
 use sealbook_execution::{Engine, Restoring, recovery};
 use sealbook_ledger::{
     Genesis, KeyRecord, MAX_RECORD_BYTES, RootFile, SnapshotManifest, opening_digest,
 };
+use sealbook_primitives::hash::Digest;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
 use sealbook_sealing::Suite;
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["keygen", file] => keygen(file),
+        ["measure"] => measurement().and_then(|digest| print(&digest.to_string())),
+        ["state", key, network] => state(key, network),
         ["recover", key] => socket().and_then(|stream| recover(stream, key)),
         ["found"] => socket().and_then(found),
         ["run", key, root] => socket().and_then(|stream| run(stream, key, root)),
@@ -88,8 +94,27 @@ fn keygen(path: &str) -> Option<()> {
         .ok()?;
     file.write_all(&secret).ok()?;
     file.sync_all().ok()?;
-    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
-    std::io::stdout().write_all(hex.as_bytes()).ok()
+    print(&hex(&public))
+}
+
+fn print(text: &str) -> Option<()> {
+    std::io::stdout().write_all(text.as_bytes()).ok()
+}
+
+fn measurement() -> Option<Digest> {
+    let program = File::open("/proc/self/exe").ok()?;
+    measure(program).ok()
+}
+
+fn state(key: &str, network: &str) -> Option<()> {
+    let network = Digest::from_hex(network).ok()?;
+    let key = ModuleKey::read(&read_all(File::open(key).ok()?, MAX_FILE_BYTES)?).ok()?;
+    let statement = ModuleStatement::sign(&key, network, measurement()?).encode();
+    print(&hex(&statement))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn found(mut stream: UnixStream) -> Option<()> {

@@ -12,6 +12,7 @@ use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
 
 use crate::custody::can_seal_to;
 use crate::engine::{Engine, EngineError};
+use crate::statement::ModuleStatement;
 use crate::transactions::new_member;
 
 const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v1";
@@ -56,6 +57,7 @@ struct Books<'a> {
     certificate_ends: &'a BTreeMap<MemberId, u64>,
     roots_of_trust: &'a [CertificateDer<'static>],
     network_name: &'a str,
+    network: &'a Digest,
     time_ms: u64,
 }
 
@@ -103,6 +105,10 @@ impl Directory for Books<'_> {
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
         can_seal_to(module_key)
     }
+
+    fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest> {
+        ModuleStatement::verify(statement, module_key, self.network)
+    }
 }
 
 impl Engine {
@@ -136,6 +142,7 @@ impl Engine {
             certificate_ends: &self.certificate_ends,
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
+            network: &self.network,
             time_ms,
         };
         self.governance.apply(&caller, &order, &directory, time_ms)
@@ -159,6 +166,7 @@ impl Engine {
             certificate_ends: &self.certificate_ends,
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
+            network: &self.network,
             time_ms,
         };
         // The certificate may have ended since the decision, or the name may have been taken: then nobody comes in.

@@ -158,7 +158,7 @@ fn a_new_validator_gets_the_root_and_votes_from_the_next_epoch_on() {
     let mut play = Play::empty(short());
     let (seat, file) = newcomer(0);
     play.pool.push(vote_key("late", 0));
-    let change = Change::AddValidator(seat.clone());
+    let change = Change::AddValidator(seat.clone(), Vec::new());
     let sealed = play.seal("admin", vec![govern("G1", propose(&change))]);
     let executed = play.step(&[&sealed.bytes], &[]);
     assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
@@ -246,8 +246,8 @@ fn a_module_that_nothing_can_be_sealed_to_is_not_admitted() {
     for key in [Vec::new(), vec![1; 37], vec![0; 33], opening, weak] {
         seat.module_key = key;
         let changes = [
-            Change::AddValidator(seat.clone()),
-            Change::AddObserver(observer_in(seat.clone())),
+            Change::AddValidator(seat.clone(), Vec::new()),
+            Change::AddObserver(observer_in(seat.clone()), Vec::new()),
         ];
         for change in changes {
             let outcome = play.govern("admin", propose(&change));
@@ -265,7 +265,7 @@ fn an_observer_gets_the_root_only_with_a_module_that_the_members_admitted() {
         ..observer_in(newcomer(1).0)
     };
     let admit = |play: &mut Play, reference, seat| {
-        let change = Change::AddObserver(seat);
+        let change = Change::AddObserver(seat, Vec::new());
         let sealed = play.seal("admin", vec![govern(reference, propose(&change))]);
         let executed = play.step(&[&sealed.bytes], &[]);
         assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
@@ -293,7 +293,7 @@ fn an_auditor_follows_a_change_of_validators_without_the_root() {
     let mut play = Play::empty(short());
     let (seat, _) = newcomer(1);
     play.pool.push(vote_key("late", 1));
-    play.decide(&Change::AddValidator(seat));
+    play.decide(&Change::AddValidator(seat, Vec::new()));
     play.run_to(12);
     let keys = play.network.auditor_keys();
     let mut engine = Engine::new(play.network.genesis.clone(), keys).unwrap();
@@ -511,12 +511,15 @@ fn carriers_answer_for_what_does_not_open() {
     assert_eq!((executed.unopened, executed.quotas.len()), (1, 1));
     // Observers carry, too, once they are appointed.
     let observer = node_key(&vote_key("observer", 0));
-    play.decide(&Change::AddObserver(ObserverSeat {
-        name: "observer".to_owned(),
-        vote_key: observer.verifying_key(),
-        module_key: None,
-        address: "127.0.0.1:6000".to_owned(),
-    }));
+    play.decide(&Change::AddObserver(
+        ObserverSeat {
+            name: "observer".to_owned(),
+            vote_key: observer.verifying_key(),
+            module_key: None,
+            address: "127.0.0.1:6000".to_owned(),
+        },
+        Vec::new(),
+    ));
     play.chain.carrier = (0, node_key(&play.network.votes[0]));
     play.end_epoch();
     play.chain.carrier = (4, observer.clone());

@@ -19,6 +19,7 @@ use kit::play::{Play, outcomes};
 use kit::words::{self, order};
 use kit::{Network, Sealed, vote_keys};
 use sealbook_execution::Executed;
+use sealbook_execution::statement::ModuleStatement;
 use sealbook_ledger::{Genesis, KeyRecord, Recovery, RootFile};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
@@ -329,4 +330,44 @@ fn much_work_needs_no_call_that_is_not_allowed() {
         assert!(module.query(&query).is_some());
     }
     assert!(module.process.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn a_module_states_which_program_it_runs() {
+    let network = Network::new();
+    let files = tempfile::tempdir().unwrap();
+    let key = files.path().join("module.key");
+    fs::write(&key, &network.module_keys[0]).unwrap();
+    let said = |program: &std::path::Path, arguments: &[&str]| -> Option<String> {
+        let ran = Command::new(program).args(arguments).output().unwrap();
+        let text = String::from_utf8(ran.stdout).unwrap();
+        ran.status.success().then_some(text)
+    };
+    let (program, key) = (std::path::Path::new(PROGRAM), key.to_str().unwrap());
+    let measured = said(program, &["measure"]).unwrap();
+    // As everybody can compute it.
+    let summed = said(std::path::Path::new("sha256sum"), &[PROGRAM]).unwrap();
+    assert_eq!(summed.split(' ').next(), Some(measured.as_str()));
+    let id = network.id.to_string();
+    let statement = said(program, &["state", key, &id]).unwrap();
+    let bytes: Vec<u8> = (0..statement.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&statement[at..at + 2], 16).unwrap())
+        .collect();
+    let seat = &network.genesis.validators[0].module_key;
+    let stated = ModuleStatement::verify(&bytes, seat, &network.id).unwrap();
+    assert_eq!(stated.to_string(), measured);
+    let other = &network.genesis.validators[1].module_key;
+    assert_eq!(ModuleStatement::verify(&bytes, other, &network.id), None);
+    // A program that is not the same to the last byte states something else.
+    let altered = files.path().join("altered");
+    fs::copy(PROGRAM, &altered).unwrap();
+    let mut file = fs::File::options().append(true).open(&altered).unwrap();
+    file.write_all(b"\0").unwrap();
+    drop(file);
+    assert_ne!(said(&altered, &["measure"]).unwrap(), measured);
+    assert_ne!(said(&altered, &["state", key, &id]).unwrap(), statement);
+    // Nothing is stated without a key, or for what is no network.
+    assert_eq!(said(program, &["state", "/nonexistent", &id]), None);
+    assert_eq!(said(program, &["state", key, "12"]), None);
 }

@@ -26,7 +26,8 @@ const MAX_PROPOSAL_LIFE_MS: u64 = 366 * 86_400_000;
 pub const MAX_KEY_HOLDERS: usize = 64;
 const MAX_HOLDER_NAME_BYTES: usize = 64;
 const MAX_HOLDER_KEY_BYTES: usize = 4_096;
-const GENESIS_VERSION: u16 = 4;
+const GENESIS_VERSION: u16 = 5;
+const MAX_MEASUREMENTS: usize = 16;
 const GENESIS_DOMAIN: &str = "sealbook 2026 genesis v2";
 
 /// Why bytes are not a genesis document.
@@ -69,6 +70,23 @@ pub struct Recovery {
     pub threshold: u8,
     /// The holders, by the numbers of their shares, from 1.
     pub holders: Vec<KeyHolder>,
+}
+
+/// Checks a list of measurements.
+///
+/// # Errors
+/// [`EpochError::Parameter`] if there are too many, or one comes twice.
+pub fn check_measurements(measurements: &[Digest]) -> Result<(), EpochError> {
+    let distinct =
+        |(place, one): (usize, &Digest)| !measurements.iter().take(place).any(|other| other == one);
+    if measurements.len() > MAX_MEASUREMENTS || !measurements.iter().enumerate().all(distinct) {
+        return Err(EpochError::Parameter {
+            name: "measurements",
+            found: measurements.len() as u64,
+            allowed: "16 at the most, all different",
+        });
+    }
+    Ok(())
 }
 
 /// Checks a list of holders.
@@ -248,6 +266,8 @@ pub struct Genesis {
     pub recovery: Recovery,
     /// Commitments to the shares of the first key epoch's root, by their numbers, so that a bogus one can be named.
     pub share_commitments: Vec<Digest>,
+    /// Which programs modules to be admitted may run: SHA-256 of each; any if there is none.
+    pub module_measurements: Vec<Digest>,
 }
 
 impl Genesis {
@@ -292,6 +312,7 @@ impl Genesis {
             .map_err(GenesisError::Governance)?;
         check_holders("audit recipients", &genesis.audit_recipients)?;
         genesis.recovery.check()?;
+        check_measurements(&genesis.module_measurements)?;
         if genesis.share_commitments.len() != genesis.recovery.holders.len() {
             return Err(GenesisError::Missing("commitments to recovery shares"));
         }
@@ -371,9 +392,9 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "9fb2635d5dfe80c8b79dc129a69e52702e9a55c133b4d1134262c1dffd81d9e6",
-                "bd62b618b0d84cf5911ec2af11ebe49b9f57c1236ab919d25b22798217c4c25e",
-                "080622088586cf634f3f9bf22cadb712bc9921cd8a561c7a9a845e2188435890",
+                "d1fb3d54ef460001f1c9ec6f2e84fe221967e12f8b66d894a1c08f565330c2ca",
+                "e39350466fe60a78fe4d2c0f0c35a7f487a794b16a45b6a55c7ddb8e49e3d7b0",
+                "24e63aea0226ba31a5dbb8ab2c42ce494b62e2d50fee231266e6edef98cf1713",
             ]
         );
         assert_eq!(

@@ -46,7 +46,7 @@ pub use epoch::{
 };
 pub use genesis::{
     Genesis, GenesisError, GovernanceRules, KeyHolder, MAX_GENESIS_BYTES, MAX_KEY_HOLDERS,
-    OpeningEpoch, PolicyText, Recovery, check_holders,
+    OpeningEpoch, PolicyText, Recovery, check_holders, check_measurements,
 };
 pub use key_record::{
     KeyRecord, KeyRecordError, MAX_GRANTS, MAX_RECORD_BYTES, MAX_SEALED_BYTES, RootFile, RootGrant,

@@ -257,6 +257,6 @@ fn the_encoding_is_pinned() {
     let bytes = proof_of(&history(), 25, 26).encode();
     assert_eq!(
         pin(&bytes),
-        "4caa12562d9977f9246566b3c8d98327ddc2e0a94c01a0abe1d41784bfed3fca"
+        "6abc6283b25d240ba1aed2c8b346d3e6a2ed4087eabd692713d88d92fe55ca8b"
     );
 }

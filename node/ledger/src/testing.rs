@@ -100,6 +100,7 @@ pub fn network(validators: usize) -> Network {
         governance: GovernanceRules::default(),
         recovery: Recovery::default(),
         share_commitments: Vec::new(),
+        module_measurements: Vec::new(),
     };
     Network { genesis, keys }
 }

@@ -398,11 +398,11 @@ fn governance_orders() -> Group {
         Change::RemoveMember {
             name: name("alpha"),
         },
-        Change::AddValidator(seat(9, newcomer())),
+        Change::AddValidator(seat(9, newcomer()), Vec::new()),
         Change::RemoveValidator {
             name: "node-1".to_owned(),
         },
-        Change::AddObserver(second_observer),
+        Change::AddObserver(second_observer, Vec::new()),
         watch.clone(),
         Change::MoveNode {
             name: "node-1".to_owned(),
@@ -422,7 +422,9 @@ fn governance_orders() -> Group {
         Change::ReplaceModule {
             name: "node-1".to_owned(),
             module_key: module_key(3),
+            statement: vec![1; 129],
         },
+        Change::SetMeasurements(vec![Digest([28; 32]), Digest([29; 32])]),
     ];
     let other_suite = Change::RotateKeys { suite: Some(2) };
     let proposals = changes.into_iter().map(|change| {

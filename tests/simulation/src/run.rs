@@ -324,7 +324,7 @@ impl Run {
         let cluster = Arc::clone(&self.cluster);
         let newcomer = cluster.world.newcomer();
         let add = cluster.world.nodes.get(newcomer).map(world::validator_seat);
-        let add = Change::AddValidator(add.ok_or("no newcomer")?);
+        let add = Change::AddValidator(add.ok_or("no newcomer")?, Vec::new());
         let gone = cluster.world.nodes.get(cluster.plan.removed);
         let name = gone.ok_or("no such node")?.name.clone();
         let remove = Change::RemoveValidator { name };

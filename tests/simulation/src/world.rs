@@ -137,6 +137,7 @@ impl World {
             governance: GovernanceRules::default(),
             recovery: Recovery::default(),
             share_commitments: Vec::new(),
+            module_measurements: Vec::new(),
         };
         let record = founding.bind(&genesis)?;
         for (node, grant) in nodes.iter_mut().zip(record.grants()) {

@@ -88,6 +88,9 @@ pub struct CreateArguments {
         requires = "recovery_holders"
     )]
     pub recovery_threshold: u8,
+    /// Modules that are admitted later must run the program that is here, until members decide otherwise.
+    #[arg(long)]
+    pub measured: bool,
 }
 
 /// Single nodes.
@@ -197,6 +200,9 @@ pub enum ChangeCommand {
         /// The public key of its execution module, in hex.
         #[arg(long, value_name = "HEX")]
         module_key: Option<String>,
+        /// What the module states about its program, in hex (`sealbook-execution state`); made here if its key is here.
+        #[arg(long, value_name = "HEX")]
+        statement: Option<String>,
     },
     /// Take a node's seat in the committee away.
     RemoveValidator {
@@ -213,6 +219,9 @@ pub enum ChangeCommand {
         /// The public key of an execution module of its own, in hex: it is to be given the network's root.
         #[arg(long, value_name = "HEX")]
         module_key: Option<String>,
+        /// What the module states about its program, in hex (`sealbook-execution state`); made here if its key is here.
+        #[arg(long, value_name = "HEX")]
+        statement: Option<String>,
     },
     /// Send an observer away.
     RemoveObserver {
@@ -258,6 +267,15 @@ pub enum ChangeCommand {
         /// The new public key, in hex; that in the node's folder if not given.
         #[arg(long, value_name = "HEX")]
         module_key: Option<String>,
+        /// What the module states about its program, in hex (`sealbook-execution state`); made here if its key is here.
+        #[arg(long, value_name = "HEX")]
+        statement: Option<String>,
+    },
+    /// Change which programs modules to be admitted may run, all at once: SHA-256 of each file; any if none is named.
+    SetMeasurements {
+        /// The measurements, in hex (`sealbook-execution measure`).
+        #[arg(value_name = "SHA256")]
+        measurements: Vec<String>,
     },
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use sealbook_execution::statement::ModuleStatement;
 use sealbook_governance::Change;
 use sealbook_identity::{files as key_files, pem};
 use sealbook_ledger::{
     GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery, ValidatorSeat, holder_digest,
 };
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::MemberName;
 use serde_json::{Value, json};
@@ -34,39 +36,45 @@ pub(super) fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Cha
             name,
             keys,
             module_key,
+            statement,
         } => {
             let (vote_key, address) = seat(files, &name, keys)?;
-            let module_key = match module_key {
-                Some(hex) => decode_module_key(&hex)?,
-                None => network::module_key(files, &name)
-                    .map_err(|_| usage(format!("name the --module-key of `{name}`")))?,
-            };
-            Change::AddValidator(ValidatorSeat {
+            let statement = stated(files, &name, module_key.as_ref(), statement)?;
+            let module_key = named_module_key(files, &name, module_key)?;
+            let seat = ValidatorSeat {
                 name,
                 vote_key,
                 module_key,
                 address,
-            })
+            };
+            Change::AddValidator(seat, statement)
         }
         ChangeCommand::RemoveValidator { name } => Change::RemoveValidator { name },
         ChangeCommand::AddObserver {
             name,
             keys,
             module_key,
+            statement,
         } => {
             let (vote_key, address) = seat(files, &name, keys)?;
             let own_module = files.entry(&name).is_ok_and(|entry| entry.own_module);
+            let statement = if module_key.is_some() || own_module {
+                stated(files, &name, module_key.as_ref(), statement)?
+            } else {
+                Vec::new()
+            };
             let module_key = match module_key {
                 Some(hex) => Some(decode_module_key(&hex)?),
                 None if own_module => Some(network::module_key(files, &name)?),
                 None => None,
             };
-            Change::AddObserver(ObserverSeat {
+            let seat = ObserverSeat {
                 name,
                 vote_key,
                 module_key,
                 address,
-            })
+            };
+            Change::AddObserver(seat, statement)
         }
         ChangeCommand::RemoveObserver { name } => Change::RemoveObserver { name },
         ChangeCommand::MoveNode { name, address } => Change::MoveNode { name, address },
@@ -81,18 +89,50 @@ pub(super) fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Cha
             threshold,
             holders: holders(&named)?,
         }),
-        ChangeCommand::ReplaceModule { name, module_key } => {
-            let module_key = match module_key {
-                Some(hex) => decode_module_key(&hex)?,
-                None => network::module_key(files, &name)
-                    .map_err(|_| usage(format!("name the --module-key of `{name}`")))?,
+        ChangeCommand::ReplaceModule {
+            name,
+            module_key,
+            statement,
+        } => Change::ReplaceModule {
+            statement: stated(files, &name, module_key.as_ref(), statement)?,
+            module_key: named_module_key(files, &name, module_key)?,
+            name,
+        },
+        ChangeCommand::SetMeasurements { measurements } => {
+            let read = |hex: &String| {
+                Digest::from_hex(hex).map_err(|_| usage(format!("`{hex}` is no SHA-256 in hex")))
             };
-            Change::ReplaceModule { name, module_key }
+            Change::SetMeasurements(measurements.iter().map(read).collect::<Result<_>>()?)
         }
         ChangeCommand::SetParameters(_) | ChangeCommand::SetRules(_) => {
             return Err(usage("this change starts from what holds on the ledger"));
         }
     })
+}
+
+/// The key that was named, or that of the node's folder here.
+fn named_module_key(files: &NetworkFiles, name: &str, hex: Option<String>) -> Result<Vec<u8>> {
+    match hex {
+        Some(hex) => decode_module_key(&hex),
+        None => network::module_key(files, name)
+            .map_err(|_| usage(format!("name the --module-key of `{name}`"))),
+    }
+}
+
+/// The statement that was given; made now if the module's key is here; none if only its public key was named.
+fn stated(
+    files: &NetworkFiles,
+    name: &str,
+    module_key: Option<&String>,
+    statement: Option<String>,
+) -> Result<Vec<u8>> {
+    match (statement, module_key) {
+        (Some(hex), _) => {
+            network::decode_hex(&hex).ok_or_else(|| usage("the module's statement is not hex"))
+        }
+        (None, Some(_)) => Ok(Vec::new()),
+        (None, None) => network::module_statement(files, name),
+    }
 }
 
 fn decode_module_key(hex: &str) -> Result<Vec<u8>> {
@@ -208,14 +248,14 @@ pub(super) fn change_json(change: &Change, trust: &Trust) -> Value {
     match change {
         Change::AddMember { chain } => trust.holder_json(chain),
         Change::RemoveMember { name } => json!({"name": name.as_str()}),
-        Change::AddValidator(seat) => {
+        Change::AddValidator(seat, statement) => {
             json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
-            "module_key": hex(&seat.module_key), "address": seat.address})
+            "module_key": hex(&seat.module_key), "address": seat.address, "measurement": measured(statement)})
         }
-        Change::AddObserver(seat) => {
+        Change::AddObserver(seat, statement) => {
             let module_key = seat.module_key.as_deref().map(hex);
             json!({"name": seat.name, "vote_key": seat.vote_key.to_string(),
-            "module_key": module_key, "address": seat.address})
+            "module_key": module_key, "address": seat.address, "measurement": measured(statement)})
         }
         Change::RemoveValidator { name } | Change::RemoveObserver { name } => json!({"name": name}),
         Change::MoveNode { name, address } => json!({"name": name, "address": address}),
@@ -226,10 +266,27 @@ pub(super) fn change_json(change: &Change, trust: &Trust) -> Value {
         Change::SetRecovery(recovery) => {
             json!({"threshold": recovery.threshold, "holders": holders_json(&recovery.holders)})
         }
-        Change::ReplaceModule { name, module_key } => {
-            json!({"name": name, "module_key": hex(module_key)})
+        Change::ReplaceModule {
+            name,
+            module_key,
+            statement,
+        } => {
+            json!({"name": name, "module_key": hex(module_key), "measurement": measured(statement)})
+        }
+        Change::SetMeasurements(measurements) => {
+            let all: Vec<String> = measurements.iter().map(ToString::to_string).collect();
+            json!({"measurements": all})
         }
     }
+}
+
+/// What a module states that it runs. Whether the statement is its own, the ledger has judged.
+fn measured(statement: &[u8]) -> Option<String> {
+    ModuleStatement::decode(statement).map(|one| one.measurement.to_string())
+}
+
+fn measured_fact(statement: &[u8]) -> Option<String> {
+    measured(statement).map(|measurement| format!("running {measurement}"))
 }
 
 pub(super) fn holders_json(holders: &[KeyHolder]) -> Vec<Value> {
@@ -249,11 +306,16 @@ pub(super) fn facts(change: &Change, trust: &Trust) -> Vec<String> {
     match change {
         Change::AddMember { chain } => trust.holder_facts(chain),
         Change::RemoveMember { name } => vec![name.as_str().to_owned()],
-        Change::AddValidator(seat) => vec![format!("{} at {}", seat.name, seat.address)],
-        Change::AddObserver(seat) => {
+        Change::AddValidator(seat, statement) => {
+            let mut facts = vec![format!("{} at {}", seat.name, seat.address)];
+            facts.extend(measured_fact(statement));
+            facts
+        }
+        Change::AddObserver(seat, statement) => {
             let mut facts = vec![format!("{} at {}", seat.name, seat.address)];
             let module = |_| "with a module of its own".to_owned();
             facts.extend(seat.module_key.as_ref().map(module));
+            facts.extend(measured_fact(statement));
             facts
         }
         Change::RemoveValidator { name } | Change::RemoveObserver { name } => vec![name.clone()],
@@ -294,8 +356,20 @@ pub(super) fn facts(change: &Change, trust: &Trust) -> Vec<String> {
                 .chain(holder_facts(&recovery.holders))
                 .collect()
         }
-        Change::ReplaceModule { name, module_key } => {
-            vec![format!("{name} with key {}", holder_digest(module_key))]
+        Change::ReplaceModule {
+            name,
+            module_key,
+            statement,
+        } => {
+            let mut facts = vec![format!("{name} with key {}", holder_digest(module_key))];
+            facts.extend(measured_fact(statement));
+            facts
+        }
+        Change::SetMeasurements(measurements) if measurements.is_empty() => {
+            vec!["modules may run any program".to_owned()]
+        }
+        Change::SetMeasurements(measurements) => {
+            measurements.iter().map(ToString::to_string).collect()
         }
     }
 }
@@ -349,7 +423,7 @@ mod tests {
             module_key: vec![1, 255],
             address: "10.0.0.5:4000".to_owned(),
         };
-        let shown = change_json(&Change::AddValidator(seat), &Trust::default());
+        let shown = change_json(&Change::AddValidator(seat, Vec::new()), &Trust::default());
         assert_eq!(shown["module_key"], "01ff");
         assert_eq!(shown["address"], "10.0.0.5:4000");
         assert_eq!(shown["vote_key"], VerifyingKey([5; 32]).to_string());

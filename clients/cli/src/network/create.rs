@@ -25,8 +25,8 @@ use sealbook_sealing::Suite;
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members;
 use crate::network::provision::{
-    FIRST_RECORD, found_votes, make_holder_key, make_module_key, make_node, write_node_config,
-    write_private,
+    FIRST_RECORD, found_votes, make_holder_key, make_module_key, make_node, module_measurement,
+    write_node_config, write_private,
 };
 use crate::network::{NetworkFiles, NodeEntry, free_addresses, program};
 
@@ -57,6 +57,8 @@ pub struct Creation {
     pub suite: Suite,
     /// How many recovery shares there are, and how many of them recover the network's root.
     pub recovery: (u8, u8),
+    /// Whether modules to be admitted must run the program that is here.
+    pub measured: bool,
 }
 
 impl Creation {
@@ -72,6 +74,7 @@ impl Creation {
             admins: 1,
             addresses: BTreeMap::new(),
             engine: "sled".to_owned(),
+            measured: false,
             suite: Suite::X25519ChaCha20Poly1305,
             recovery: (0, 0),
         }
@@ -187,6 +190,11 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         governance: creation.governance.clone(),
         share_commitments: Vec::new(),
         recovery,
+        module_measurements: if creation.measured {
+            vec![module_measurement()?]
+        } else {
+            Vec::new()
+        },
     };
     genesis
         .first_epoch()

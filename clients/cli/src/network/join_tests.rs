@@ -80,6 +80,7 @@ impl Chain {
             governance: GovernanceRules::default(),
             recovery: Recovery::default(),
             share_commitments: Vec::new(),
+            module_measurements: Vec::new(),
         };
         let first = genesis.first_epoch();
         let next = first.next(seats(&keys(1)), Vec::new(), first.parameters.clone());

@@ -27,5 +27,5 @@ pub use ports::free_addresses;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
     FIRST_RECORD, decode_hex, enrolment, make_holder_key, make_module_key, make_node, module_key,
-    vote_key, write_node_config, write_private,
+    module_measurement, module_statement, vote_key, write_node_config, write_private,
 };

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use sealbook_authority::Authority;
 use sealbook_execution::custody::ModuleKey;
 use sealbook_identity::{Role, files};
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use serde::Serialize;
 
@@ -112,6 +113,44 @@ pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
             "`{node}`: the module could not make its key"
         ))),
     }
+}
+
+/// What the execution module of a node states about its program, where its key is here.
+///
+/// # Errors
+/// The key, the module's program or the genesis document is not here.
+pub fn module_statement(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
+    let genesis = super::read_genesis(&network.folder().join("genesis"))?;
+    let output = Command::new(program("sealbook-execution")?)
+        .arg("state")
+        .arg(network.module(node).join("module.key"))
+        .arg(genesis.network().to_string())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing("cannot ask the module for its statement"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    match decode_hex(text.trim()) {
+        Some(statement) if output.status.success() && !statement.is_empty() => Ok(statement),
+        _ => Err(
+            CliError::new(format!("`{node}`: its module's key cannot be used here")).hint(
+                "where the key is: sealbook-execution state MODULE-KEY NETWORK; then give --module-key and --statement",
+            ),
+        ),
+    }
+}
+
+/// The measurement of the module's program here.
+///
+/// # Errors
+/// The program is missing or failed.
+pub fn module_measurement() -> Result<Digest> {
+    let output = Command::new(program("sealbook-execution")?)
+        .arg("measure")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing("cannot measure the module"))?;
+    Digest::from_hex(String::from_utf8_lossy(&output.stdout).trim())
+        .map_err(|_| CliError::new("the module could not measure itself"))
 }
 
 /// The bytes of hex digits.

@@ -87,6 +87,7 @@ impl Kit {
             governance: GovernanceRules::default(),
             recovery: Recovery::default(),
             share_commitments: Vec::new(),
+            module_measurements: Vec::new(),
         };
         let seed = Secret32::random();
         let chain = certified(&authority, "node-0", Role::Node, &seed);

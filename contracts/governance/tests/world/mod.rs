@@ -11,7 +11,7 @@ use sealbook_ledger::{
     EpochDefinition, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, Recovery,
     ValidatorSeat,
 };
-use sealbook_primitives::hash::hash;
+use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_securities::{ClientReference, Code, MemberName, Outcome};
 
@@ -82,6 +82,7 @@ pub fn first_epoch() -> EpochDefinition {
         governance: rules(2),
         recovery: Recovery::default(),
         share_commitments: Vec::new(),
+        module_measurements: Vec::new(),
     };
     genesis.first_epoch()
 }
@@ -115,6 +116,12 @@ impl Directory for Books {
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
         module_key.len() == 37
     }
+
+    /// A statement is the key, and then the measurement once for each of its bytes.
+    fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest> {
+        let byte = *statement.strip_prefix(module_key)?.first()?;
+        Some(Digest([byte; 32]))
+    }
 }
 
 pub struct World {
@@ -139,6 +146,7 @@ impl World {
                 first_epoch(),
                 Vec::new(),
                 Recovery::default(),
+                Vec::new(),
             ),
             books,
             height: 1,

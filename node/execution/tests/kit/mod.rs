@@ -202,6 +202,7 @@ impl Network {
             parameters: with.parameters,
             governance: with.governance,
             share_commitments: founding.share_commitments(&with.recovery).unwrap(),
+            module_measurements: Vec::new(),
             recovery: with.recovery,
         };
         let record = founding.bind(&genesis).unwrap();

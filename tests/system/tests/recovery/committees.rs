@@ -2,6 +2,8 @@
 //! removed one, an observer that answers through validators; and receipts that are proved across all of it.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use sealbook_system::TestNetwork;
 use sealbook_system::checks;
@@ -284,4 +286,85 @@ fn an_observer_with_a_module_of_its_own_answers_when_no_validator_does() {
     }
     let answered = client.ask(&sealbook_sdk::Question::Holdings).unwrap();
     assert!(answered.height >= submitted.height, "{answered:?}");
+}
+
+#[test]
+fn a_measured_network_admits_modules_of_agreed_programs_alone() {
+    let network = short_epochs(4, 0, &["--measured"]);
+    let program = network.programs().path("sealbook-execution");
+    let printed = |program: &Path, arguments: &[&str]| {
+        let ran = Command::new(program).args(arguments).output().unwrap();
+        assert!(ran.status.success());
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    let measured = printed(&program, &["measure"]);
+    let in_force = epoch(&network)["module_measurements"].clone();
+    assert_eq!(in_force, serde_json::json!([measured]));
+    let doctor = network
+        .sealbook(&["--json", "doctor"])
+        .expect_code(0)
+        .json();
+    let about = doctor.as_array().unwrap().iter();
+    let about = about.filter(|one| one["what"] == "module's program");
+    let texts: Vec<&str> = about.map(|one| one["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        texts,
+        [format!("SHA-256 {measured}, as the members agreed")]
+    );
+    let prepared = network
+        .sealbook(&["--json", "node", "prepare", "node-5", "--module"])
+        .expect_code(0)
+        .json();
+    let text = |name: &str| prepared[name].as_str().unwrap().to_owned();
+    let (key, vote_key, address) = (text("module_key"), text("vote_key"), text("address"));
+    let propose = |name: &str, more: &[&str]| {
+        let arguments = ["--json", "governance", "propose", "add-observer", name];
+        let keys = ["--vote-key", &vote_key, "--address", &address];
+        let keys = [&keys[..], &["--module-key", &key]].concat();
+        network.sealbook(&[&arguments[..], &keys, more].concat())
+    };
+    // Nothing stated, and stated by a program that is not the same to the last byte.
+    let silent = propose("node-5", &[]).expect_code(1);
+    assert!(silent.err.contains("does not state"), "{}", silent.err);
+    let altered = network.scratch().join("sealbook-execution");
+    fs::copy(&program, &altered).unwrap();
+    let mut file = fs::File::options().append(true).open(&altered).unwrap();
+    std::io::Write::write_all(&mut file, b"\0").unwrap();
+    drop(file);
+    let own_key = network.folder().join("modules/node-5/module.key");
+    let genesis = fs::read(network.folder().join("genesis")).unwrap();
+    let id = sealbook_ledger::Genesis::decode(&genesis)
+        .unwrap()
+        .network();
+    let state = |program: &Path| {
+        printed(
+            program,
+            &["state", own_key.to_str().unwrap(), &id.to_string()],
+        )
+    };
+    let _ = propose("node-5", &["--statement", &state(&altered)]).expect_code(1);
+    let good = state(&program);
+    assert_eq!(good, text("statement"));
+    let admitted = propose("node-5", &["--statement", &good])
+        .expect_code(0)
+        .json();
+    assert_eq!(admitted["outcome"], "settled", "{admitted}");
+    let number = admitted["proposal"].as_u64().unwrap().to_string();
+    let shown = network
+        .sealbook(&["--json", "governance", "show", &number])
+        .expect_code(0)
+        .json();
+    assert_eq!(shown["content"]["measurement"], measured);
+    // The members agree on another program: the present one is admitted no more, and nobody who is in is touched.
+    let other = printed(&altered, &["measure"]);
+    let _ = network
+        .sealbook(&["governance", "propose", "set-measurements", &other])
+        .expect_code(0);
+    let replace = ["governance", "propose", "replace-module", "node-5"];
+    let _ = network.sealbook(&replace).expect_code(1);
+    assert_eq!(
+        epoch(&network)["module_measurements"],
+        serde_json::json!([other])
+    );
+    checks::in_one_state(&network);
 }

@@ -51,7 +51,7 @@ fn run(folder: &Path, names: &[String]) -> Result<bool, String> {
     }
     let mut good = true;
     for defence in &defences {
-        let said = without(folder, &copy, &root, defence)?;
+        let said = without(folder, &copy, defence)?;
         good &= said.is_none();
         let said = said.unwrap_or("the test fails, as it must");
         println!("{}: without \"{}\": {said}", defence.test, defence.what);
@@ -60,22 +60,19 @@ fn run(folder: &Path, names: &[String]) -> Result<bool, String> {
 }
 
 /// What is wrong with a test, if its defence is taken away and put back.
-fn without(
-    folder: &Path,
-    copy: &Path,
-    root: &Path,
-    defence: &Defence,
-) -> Result<Option<&'static str>, String> {
+fn without(folder: &Path, copy: &Path, defence: &Defence) -> Result<Option<&'static str>, String> {
+    let mut before = Vec::new();
     for edit in &defence.edits {
         let path = copy.join(&edit.file);
         let content = fs::read_to_string(&path).map_err(|error| error.to_string())?;
         fs::write(&path, edit.apply(&content)?).map_err(|error| error.to_string())?;
+        before.push((path, content));
     }
     let tested = built(folder, copy, &defence.package)
         .and_then(|()| run_tests(folder, copy, &defence.package, &[&defence.test]));
-    for edit in &defence.edits {
-        let (from, to) = (root.join(&edit.file), copy.join(&edit.file));
-        fs::copy(from, to).map_err(|error| error.to_string())?;
+    // The last edit of a file first.
+    for (path, content) in before.into_iter().rev() {
+        fs::write(path, content).map_err(|error| error.to_string())?;
     }
     let output = tested.map_err(|error| format!("{}: {error}", defence.test))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
