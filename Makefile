@@ -37,7 +37,7 @@ bench-network: deps ## latency, throughput and catch-up by validators and distan
 	$(CARGO) build --workspace --bins --locked
 	$(TARGET_DIR)/debug/sealbook-bench network $(ARGS)
 
-bench-sealing: deps ## time and size of envelopes, suite by suite
+bench-sealing: deps ## time and size of envelopes, suite by suite, beside other libraries
 	$(CARGO) run --release --locked --package sealbook-opening --example sealing
 
 test-release: deps ## hold the optimised build of the module to what the tests' build computes
