@@ -13,8 +13,8 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test test-release defences measurement reproduce bench bench-network bench-sealing simulate fuzz fuzz-keep lint build deps deps-c deps-rust \
-    deps-nextest deps-hosts deps-fuzz
+.PHONY: help demo test test-release defences measurement reproduce bench bench-network bench-sealing bench-module \
+    bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -54,6 +54,15 @@ measurement: deps ## build the execution module reproducibly, and print its SHA-
 
 reproduce: deps ## build the execution module twice, in different folders, and see that the programs are the same
 	node/execution/measurement.sh --twice "$(abspath $(TARGET_DIR))/reproduced"
+
+BENCH_MODULE := bench --locked --package sealbook-execution --bench module --
+
+bench-module: deps ## frames by size: coded, and to the execution module and back
+	$(CARGO) $(BENCH_MODULE) frames
+
+POSITIONS ?= 1000000
+bench-positions: deps ## snapshot, restart, new keys with big books: make bench-positions POSITIONS=10000000
+	$(CARGO) $(BENCH_MODULE) positions $(POSITIONS)
 
 SEEDS ?= 100
 simulate: deps ## run whole networks in simulated time: make simulate SEEDS=1000
