@@ -1,8 +1,9 @@
 //! `sealbook doctor`: what is wrong on the nodes and with the files here, or weaker than it could be.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use sealbook_sdk::NodeStatus;
@@ -133,18 +134,20 @@ fn look_at_files(files: &NetworkFiles) -> Vec<Finding> {
     for node in files.nodes() {
         secrets.push(files.node(&node.name).join("key.pem"));
         if node.executes() {
-            secrets.push(files.module(&node.name).join("module.key"));
-            secrets.push(files.root_file(&node.name));
+            secrets.extend(module_files(files, &node.name));
         }
     }
     let mut unseen = Vec::new();
     for path in &secrets {
-        match mode_of(path) {
-            Some(mode) if mode & 0o077 != 0 => {
+        match fs::metadata(path) {
+            Ok(found) if found.mode() & 0o077 != 0 => {
+                let mode = found.mode() & 0o7777;
                 open.push(format!("{} has mode {mode:o}", path.display()));
             }
-            Some(_) => {}
-            None => unseen.push(path.display().to_string()),
+            // In a folder that is closed to us, as it should be to all but its owner.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            Ok(_) => {}
+            Err(_) => unseen.push(path.display().to_string()),
         }
     }
     let place = "files".to_owned();
@@ -161,34 +164,47 @@ fn look_at_files(files: &NetworkFiles) -> Vec<Finding> {
         grade,
         text,
     }];
-    let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
-    let shared: Vec<&str> = files
-        .nodes()
-        .iter()
-        .filter(|node| node.executes())
-        .filter(|node| {
-            let module = owner(&files.module(&node.name).join("module.key"));
-            module.is_some() && module == owner(&files.node(&node.name).join("key.pem"))
-        })
-        .map(|node| node.name.as_str())
-        .collect();
-    if !shared.is_empty() {
-        found.push(Finding {
-            place,
-            what: "module's user",
-            grade: Grade::Warning,
-            text: format!(
-                "the module's key belongs to the same user as the node's on {}: for development only",
-                shared.join(", ")
-            ),
-        });
+    let (mut shared, mut apart) = (Vec::new(), Vec::new());
+    for node in files.nodes().iter().filter(|node| node.executes()) {
+        let own = owner(&files.node(&node.name).join("key.pem"));
+        let modules = module_files(files, &node.name).map(|path| owner(&path));
+        match own {
+            Some(_) if modules.contains(&own) => shared.push(node.name.as_str()),
+            Some(_) if modules.iter().all(Option::is_some) => apart.push(node.name.as_str()),
+            _ => {}
+        }
+    }
+    for (nodes, grade, text) in [
+        (
+            apart,
+            Grade::Good,
+            "the module's key belongs to another user than the node's on",
+        ),
+        (
+            shared,
+            Grade::Warning,
+            "for development only: the module's key belongs to the same user as the node's on",
+        ),
+    ] {
+        if !nodes.is_empty() {
+            found.push(Finding {
+                place: place.clone(),
+                what: "module's user",
+                grade,
+                text: format!("{text} {}", nodes.join(", ")),
+            });
+        }
     }
     found
 }
 
-fn mode_of(path: &Path) -> Option<u32> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(metadata.permissions().mode() & 0o7777)
+/// What the module of a node reads, and nobody else should.
+fn module_files(files: &NetworkFiles, node: &str) -> [PathBuf; 2] {
+    [files.module(node).join("module.key"), files.root_file(node)]
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|metadata| metadata.uid())
 }
 
 fn look_at_node(

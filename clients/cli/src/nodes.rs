@@ -262,6 +262,14 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
     if TAKEN.contains(&name.as_str()) || folder.exists() || files.entry(name).is_ok() {
         return Err(usage(format!("`{name}` is in use already")));
     }
+    let socket = arguments.module_socket.as_deref();
+    if socket.is_some() && !arguments.validator && !arguments.module {
+        return Err(usage("--module-socket is for nodes with a module")
+            .hint("with --validator, or with --module for an observer that has one"));
+    }
+    if socket.is_some_and(|path| !path.is_absolute()) {
+        return Err(usage("--module-socket takes an absolute path"));
+    }
     let (ordering, clients) = listen_addresses(arguments)?;
     let entry = NodeEntry {
         name: name.clone(),
@@ -296,7 +304,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
             object.insert("statement".to_owned(), json!(statement));
         }
     }
-    network::write_node_config(&files, &entry, &arguments.engine)?;
+    network::write_node_config(&files, &entry, &arguments.engine, socket)?;
     files.add(entry);
     files.save()?;
     if let Value::Object(object) = &mut fields {
@@ -310,11 +318,17 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
     } else {
         String::new()
     };
+    let users = match socket {
+        Some(_) => {
+            "docs/OPERATIONS.md says what the node's user and the module's own are to have before it starts\n"
+        }
+        None => "",
+    };
     context.say(
         &fields,
         &format!(
             "prepared {shown}\n{certificate}the members admit it with\n  {line}\nonce that holds (`sealbook governance \
-             epoch`): sealbook node join {name}; sealbook node start {name}"
+             epoch`): sealbook node join {name}; sealbook node start {name}\n{users}"
         ),
     );
     Ok(())
@@ -410,6 +424,7 @@ fn merge_roots(path: &Path, known: Option<RootFile>, name: &str) -> Result<()> {
         fs::remove_file(&beside).map_err(doing(beside.display()))?;
     }
     network::write_private(&beside, &merged.encode())?;
+    network::give_to_owner_of_folder(&beside)?;
     fs::rename(&beside, path).map_err(doing(path.display()))
 }
 

@@ -1,5 +1,5 @@
-//! `sealbook-execution`: the execution module's process. Started by a node, never by hand; one socket on descriptor 0
-//! is all it has.
+//! `sealbook-execution`: the execution module's process. Started by a node or by an attendant, never by hand; one socket on
+//! descriptor 0 is all it has.
 //!
 //! ```text
 //! sealbook-execution run MODULE-KEY WRAPPED-ROOT     execute a network (descriptor 0: socket to the host)
@@ -8,13 +8,19 @@
 //! sealbook-execution keygen MODULE-KEY               make a module's own key; prints its public half in hex
 //! sealbook-execution measure                         prints the SHA-256 of this program
 //! sealbook-execution state MODULE-KEY NETWORK        prints a statement that this program runs, for the members of NETWORK
+//! sealbook-execution attend SOCKET HOST-UID MODULE-KEY WRAPPED-ROOT
+//!                                                    start modules as this user for a node that is another user
 //! ```
 //!
 //! Key files are opened before the process shuts itself in and read after it. It ends when the host closes the socket
-//! or breaks the protocol, and says nothing anywhere but on its socket.
+//! or breaks the protocol, and says nothing anywhere but on its socket. The attendant (`attend.rs`) is no module: its service
+//! manager starts it, and it says on standard error what it does.
 
 #![forbid(unsafe_code)]
 
+mod attend;
+
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -38,8 +44,12 @@ use sealbook_sealing::Suite;
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // What is no text becomes a word that nothing here is called.
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(|argument| argument.to_str().unwrap_or_default())
+        .collect();
     let done = match arguments.as_slice() {
         ["keygen", file] => keygen(file),
         ["measure"] => measurement().and_then(|digest| print(&digest.to_string())),
@@ -47,6 +57,10 @@ fn main() -> ExitCode {
         ["recover", key] => socket().and_then(|stream| recover(stream, key)),
         ["found"] => socket().and_then(found),
         ["run", key, root] => socket().and_then(|stream| run(stream, key, root)),
+        ["attend", arguments @ ..] => {
+            attend::attend(arguments);
+            None
+        }
         _ => None,
     };
     if done.is_some() {
@@ -66,7 +80,7 @@ fn socket() -> Option<UnixStream> {
 
 /// Shuts the process in, or says why not: the operator has to know.
 fn shut_in(stream: &mut UnixStream, keep_to: u32) -> Option<ShutIn> {
-    match lockdown::shut_in(keep_to) {
+    match lockdown::shut_in(stream, keep_to) {
         Ok(shut_in) => Some(shut_in),
         Err(error) => {
             let reason = error.to_string();

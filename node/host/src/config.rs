@@ -16,6 +16,8 @@
 //!                                # itself it asks there; may be left out
 //!
 //! [module]                       # absent on an observer
+//! socket = "/run/sealbook-module/socket"  # where the module's own user starts modules: `sealbook-execution attend`; or
+//!                                # instead, for a module of the node's user, which the node starts:
 //! program = "/usr/lib/sealbook/sealbook-execution"
 //! key = "../modules/node-1/module.key"
 //! root = "../modules/node-1/root-0"
@@ -102,16 +104,46 @@ fn engine() -> String {
     "sled".to_owned()
 }
 
-/// How to start the execution module.
-#[derive(Debug, Clone, Deserialize)]
+/// How to come by the execution module.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "ModuleToml")]
+pub enum ModuleConfig {
+    /// The node starts it, as its own user.
+    Start {
+        /// The binary `sealbook-execution`.
+        program: PathBuf,
+        /// The module's own key; the host passes the path on and never opens it.
+        key: PathBuf,
+        /// The wrapped root; likewise.
+        root: PathBuf,
+    },
+    /// An attendant starts it, as another user, for each connection to this socket.
+    Connect {
+        /// Where the attendant listens.
+        socket: PathBuf,
+    },
+}
+
+/// The section `[module]` as it stands in the file.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ModuleConfig {
-    /// The binary `sealbook-execution`.
-    pub program: PathBuf,
-    /// The module's own key; the host passes the path on and never opens it.
-    pub key: PathBuf,
-    /// The wrapped root; likewise.
-    pub root: PathBuf,
+struct ModuleToml {
+    socket: Option<PathBuf>,
+    program: Option<PathBuf>,
+    key: Option<PathBuf>,
+    root: Option<PathBuf>,
+}
+
+impl TryFrom<ModuleToml> for ModuleConfig {
+    type Error = &'static str;
+
+    fn try_from(toml: ModuleToml) -> Result<Self, Self::Error> {
+        match (toml.socket, toml.program, toml.key, toml.root) {
+            (Some(socket), None, None, None) => Ok(Self::Connect { socket }),
+            (None, Some(program), Some(key), Some(root)) => Ok(Self::Start { program, key, root }),
+            _ => Err("[module] has either `socket`, or `program`, `key` and `root`"),
+        }
+    }
 }
 
 /// Another node.
@@ -172,11 +204,59 @@ impl NodeConfig {
         ] {
             *path = folder.join(&*path);
         }
-        if let Some(module) = &mut config.module {
-            for path in [&mut module.program, &mut module.key, &mut module.root] {
-                *path = folder.join(&*path);
-            }
+        let module = match &mut config.module {
+            Some(ModuleConfig::Start { program, key, root }) => vec![program, key, root],
+            Some(ModuleConfig::Connect { socket }) => vec![socket],
+            None => Vec::new(),
+        };
+        for path in module {
+            *path = folder.join(&*path);
         }
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(module: &str) -> Result<NodeConfig, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "version = 1\nname = \"n\"\ngenesis = \"g\"\nordering_listen = \"127.0.0.1:1\"\n\
+             client_listen = \"127.0.0.1:2\"\nkey = \"k\"\nchain = \"c\"\nledger = \"l\"\nvotes = \"v\"\n{module}"
+        );
+        std::fs::write(folder.path().join("node.toml"), text).unwrap();
+        NodeConfig::read(folder.path())
+    }
+
+    #[test]
+    fn a_module_is_started_or_connected_to_and_not_both() {
+        let (socket, three) = (
+            "socket = \"s\"\n",
+            "program = \"p\"\nkey = \"k\"\nroot = \"r\"\n",
+        );
+        let section = |text: &str| format!("[module]\n{text}");
+        match read(&section(socket)).unwrap().module.unwrap() {
+            ModuleConfig::Connect { socket } => {
+                assert!(socket.is_absolute() && socket.ends_with("s"));
+            }
+            other => panic!("{other:?}"),
+        }
+        let started = read(&section(three)).unwrap().module.unwrap();
+        assert!(matches!(started, ModuleConfig::Start { .. }));
+        assert_eq!(read("").unwrap().module, None);
+        for wrong in [
+            String::new(),
+            format!("{socket}{three}"),
+            format!("{socket}key = \"k\"\n"),
+            "program = \"p\"\nkey = \"k\"\n".to_owned(),
+        ] {
+            let error = read(&section(&wrong)).unwrap_err().to_string();
+            assert!(error.contains("either `socket`, or `program`"), "{error}");
+        }
+        let error = read(&section("socket = \"s\"\nport = 1\n")).unwrap_err();
+        assert!(error.to_string().contains("port"), "{error}");
     }
 }

@@ -6,10 +6,13 @@
 //!
 //! INVARIANT: the module gets blocks only together with a certificate for the last of them, all of one committee epoch;
 //! it checks everything.
-//! The process gets an empty environment, one socket as its standard input and `/dev/null` for the rest.
+//! The process gets an empty environment, one socket as its standard input and `/dev/null` for the rest. Where the module has a
+//! user of its own, an attendant of that user starts it so for each connection to its socket, and ends it with that.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -31,6 +34,8 @@ const BATCH_BYTES_MAX: usize = MODULE_FRAME_MAX / 2;
 /// How long a module may take to end by itself before it is killed.
 const END_CHECKS: u32 = 100;
 const END_PAUSE: Duration = Duration::from_millis(10);
+/// How long a module of another user may take to shut itself in: nothing else tells that it stands still.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -40,6 +45,17 @@ pub enum ModuleError {
     /// The process could not be started.
     #[error("the execution module does not start: {0}")]
     Start(std::io::Error),
+    /// Nobody can be reached at the socket of the module's user.
+    #[error("nobody starts execution modules at `{socket}`: {error}")]
+    NoAttendant {
+        /// The socket.
+        socket: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Whoever listens at the socket closed the connection before a module said anything.
+    #[error("no execution module comes from `{0}`: the connection was closed")]
+    TurnedAway(String),
     /// The process ended or broke the protocol.
     #[error("the execution module stopped answering: {0}")]
     Link(#[from] FrameError),
@@ -58,6 +74,22 @@ pub enum ModuleError {
     /// The ledger begins after genesis and no snapshot that the module accepts is in it.
     #[error("there is no snapshot to begin from: {0}")]
     NoStart(String),
+}
+
+impl ModuleError {
+    /// What an operator can do about it, where that is not said yet.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoAttendant { .. } => Some(
+                "the module's user must be running `sealbook-execution attend` there: docs/OPERATIONS.md, a user of its own for the module",
+            ),
+            Self::TurnedAway(_) => Some(
+                "`sealbook-execution attend` serves one user alone: run the node as that one; otherwise what it wrote says why no module starts",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Work for the thread that owns the socket.
@@ -108,9 +140,10 @@ impl ModuleLink {
     }
 }
 
-/// A running module process and its socket; dropping it ends the process.
+/// A running module and its socket; dropping it ends the module.
 struct Module {
-    process: Child,
+    /// The process, where this node started it.
+    process: Option<Child>,
     socket: UnixStream,
     next_ticket: u64,
     /// The last executed block.
@@ -122,41 +155,89 @@ impl Drop for Module {
         // A closed socket ends the module, and then its doorman. Killed before, the doorman would leave the module to be
         // reaped by whoever reaps orphans here, perhaps by nobody.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        let Some(process) = &mut self.process else {
+            return;
+        };
         for _ in 0..END_CHECKS {
-            if !matches!(self.process.try_wait(), Ok(None)) {
+            if !matches!(process.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(END_PAUSE);
         }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+}
+
+/// Starts a module, or has one started.
+fn come_by(config: &ModuleConfig) -> Result<(Option<Child>, UnixStream), ModuleError> {
+    match config {
+        ModuleConfig::Start { program, key, root } => {
+            let (socket, theirs) = UnixStream::pair().map_err(ModuleError::Start)?;
+            let process = Command::new(program)
+                .arg("run")
+                .arg(key)
+                .arg(root)
+                .env_clear()
+                .stdin(OwnedFd::from(theirs))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .map_err(ModuleError::Start)?;
+            Ok((Some(process), socket))
+        }
+        ModuleConfig::Connect { socket } => {
+            let connected = UnixStream::connect(socket);
+            let connected = connected.map_err(|error| ModuleError::NoAttendant {
+                socket: socket.display().to_string(),
+                error,
+            })?;
+            connected
+                .set_read_timeout(Some(READY_PATIENCE))
+                .map_err(ModuleError::Start)?;
+            Ok((None, connected))
+        }
+    }
+}
+
+/// What the end of a connection means on which no module has said anything.
+fn turned_away(socket: &Path, error: ModuleError) -> ModuleError {
+    let closed = |error: &std::io::Error| {
+        matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+        )
+    };
+    match error {
+        ModuleError::Link(FrameError::Io(error)) if closed(&error) => {
+            ModuleError::TurnedAway(socket.display().to_string())
+        }
+        other => other,
     }
 }
 
 impl Module {
     fn start(config: &ModuleConfig, genesis: &[u8], shared: &Shared) -> Result<Self, ModuleError> {
-        let (socket, theirs) = UnixStream::pair().map_err(ModuleError::Start)?;
-        let process = Command::new(&config.program)
-            .arg("run")
-            .arg(&config.key)
-            .arg(&config.root)
-            .env_clear()
-            .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(ModuleError::Start)?;
+        let (process, socket) = come_by(config)?;
         let mut module = Self {
             process,
             socket,
             next_ticket: 0,
             executed: 0,
         };
-        match module.hear()? {
+        let first = module.hear().map_err(|error| match config {
+            ModuleConfig::Start { .. } => error,
+            ModuleConfig::Connect { socket } => turned_away(socket, error),
+        });
+        match first? {
             FromModule::Ready { lockdown } => shared.set_lockdown(lockdown),
             FromModule::Refused { reason } => return Err(ModuleError::NotShutIn(reason)),
             _ => return Err(ModuleError::Protocol),
         }
+        module
+            .socket
+            .set_read_timeout(None)
+            .map_err(ModuleError::Start)?;
         module.begin(genesis, shared)?;
         Ok(module)
     }

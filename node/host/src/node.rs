@@ -42,13 +42,24 @@ const REBUILDS_MAX: usize = 3;
 pub struct NodeError {
     what: &'static str,
     why: String,
+    hint: Option<&'static str>,
+}
+
+impl NodeError {
+    const fn new(what: &'static str, why: String) -> Self {
+        let hint = None;
+        Self { what, why, hint }
+    }
+
+    /// What can be done about it, where there is more to say.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        self.hint
+    }
 }
 
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> NodeError {
-    move |error| NodeError {
-        what,
-        why: error.to_string(),
-    }
+    move |error| NodeError::new(what, error.to_string())
 }
 
 /// How a node came to its end.
@@ -72,10 +83,8 @@ pub fn run(folder: &Path, until_input_closes: bool) -> Result<(), NodeError> {
             Ended::Damaged(what) => set_aside(&config, &what)?,
         }
     }
-    Err(NodeError {
-        what: "ledger",
-        why: "damaged again and again; look at the disk".to_owned(),
-    })
+    let why = "damaged again and again; look at the disk".to_owned();
+    Err(NodeError::new("ledger", why))
 }
 
 /// Gives a founding validator the right to vote from the first committee epoch on.
@@ -187,7 +196,11 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
                 Err(module_link::ModuleError::Store(error)) if error.is_damage() => {
                     return Ok(Ended::Damaged(error.to_string()));
                 }
-                Err(error) => return Err(failed("execution module")(error)),
+                Err(error) => {
+                    let hint = error.hint();
+                    let failed = NodeError::new("execution module", error.to_string());
+                    return Err(NodeError { hint, ..failed });
+                }
             }
         }
         None => None,
@@ -248,10 +261,8 @@ fn found_damage(store: &LedgerStore) -> Option<String> {
 fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, NodeError> {
     let bytes = std::fs::read(path).map_err(failed("genesis"))?;
     if bytes.len() > limit {
-        return Err(NodeError {
-            what: "genesis",
-            why: "the document is too large".to_owned(),
-        });
+        let why = "the document is too large".to_owned();
+        return Err(NodeError::new("genesis", why));
     }
     Ok(bytes)
 }
@@ -302,9 +313,9 @@ fn start(genesis: &Genesis, shared: &Shared, store: &LedgerStore) -> Result<Star
     if floor == 0 {
         return Ok(Start::Genesis(genesis.first_epoch()));
     }
-    let missing = || NodeError {
-        what: "ledger",
-        why: format!("block {floor}, with which it begins, is not whole; join again"),
+    let missing = || {
+        let why = format!("block {floor}, with which it begins, is not whole; join again");
+        NodeError::new("ledger", why)
     };
     let block = store.block(floor).map_err(failed("ledger"))?;
     let certificate = store.certificate(floor).map_err(failed("ledger"))?;
@@ -435,7 +446,7 @@ fn serve_until_stopped(
         let tending = tend(service);
         tokio::select! {
             result = serving => result.map_err(failed("client service")),
-            reason = tending => Err(NodeError { what: "ordering", why: reason }),
+            reason = tending => Err(NodeError::new("ordering", reason)),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
             () = input_closed(), if until_input_closes => Ok(()),

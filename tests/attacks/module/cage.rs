@@ -66,6 +66,7 @@ fn a14_the_process_is_shut_in() {
         "not dumpable",
         "killed with its parent",
         "not traced",
+        "a user of its own",
         "descriptors closed",
         "no core files",
         "namespaces of its own",

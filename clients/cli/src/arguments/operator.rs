@@ -140,6 +140,9 @@ pub struct PrepareArguments {
     /// Write a signing request for a CA that is elsewhere instead of a certificate.
     #[arg(long)]
     pub request: bool,
+    /// The socket at which another user starts its execution module (`sealbook-execution attend`), instead of the node.
+    #[arg(long, value_name = "PATH")]
+    pub module_socket: Option<PathBuf>,
     /// What keeps its ledger on disk: sled or redb.
     #[arg(long, default_value = "sled")]
     pub engine: String,

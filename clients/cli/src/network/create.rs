@@ -202,7 +202,7 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
     found(&network, genesis, creation.suite)?;
     for node in network.nodes() {
-        write_node_config(&network, node, &creation.engine)?;
+        write_node_config(&network, node, &creation.engine, None)?;
         if !node.observer {
             found_votes(&network, &node.name)?;
         }

@@ -8,8 +8,8 @@
 //!                          transaction an order of this member's went into
 //! DIR/audit.key            the audit key (in production: with the regulator alone)
 //! DIR/node-N/              a node: node.toml, its TLS key and chain, ledger/, votes/, node.log, MANIFEST when stopped
-//! DIR/modules/node-N/      that node's execution module: its own key, its public key, wrapped root (in production: of its
-//!                          own user)
+//! DIR/modules/node-N/      that node's execution module: its own key, its public key, wrapped root (in production: of a
+//!                          user of its own, as docs/OPERATIONS.md says)
 //! DIR/run/node-N.pid       process id of a node in the background
 //! ```
 
@@ -26,6 +26,7 @@ pub use join::join;
 pub use ports::free_addresses;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
-    FIRST_RECORD, decode_hex, enrolment, make_holder_key, make_module_key, make_node, module_key,
-    module_measurement, module_statement, vote_key, write_node_config, write_private,
+    FIRST_RECORD, decode_hex, enrolment, give_to_owner_of_folder, make_holder_key, make_module_key,
+    make_node, module_key, module_measurement, module_statement, vote_key, write_node_config,
+    write_private,
 };

@@ -205,14 +205,8 @@ fn wait_until_serving(
         }
         if let Ok(Some(_)) = child.try_wait() {
             let log = fs::read_to_string(files.node(name).join("node.log")).unwrap_or_default();
-            let last = log
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("it said nothing");
-            let last = last.trim_start_matches("error: ");
-            return Err(CliError::new(format!("`{name}` does not start: {last}"))
-                .hint("its log is node.log in its folder"));
+            let (last, hint) = last_words(&log);
+            return Err(CliError::new(format!("`{name}` does not start: {last}")).hint(hint));
         }
         if Instant::now() > deadline {
             return Err(
@@ -222,6 +216,18 @@ fn wait_until_serving(
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What a node said last, and its hint or where to find more.
+fn last_words(log: &str) -> (&str, &str) {
+    let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
+    let mut last = lines.next().unwrap_or("it said nothing");
+    let mut hint = "its log is node.log in its folder";
+    if let Some(given) = last.strip_prefix("hint: ") {
+        hint = given;
+        last = lines.next().unwrap_or("it said nothing");
+    }
+    (last.trim_start_matches("error: "), hint)
 }
 
 /// Stops the named nodes in order; returns the names of those that it stopped.
@@ -256,4 +262,18 @@ pub fn stop_background(files: &NetworkFiles, names: &[String]) -> Result<Vec<Str
         let _ = fs::remove_file(files.pid_file(name));
     }
     Ok(running.into_iter().map(|(name, _)| name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_node_are_its_error_and_its_hint() {
+        let usual = "its log is node.log in its folder";
+        assert_eq!(last_words(""), ("it said nothing", usual));
+        assert_eq!(last_words("x\nerror: no key\n\n"), ("no key", usual));
+        let both = "x\nerror: nobody is there\nhint: start it\n";
+        assert_eq!(last_words(both), ("nobody is there", "start it"));
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -107,6 +107,8 @@ pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
         Some(public) if output.status.success() && !public.is_empty() => {
             let path = folder.join(MODULE_PUBLIC);
             write_private(&path, text.trim().as_bytes())?;
+            give_to_owner_of_folder(&path)?;
+            give_to_owner_of_folder(&folder.join("module.key"))?;
             Ok(public)
         }
         _ => Err(CliError::new(format!(
@@ -176,6 +178,25 @@ pub fn module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
         .ok_or_else(|| CliError::new(format!("`{}` is not a key", path.display())))
 }
 
+/// Gives a file to the user whose folder it is in: of a module that has a user of its own, that one.
+///
+/// # Errors
+/// Only root may.
+pub fn give_to_owner_of_folder(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    let folder = fs::metadata(folder).map_err(doing(folder.display()))?;
+    let file = fs::metadata(path).map_err(doing(path.display()))?;
+    if file.uid() == folder.uid() {
+        return Ok(());
+    }
+    chown(path, Some(folder.uid()), Some(folder.gid())).map_err(|error| {
+        CliError::new(format!("`{}`: {error}", path.display()))
+            .hint("the folder is another user's: only that one, or root, can put files into it")
+    })
+}
+
 /// Writes a file that only its owner may read.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     use std::io::Write as _;
@@ -203,21 +224,32 @@ struct NodeToml<'a> {
     votes: &'static str,
     engine: &'a str,
     relay: Vec<SocketAddr>,
-    module: Option<ModuleToml>,
+    module: Option<ModuleToml<'a>>,
 }
 
 #[derive(Serialize)]
-struct ModuleToml {
-    program: PathBuf,
-    key: PathBuf,
-    root: PathBuf,
+#[serde(untagged)]
+enum ModuleToml<'a> {
+    Connect {
+        socket: &'a Path,
+    },
+    Start {
+        program: PathBuf,
+        key: PathBuf,
+        root: PathBuf,
+    },
 }
 
-/// Writes a node's `node.toml`.
+/// Writes a node's `node.toml`. The node starts its module itself, or connects to the socket of another user who does.
 ///
 /// # Errors
 /// The file system failed, or the module's program is missing.
-pub fn write_node_config(network: &NetworkFiles, node: &NodeEntry, engine: &str) -> Result<()> {
+pub fn write_node_config(
+    network: &NetworkFiles,
+    node: &NodeEntry,
+    engine: &str,
+    socket: Option<&Path>,
+) -> Result<()> {
     let module = network.module(&node.name);
     let validators = network.nodes().iter().filter(|other| !other.observer);
     let toml = NodeToml {
@@ -239,12 +271,13 @@ pub fn write_node_config(network: &NetworkFiles, node: &NodeEntry, engine: &str)
         },
         module: node
             .executes()
-            .then(|| {
-                Ok::<_, CliError>(ModuleToml {
+            .then(|| match socket {
+                Some(socket) => Ok::<_, CliError>(ModuleToml::Connect { socket }),
+                None => Ok(ModuleToml::Start {
                     program: program("sealbook-execution")?,
                     key: module.join("module.key"),
                     root: network.root_file(&node.name),
-                })
+                }),
             })
             .transpose()?,
     };

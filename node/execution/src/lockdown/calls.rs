@@ -1,6 +1,8 @@
 //! System calls that more than one step makes.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
 
 use super::LockdownError;
 
@@ -35,6 +37,44 @@ pub fn silence() -> Result<(), LockdownError> {
             error: last_error(),
         })
     }
+}
+
+/// The user at the other end of a socket: who connected, or who made it, where both ends were made at once. Who is no user of
+/// this process's namespace has the number that stands for all of those.
+///
+/// # Errors
+/// The system does not say.
+pub fn peer(socket: &UnixStream) -> io::Result<u32> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: libc::uid_t::MAX,
+        gid: libc::gid_t::MAX,
+    };
+    let whole = size_of::<libc::ucred>();
+    let mut length = libc::socklen_t::try_from(whole).map_err(io::Error::other)?;
+    // SAFETY: the struct lives through the call, which writes no more than the length that it is given.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if length as usize != whole || peer.uid == libc::uid_t::MAX {
+        return Err(io::Error::other("the other end of the socket has no user"));
+    }
+    Ok(peer.uid)
+}
+
+/// The user of this process.
+pub fn own_user() -> u32 {
+    // SAFETY: asks for a number.
+    unsafe { libc::geteuid() }
 }
 
 pub fn last_error() -> String {

@@ -11,23 +11,24 @@
 //! 1. not dumpable: no core, no ptrace, no `/proc/PID/mem` by an ordinary process of the same user;
 //! 2. killed with its parent;
 //! 3. not traced already;
-//! 4. every descriptor but its socket and its two key files closed;
-//! 5. no core files;
-//! 6. namespaces of its own (user, mounts, processes, network, IPC, host name, control groups), with an empty read-only
+//! 4. a user of its own, which the host is not; where it is not so, the report says it, and nothing else changes;
+//! 5. every descriptor but its socket and its two key files closed;
+//! 6. no core files;
+//! 7. namespaces of its own (user, mounts, processes, network, IPC, host name, control groups), with an empty read-only
 //!    root;
-//! 7. a second process: whoever opened the first one's memory to read before step 1 has the wrong one;
-//! 8. no capabilities, and none to be had;
-//! 9. memory locked, as far as the limits allow; the root secret has memory of its own that the kernel shows nobody;
-//! 10. no new files, no new processes (resource limits);
-//! 11. no new privileges;
-//! 12. Landlock: no file, no network, whatever the user may otherwise do;
-//! 13. no new descriptors;
-//! 14. seccomp: an allow-list of a few calls on what is already open; anything else kills the process.
+//! 8. a second process: whoever opened the first one's memory to read before step 1 has the wrong one;
+//! 9. no capabilities, and none to be had;
+//! 10. memory locked, as far as the limits allow; the root secret has memory of its own that the kernel shows nobody;
+//! 11. no new files, no new processes (resource limits);
+//! 12. no new privileges;
+//! 13. Landlock: no file, no network, whatever the user may otherwise do;
+//! 14. no new descriptors;
+//! 15. seccomp: an allow-list of a few calls on what is already open; anything else kills the process.
 //!
 //! Before the last steps a child that goes through them, too, tries what must not be possible, and must be killed for it.
 //!
 //! Before step 1 the process is as open as any of its user: whoever may run or trace that user's programs can change it then. So
-//! the module should have a user of its own; in a development network it has not.
+//! the module should have a user of its own, as whom an attendant starts it ([`outside`]); in a development network it has not.
 //!
 //! INVARIANT: system calls by hand stand in this folder only.
 #![allow(unsafe_code)]
@@ -36,9 +37,12 @@ mod calls;
 mod filter;
 mod memory;
 mod namespaces;
+pub mod outside;
 mod probe;
 
-pub use calls::{close_inherited, silence};
+use std::os::unix::net::UnixStream;
+
+pub use calls::{close_inherited, peer, silence};
 pub use memory::SecretPage;
 
 use calls::{limit, prctl};
@@ -86,16 +90,18 @@ impl Steps {
     }
 }
 
-/// Shuts the process in, keeping descriptors 0 to `keep_to`, and reports the steps that hold. What returns is another
-/// process than the one that called: that one waits for it and ends as it ends.
+/// Shuts the process in, keeping descriptors 0 to `keep_to`, and reports the steps that hold. `host` is its socket. What returns
+/// is another process than the one that called: that one waits for it and ends as it ends.
 ///
 /// # Errors
 /// The first step that does not hold. The caller must end the process.
-pub fn shut_in(keep_to: u32) -> Result<ShutIn, LockdownError> {
+pub fn shut_in(host: &UnixStream, keep_to: u32) -> Result<ShutIn, LockdownError> {
     let mut steps = Steps(Vec::new());
     steps.held("not dumpable", prctl(libc::PR_SET_DUMPABLE, 0))?;
     steps.held("killed with its parent", die_with_parent())?;
     steps.held("not traced", filter::not_traced())?;
+    // Among the machine's users still: in its own namespace every other one is nobody.
+    steps.held("a user of its own", user_of_its_own(host))?;
     steps.held(
         "descriptors closed",
         calls::close_from(keep_to.saturating_add(1)),
@@ -135,6 +141,20 @@ fn final_steps(steps: &mut Steps, keep_to: u32) -> Result<(), LockdownError> {
         limit(libc::RLIMIT_NOFILE, u64::from(keep_to) + 1),
     )?;
     steps.held("seccomp allow-list", filter::seccomp())
+}
+
+/// Whether the host's user can read this one's files and look at its processes before they are shut in.
+fn user_of_its_own(host: &UnixStream) -> Result<String, String> {
+    let host = calls::peer(host).map_err(|error| error.to_string())?;
+    Ok(match calls::own_user() {
+        own if own == host => {
+            format!(
+                "{WEAK}user {own} is the host's, too: whoever acts as it can read the key files"
+            )
+        }
+        _ if host == 0 => format!("{WEAK}the host is root, from whom no file is closed"),
+        own => format!("{own}; the host is user {host}"),
+    })
 }
 
 fn die_with_parent() -> Result<String, String> {
