@@ -17,6 +17,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -237,6 +238,7 @@ impl Attendant<'_> {
     fn start(&self, connection: UnixStream) -> std::io::Result<Module> {
         let mut command = Command::new(OWN_PROGRAM);
         command
+            .arg0("sealbook-execution")
             .arg("run")
             .args(self.files)
             .env_clear()

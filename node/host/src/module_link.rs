@@ -35,7 +35,7 @@ const BATCH_BYTES_MAX: usize = MODULE_FRAME_MAX / 2;
 const END_CHECKS: u32 = 100;
 const END_PAUSE: Duration = Duration::from_millis(10);
 /// How long a module of another user may take to shut itself in: nothing else tells that it stands still.
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+const READY_PATIENCE: Duration = Duration::from_secs(30);
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -496,12 +496,16 @@ fn keep_running(
 ) {
     let mut module = Some(first);
     let mut pause = RESTART_PAUSE;
+    let mut said = String::new();
     loop {
-        let result = match module.take() {
-            Some(running) => serve(running, shared, todo),
-            None => Module::start(config, genesis, shared)
-                .and_then(|running| serve(running, shared, todo)),
+        let running = match module.take() {
+            Some(running) => Ok(running),
+            None => Module::start(config, genesis, shared),
         };
+        let result = running.and_then(|running| {
+            said.clear();
+            serve(running, shared, todo)
+        });
         match result {
             Ok(()) => return,
             Err(error) => {
@@ -512,8 +516,13 @@ fn keep_running(
                     shared.set_damaged(store);
                     return;
                 }
-                tracing::error!(%error, "execution module lost; starting it again");
-                shared.module_lost(&error.to_string());
+                // Once: an attendant may be gone for long.
+                let problem = error.to_string();
+                if problem != said {
+                    tracing::error!(%error, "execution module lost; starting it again");
+                    said.clone_from(&problem);
+                }
+                shared.module_lost(&problem);
                 // A module that refuses will refuse again: one that was removed has no keys any more.
                 pause = match error {
                     ModuleError::Refused(_) | ModuleError::NoStart(_) => {

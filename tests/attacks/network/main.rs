@@ -14,3 +14,4 @@ mod floods;
 mod search;
 mod secrecy;
 mod traitor;
+mod users;

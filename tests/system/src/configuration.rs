@@ -68,6 +68,30 @@ pub fn is_observer(folder: &Path, name: &str) -> bool {
     !read(&node_toml(folder, name)).contains_key("module")
 }
 
+/// Lets a node connect to a socket for its module instead of starting one.
+///
+/// # Panics
+/// Its configuration cannot be changed.
+pub fn set_module_socket(folder: &Path, name: &str, socket: &Path) {
+    let path = node_toml(folder, name);
+    let mut table = read(&path);
+    let mut module = Table::new();
+    module.insert("socket".to_owned(), Value::from(socket.to_str().unwrap()));
+    table.insert("module".to_owned(), Value::Table(module));
+    write(&path, &table);
+}
+
+/// Lets a node start another program as its module.
+///
+/// # Panics
+/// Its configuration cannot be changed.
+pub fn set_module_program(folder: &Path, name: &str, program: &Path) {
+    let path = node_toml(folder, name);
+    let mut table = read(&path);
+    table["module"]["program"] = Value::from(program.to_str().unwrap());
+    write(&path, &table);
+}
+
 /// Where a node looks for others, if elsewhere than the ledger says.
 ///
 /// # Panics
