@@ -141,7 +141,7 @@ fn reaches(user: u32, pid: u32) -> Vec<&'static str> {
             found.push(name);
         }
     }
-    if can(user, &["sh", "-c", "kill -CONT $0", &pid.to_string()]) {
+    if can(user, &["sh", "-c", "kill -0 $0", &pid.to_string()]) {
         found.push("signal");
     }
     if can_trace(user, pid) {
