@@ -15,7 +15,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kit::Network;
@@ -216,13 +216,17 @@ fn answers(socket: &mut UnixStream) -> bool {
 }
 
 fn refused(mut command: Command, why: &str) {
-    let Output { status, stderr, .. } = command.output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(
-        said.starts_with("error: ") && said.contains("\nhint: "),
-        "{said}"
-    );
+    let mut process = command.spawn().unwrap();
+    let mut notes = BufReader::new(process.stderr.take().unwrap());
+    let mut said = String::new();
+    notes.read_line(&mut said).unwrap();
+    if !said.starts_with("error: ") {
+        let _ = (process.kill(), process.wait());
+        panic!("it begins, although {why}: {said}");
+    }
+    notes.read_to_string(&mut said).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("\nhint: "), "{said}");
     assert!(said.contains(why), "{why}: {said}");
     assert!(!said.contains("panicked"), "{said}");
 }
@@ -251,7 +255,7 @@ fn an_attendant_that_would_protect_nothing_does_not_begin() {
         );
     }
     let mut few = Command::new(place.path("program"));
-    few.args(["attend", "socket"]);
+    few.args(["attend", "socket"]).stderr(Stdio::piped());
     refused(few, "takes four arguments");
 
     // Files: of others, open to others, not there.
