@@ -53,9 +53,14 @@ pub enum ModuleError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// Whoever listens at the socket closed the connection before a module said anything.
-    #[error("no execution module comes from `{0}`: the connection was closed")]
-    TurnedAway(String),
+    /// Somebody listens at the socket, and no module says anything.
+    #[error("no execution module comes from `{socket}`: {why}")]
+    TurnedAway {
+        /// The socket.
+        socket: String,
+        /// What came instead.
+        why: &'static str,
+    },
     /// The process ended or broke the protocol.
     #[error("the execution module stopped answering: {0}")]
     Link(#[from] FrameError),
@@ -84,7 +89,7 @@ impl ModuleError {
             Self::NoAttendant { .. } => Some(
                 "the module's user must be running `sealbook-execution attend` there: docs/OPERATIONS.md, a user of its own for the module",
             ),
-            Self::TurnedAway(_) => Some(
+            Self::TurnedAway { .. } => Some(
                 "`sealbook-execution attend` serves one user alone: run the node as that one; otherwise what it wrote says why no module starts",
             ),
             _ => None,
@@ -200,20 +205,20 @@ fn come_by(config: &ModuleConfig) -> Result<(Option<Child>, UnixStream), ModuleE
     }
 }
 
-/// What the end of a connection means on which no module has said anything.
+/// What the end of a connection means on which no module has said anything, or its silence.
 fn turned_away(socket: &Path, error: ModuleError) -> ModuleError {
-    let closed = |error: &std::io::Error| {
-        matches!(
-            error.kind(),
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-        )
+    let ModuleError::Link(FrameError::Io(io)) = &error else {
+        return error;
     };
-    match error {
-        ModuleError::Link(FrameError::Io(error)) if closed(&error) => {
-            ModuleError::TurnedAway(socket.display().to_string())
+    let why = match io.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "the connection was closed"
         }
-        other => other,
-    }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "nothing was said for 30 s",
+        _ => return error,
+    };
+    let socket = socket.display().to_string();
+    ModuleError::TurnedAway { socket, why }
 }
 
 impl Module {
