@@ -177,7 +177,13 @@ impl Draft {
                 let found = next.address_mut(name).ok_or(Failure::SeatUnknown)?;
                 found.clone_from(address);
             }
-            Change::SetParameters(parameters) => next.parameters = parameters.clone(),
+            Change::SetParameters(parameters) => {
+                let all = &parameters.contracts;
+                if !all.iter().all(|contract| directory.runs(contract)) {
+                    return Err(Failure::Contract);
+                }
+                next.parameters = parameters.clone();
+            }
             Change::SetRules(rules) => {
                 next.rules = rules.clone();
                 next.check_electors(&roll)?;

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
-    EpochDefinition, Genesis, GovernanceRules, KeyHolder, Recovery, holder_digest,
+    AuthorisedContract, EpochDefinition, Genesis, GovernanceRules, KeyHolder, Recovery,
+    holder_digest,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
@@ -64,6 +65,9 @@ pub trait Directory {
 
     /// Whether secrets can be sealed to this encoded public key of a module.
     fn can_seal_to(&self, module_key: &[u8]) -> bool;
+
+    /// Whether the modules of this version run a contract.
+    fn runs(&self, contract: &AuthorisedContract) -> bool;
 
     /// What a module states that it runs (SHA-256 of its program), if the statement is its own and about this network.
     fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest>;

@@ -628,10 +628,10 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "cc59e74a0fdfc4dac7933ef04ed0b78a7658084e9d996e6dd39c946688053fad",
+            "686f26a9b47e8155b3962facbd0f97b09b574b96936f66b381d6d0cd0b93d2e6",
             "b5268cfc66a881c93822ddf536a816e7c0b3083cff7abfc01fc67dcfc5d852a0",
-            "e7e1fe52cb0238d61161a9578a7b2e9042f7c8c80bed7715c0d88630292c9e57",
-            "4d552c01dd755f9ea3160cae6097de3b3b75e8bafb0c4ff885750313c148fa29",
+            "c6a952a6c86869cb220cb6e1abf99d5a6aa96c761395bf4e698c487306110549",
+            "ae3b50b870c9b20008cb28b7839e2e140ab74dd0519a3dc30a1eac6bc8633a18",
         ]
     );
     let mut other = state;

@@ -95,11 +95,14 @@ pub enum Code {
     /// The change cannot be made together with what is in force or decided. Given by the contract
     /// of governance.
     Conflict,
+    /// The members have not authorised the contract that the order or question is addressed to. Given by the caller
+    /// of this crate.
+    NotAuthorised,
 }
 
 impl Code {
     /// All codes, in the order of their encoding.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Malformed,
         Self::NotPermitted,
         Self::NotFound,
@@ -122,6 +125,7 @@ impl Code {
         Self::ProposalClosed,
         Self::OtherChange,
         Self::Conflict,
+        Self::NotAuthorised,
     ];
 
     /// The code as interfaces show it.
@@ -150,6 +154,7 @@ impl Code {
             Self::ProposalClosed => "proposal-closed",
             Self::OtherChange => "other-change",
             Self::Conflict => "conflict",
+            Self::NotAuthorised => "contract-not-authorised",
         }
     }
 
@@ -234,7 +239,7 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Code>(&[22]).is_err());
+        assert!(borsh::from_slice::<Code>(&[23]).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sealbook_sealing::{Envelope, Purpose};
 use sealbook_securities::{AccountIndex, BusinessDate, Code, Isin, MemberId, Outcome, RecordTime};
 use zeroize::Zeroizing;
 
+use crate::contracts::contract_asked;
 use crate::engine::{ANSWER_CONTEXT, Engine, seal};
 use crate::permissions::Permissions;
 
@@ -74,6 +75,9 @@ impl Engine {
     fn answer_member(&self, caller: MemberId, query: &Query) -> AnswerBody {
         if query.height_min > self.head.height {
             return AnswerBody::Behind;
+        }
+        if !self.authorises(contract_asked(&query.question)) {
+            return refused(&Outcome::refused(Code::NotAuthorised));
         }
         let Some(member) = self.state.member(caller) else {
             return refused(&Outcome::refused(Code::NotAMember));

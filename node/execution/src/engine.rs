@@ -26,6 +26,7 @@ use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply};
 use sealbook_securities::{AccountIndex, Member, MemberId, State};
 
 use crate::asked::Asked;
+use crate::contracts::LeafKey;
 use crate::keys::{EpochKeys, KeyError, Vault};
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
@@ -325,7 +326,8 @@ impl Engine {
 
     pub(crate) fn update_state_root(&mut self) -> Digest {
         let height = self.head.height;
-        self.tree.update(&mut self.state, &self.keys.leaf, height)
+        let key = LeafKey::of(&self.keys.leaf);
+        self.tree.update(&mut self.state, &key, height)
     }
 
     /// The key epoch of the last executed block.

@@ -24,6 +24,7 @@ pub mod lockdown;
 
 mod answers;
 mod asked;
+mod contracts;
 mod network;
 mod permissions;
 pub mod recovery;

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use borsh::{BorshDeserialize as _, BorshSerialize as _};
 use sealbook_governance::{Caller, Directory, Effect, GovernanceOrder, Newcomer};
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
+use sealbook_ledger::AuthorisedContract;
 use sealbook_primitives::hash::{Digest, keyed_hash};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
 
+use crate::contracts::{self, Governance, LeafKey};
 use crate::custody::can_seal_to;
 use crate::engine::{Engine, EngineError};
 use crate::statement::ModuleStatement;
@@ -106,6 +108,10 @@ impl Directory for Books<'_> {
         can_seal_to(module_key)
     }
 
+    fn runs(&self, contract: &AuthorisedContract) -> bool {
+        contracts::runs(contract)
+    }
+
     fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest> {
         ModuleStatement::verify(statement, module_key, self.network)
     }
@@ -187,6 +193,7 @@ impl Engine {
         // Writing to memory cannot fail.
         let _: std::io::Result<()> = self.governance.serialize(&mut bytes);
         let ends = borsh::to_vec(&self.certificate_ends).unwrap_or_default();
-        keyed_hash(&self.keys.leaf, NETWORK_ROOT_DOMAIN, &[&bytes, &ends])
+        let key = LeafKey::<Governance>::of(&self.keys.leaf);
+        keyed_hash(key.key(), NETWORK_ROOT_DOMAIN, &[&bytes, &ends])
     }
 }

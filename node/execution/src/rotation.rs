@@ -31,6 +31,7 @@ use sealbook_sealing::{EnvelopeHeader, Purpose, Sealer, binding};
 use sealbook_securities::{Code, Outcome};
 use zeroize::Zeroizing;
 
+use crate::contracts::LeafKey;
 use crate::custody::{HolderIdentity, ModuleKey, grant_root, make_record};
 use crate::engine::{Engine, EngineError};
 use crate::keys::{EpochKeys, KeyError, Vault};
@@ -239,7 +240,7 @@ impl Engine {
             keys: former,
             ended,
         });
-        self.tree.rekey(&self.state, &self.keys.leaf);
+        self.tree.rekey(&self.state, &LeafKey::of(&self.keys.leaf));
         self.grant_to_newcomers(&opening);
         Ok(())
     }

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use sealbook_merkle::dense::DenseTree;
 use sealbook_primitives::hash::{Digest, hash, keyed_hash};
-use sealbook_primitives::secret::Secret32;
 use sealbook_securities::{State, TableId};
+
+use crate::contracts::{LeafKey, Securities};
 
 const LEAF_DOMAIN: &str = "sealbook 2026 state leaf v1";
 const ROOT_DOMAIN: &str = "sealbook 2026 state root v1";
@@ -34,7 +35,7 @@ impl StateTree {
     }
 
     /// Makes all leaves again under another key.
-    pub fn rekey(&mut self, state: &State, leaf_key: &Secret32) {
+    pub fn rekey(&mut self, state: &State, leaf_key: &LeafKey<Securities>) {
         *self = Self::new();
         for (table, tree) in &mut self.tables {
             for index in 0..state.table_len(*table) {
@@ -44,7 +45,12 @@ impl StateTree {
     }
 
     /// Brings the leaves of all rows that were touched since the last call up to date and returns the root.
-    pub fn update(&mut self, state: &mut State, leaf_key: &Secret32, height: u64) -> Digest {
+    pub fn update(
+        &mut self,
+        state: &mut State,
+        leaf_key: &LeafKey<Securities>,
+        height: u64,
+    ) -> Digest {
         for (table, index) in state.drain_touched() {
             let leaf = leaf(state, table, index, leaf_key);
             let Some(tree) = self.tables.get_mut(&table) else {
@@ -69,8 +75,8 @@ impl StateTree {
         hash(ROOT_DOMAIN, &parts)
     }
 }
-fn leaf(state: &State, table: TableId, index: u32, leaf_key: &Secret32) -> Digest {
+fn leaf(state: &State, table: TableId, index: u32, leaf_key: &LeafKey<Securities>) -> Digest {
     let row = state.row_bytes(table, index);
     let parts: [&[u8]; 3] = [&[table as u8], &index.to_le_bytes(), &row];
-    keyed_hash(leaf_key, LEAF_DOMAIN, &parts)
+    keyed_hash(leaf_key.key(), LEAF_DOMAIN, &parts)
 }

@@ -21,6 +21,7 @@ use sealbook_securities::{
 };
 use zeroize::Zeroizing;
 
+use crate::contracts::{contract_of, is_authorised};
 use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
 use crate::permissions::Permissions;
 use crate::results::{self, Waiting};
@@ -217,12 +218,21 @@ impl Engine {
         key.verify(domain, &message, &signed.signature).ok()
     }
 
+    /// Whether the members have authorised a contract, in the version that this engine runs.
+    pub(crate) fn authorises(&self, contract: &str) -> bool {
+        is_authorised(contract, &self.definition().parameters.contracts)
+    }
+
     fn execute_order(
         &mut self,
         block: &BlockContext<'_>,
         caller: MemberId,
         order: &OrderBytes,
     ) -> Outcome {
+        // Before anything of the order is read.
+        if contract_of(order).is_some_and(|contract| !self.authorises(contract)) {
+            return Outcome::refused(Code::NotAuthorised);
+        }
         match order {
             OrderBytes::Admit { reference, chain } => {
                 self.execute_admit(block.time_ms, caller, reference, chain)

@@ -17,12 +17,12 @@ use sealbook_execution::{Engine, EngineError};
 use sealbook_governance::{Action, Change, GovernanceView, ProposalStatus};
 use sealbook_identity::Role;
 use sealbook_ledger::{
-    Block, EpochDefinition, GovernanceRules, ObserverSeat, Parameters, RootGrant, ValidatorSeat,
-    holder_digest, outcome_hash, outcome_leaf,
+    AuthorisedContract, Block, EpochDefinition, GovernanceRules, ObserverSeat, Parameters,
+    RootGrant, ValidatorSeat, holder_digest, outcome_hash, outcome_leaf,
 };
 use sealbook_merkle::log;
 use sealbook_primitives::hash::Digest;
-use sealbook_protocol::payload::{AsOf, Question};
+use sealbook_protocol::payload::{AnswerBody, AsOf, OrderBytes, Question};
 use sealbook_sealing::Envelope;
 use sealbook_securities::{Code, Outcome};
 
@@ -590,4 +590,71 @@ fn another_committees_blocks_are_refused_in_every_epoch() {
             .unwrap_err();
         assert!(matches!(error, EngineError::NotFinal(_)), "{error}");
     }
+}
+
+#[test]
+fn a_contract_that_is_withdrawn_reads_nothing_until_it_is_authorised_again() {
+    let mut play = Play::furnished_with(Founded {
+        parameters: epochs_of(24, 1),
+        ..Founded::default()
+    });
+    let present = play.network.genesis.parameters.clone();
+    let registry = |contracts: Vec<AuthorisedContract>| {
+        Change::SetParameters(Parameters {
+            contracts,
+            ..present.clone()
+        })
+    };
+    let governance = AuthorisedContract::new("governance", 1);
+    // A version that the modules do not run, a contract that there is not, and none to decide anything with.
+    for more in ["repo", "securities"] {
+        let unknown = AuthorisedContract::new(more, 2);
+        let outcome = play.govern(
+            "admin",
+            propose(&registry(vec![governance.clone(), unknown])),
+        );
+        assert_eq!(outcome, Outcome::refused(Code::Conflict), "{more}");
+    }
+    let outcome = play.govern("admin", propose(&registry(Vec::new())));
+    assert_eq!(outcome, Outcome::refused(Code::Malformed));
+    play.decide(&registry(vec![governance]));
+    play.settle("alpha", words::transfer("A-1", "A-2", "1"));
+    let root = |play: &Play| play.engine.state_root();
+    // The first of these may be fixed already.
+    let two_epochs = |play: &mut Play| {
+        play.end_epoch();
+        play.end_epoch();
+    };
+    two_epochs(&mut play);
+    // An order, good or not even readable, and every question about the contract's data.
+    let refused = Outcome::refused(Code::NotAuthorised);
+    let transfer = || words::transfer("A-1", "A-2", "1");
+    assert_eq!(play.order("alpha", transfer()), refused);
+    let unreadable = vec![OrderBytes::Securities(vec![0xff; 40])];
+    assert_eq!(play.submit("alpha", unreadable, &[]), [refused]);
+    let denied = borsh::to_vec(&refused).unwrap();
+    for question in [
+        Question::Holdings,
+        Question::Trades,
+        Question::Audit,
+        words::ask_registry(AsOf::Now),
+    ] {
+        let answer = play.ask("regulator", &question);
+        assert_eq!(answer.body, AnswerBody::Refused(denied.clone()));
+    }
+    // The network itself goes on, and the contract's data stays committed to.
+    assert!(matches!(
+        play.ask("alpha", &Question::Member).body,
+        AnswerBody::Member(_)
+    ));
+    assert_eq!(play.admit("stranger"), Outcome::SETTLED);
+    play.decide(&registry(AuthorisedContract::usual()));
+    let before = root(&play);
+    two_epochs(&mut play);
+    assert_ne!(root(&play), before, "heights are part of the root");
+    play.settle("alpha", transfer());
+    assert_eq!(
+        play.registry_text("apple", AsOf::Now),
+        "1000000 = 999000 + [Hanako Sato 998, Ichiro Suzuki 2]"
+    );
 }

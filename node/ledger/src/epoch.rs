@@ -17,10 +17,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::VerifyingKey;
 
+use crate::contract::{AuthorisedContract, check_contracts};
 use crate::{CertificateError, Committee, MAX_BLOCK_BYTES};
 
 /// The version that definitions are written with.
-pub const EPOCH_VERSION: u16 = 3;
+pub const EPOCH_VERSION: u16 = 4;
 /// The most validators of an epoch, and as many observers.
 pub const MAX_SEATS: usize = 256;
 /// How many blocks before the end of an epoch the next one is decided, so that every validator has executed that far
@@ -44,6 +45,9 @@ pub enum EpochError {
     /// A version that this software does not know.
     #[error("epoch definition version {0} is not known")]
     Version(u16),
+    /// The registry of contracts breaks a rule.
+    #[error("contracts: {0}")]
+    Contracts(&'static str),
     /// The seats do not make a committee.
     #[error("committee: {0}")]
     Committee(#[from] CertificateError),
@@ -185,6 +189,8 @@ pub struct Parameters {
     pub key_epochs: u32,
     /// For how many blocks of a new key epoch envelopes of the one before are still opened.
     pub key_grace_blocks: u32,
+    /// The contracts that may be given what is addressed to them.
+    pub contracts: Vec<AuthorisedContract>,
 }
 
 impl Default for Parameters {
@@ -199,6 +205,7 @@ impl Default for Parameters {
             snapshot_epochs: 1,
             key_epochs: 1_000,
             key_grace_blocks: 600,
+            contracts: AuthorisedContract::usual(),
         }
     }
 }
@@ -229,6 +236,7 @@ impl Parameters {
     /// # Errors
     /// [`EpochError::Parameter`] names the first one that is outside.
     pub fn check(&self) -> Result<(), EpochError> {
+        check_contracts(&self.contracts)?;
         let bytes_max = (MAX_BLOCK_BYTES / 2) as u64;
         let bytes = u64::from(self.block_bytes_max);
         let epoch_blocks = u64::from(self.epoch_blocks);

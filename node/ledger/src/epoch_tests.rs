@@ -46,8 +46,8 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "d4092982684f1b1d99da08a852a5591275bb18c90d102a0c8b1b8960055c5eae",
-            "3c58e79a3363838837df56ef2a9beea6d4121202a109e1a9f9306eb24da07863",
+            "e8a9c13611d0441b0ec175d59af963e86d2fe146a45785198b5386d8d1363a6c",
+            "b33532ff2952e2b98f970417541ed3a59418a931fda1dfa620f5f26d6ae53a1e",
             "19eeb419b80e2bac4624584c7ce9131d57495fa5a11367d0d6422f8680b50a2a"
         ]
     );

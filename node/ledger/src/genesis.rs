@@ -392,9 +392,9 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "d1fb3d54ef460001f1c9ec6f2e84fe221967e12f8b66d894a1c08f565330c2ca",
-                "e39350466fe60a78fe4d2c0f0c35a7f487a794b16a45b6a55c7ddb8e49e3d7b0",
-                "24e63aea0226ba31a5dbb8ab2c42ce494b62e2d50fee231266e6edef98cf1713",
+                "fa9503d28e6314a91451c6e81bbc52723e046b7320ecd93d24f273865a77fe39",
+                "1cad155d3567421f6aad3a5d3c2a1fb8be1af7ebafd85e019a4b8c66a8a7c0d4",
+                "aa470ac356aee22506b5a21d96d77a7c948356cc596eb7e5217a2e5a8e0abb45",
             ]
         );
         assert_eq!(

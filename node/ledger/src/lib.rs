@@ -21,6 +21,7 @@ mod block;
 mod certificate;
 mod chain;
 mod commitment;
+mod contract;
 mod epoch;
 mod genesis;
 mod key_record;
@@ -40,6 +41,7 @@ pub use certificate::{
 };
 pub use chain::{ChainError, verify_finalized};
 pub use commitment::{Commitment, SnapshotReference, outcome_hash, outcome_leaf};
+pub use contract::{AuthorisedContract, MAX_CONTRACTS, check_contracts};
 pub use epoch::{
     EPOCH_VERSION, EpochDefinition, EpochError, MAX_QUOTA_LEVEL, MAX_SEATS, MIN_EPOCH_BLOCKS,
     ObserverSeat, Opening, PLAN_DISTANCE, Parameters, ValidatorSeat, check_node,

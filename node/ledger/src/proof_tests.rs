@@ -257,6 +257,6 @@ fn the_encoding_is_pinned() {
     let bytes = proof_of(&history(), 25, 26).encode();
     assert_eq!(
         pin(&bytes),
-        "6abc6283b25d240ba1aed2c8b346d3e6a2ed4087eabd692713d88d92fe55ca8b"
+        "bdb0a7e01a10f0df7c6d9fe568f56a99bcd96a7ee5003f0cdf461bd161ffc30f"
     );
 }

@@ -269,7 +269,7 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "e34a05afa8a2d9f16b6d81964668a95e277db771321314ecf4b32829f95baac6",
+            "0bdb9ffe3e8d42249e88a5bf32d4dd8ddd7ddf608ccbc058183bb0f5cc7afbcc",
             "4af17b4d8caae471df21a909ea44faef725e2f0e6178267967600fe58e676c4e",
             "86eaf38314ea5774985e4b242c7672234d00535869b8328480236b4ee7123a5f",
             "40d9bc39e8f7274b15a6d432a01f681eab50672031a2c2c3a315df6608ea711d"

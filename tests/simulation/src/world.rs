@@ -8,8 +8,8 @@ use sealbook_execution::EpochKeys;
 use sealbook_execution::custody::{Founding, ModuleKey};
 use sealbook_identity::{CertificateDer, Role, pem};
 use sealbook_ledger::{
-    Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, PolicyText, Recovery,
-    RootFile, ValidatorSeat,
+    AuthorisedContract, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters,
+    PolicyText, Recovery, RootFile, ValidatorSeat,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
@@ -78,6 +78,7 @@ pub fn parameters() -> Parameters {
         // A new key epoch comes with the removal. The clients here seal to the first one, as a client may for a while.
         key_epochs: 0,
         key_grace_blocks: 1_000_000,
+        contracts: AuthorisedContract::usual(),
     }
 }
 

@@ -107,6 +107,14 @@ mod tests {
             "a20_a_carrier_of_what_does_not_open_loses_its_quota_and_its_clients_turn_elsewhere",
             "another side of a20",
         ),
+        (
+            "a14_the_nodes_user_reaches_neither_files_nor_processes_of_a_module_with_its_own",
+            "it shows itself what the same tries bring where node and module share a user",
+        ),
+        (
+            "a14_a_node_is_prepared_for_a_module_of_another_user",
+            "it is about files, not about an attack",
+        ),
     ];
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use sealbook_ledger::AuthorisedContract;
 
 /// Networks.
 #[derive(Debug, Subcommand)]
@@ -384,6 +385,9 @@ pub struct ParameterArguments {
     /// For how many blocks of a new key epoch what is sealed to the one before is still opened.
     #[arg(long, value_name = "BLOCKS")]
     pub key_grace: Option<u32>,
+    /// The contracts that are authorised, all at once: each a name, and a version if it is not 1 (`securities@1`).
+    #[arg(long, value_name = "CONTRACT,...", value_delimiter = ',', value_parser = contract)]
+    pub contracts: Option<Vec<AuthorisedContract>>,
 }
 
 /// Rules of governance.
@@ -399,4 +403,13 @@ pub struct RuleArguments {
     /// For how many seconds a proposal may be decided.
     #[arg(long, value_name = "SECONDS")]
     pub proposal_life: Option<u64>,
+}
+
+/// Reads `NAME` or `NAME@VERSION`.
+fn contract(text: &str) -> Result<AuthorisedContract, String> {
+    let (name, version) = text.split_once('@').unwrap_or((text, "1"));
+    let version = version
+        .parse()
+        .map_err(|_| format!("`{version}` is no version of a contract"))?;
+    Ok(AuthorisedContract::new(name, version))
 }

@@ -6,7 +6,8 @@ use sealbook_execution::statement::ModuleStatement;
 use sealbook_governance::Change;
 use sealbook_identity::{files as key_files, pem};
 use sealbook_ledger::{
-    GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery, ValidatorSeat, holder_digest,
+    AuthorisedContract, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery,
+    ValidatorSeat, holder_digest,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
@@ -207,6 +208,10 @@ pub(super) fn parameters(present: &Parameters, arguments: &ParameterArguments) -
         snapshot_epochs: arguments.snapshot_epochs.unwrap_or(present.snapshot_epochs),
         key_epochs: arguments.key_epochs.unwrap_or(present.key_epochs),
         key_grace_blocks: arguments.key_grace.unwrap_or(present.key_grace_blocks),
+        contracts: arguments
+            .contracts
+            .clone()
+            .unwrap_or_else(|| present.contracts.clone()),
     }
 }
 
@@ -234,6 +239,9 @@ pub(super) fn parameters_json(parameters: &Parameters) -> Value {
         "snapshot_epochs": parameters.snapshot_epochs,
         "key_epochs": parameters.key_epochs,
         "key_grace_blocks": parameters.key_grace_blocks,
+        "contracts": parameters.contracts.iter()
+            .map(|one| json!({"name": one.name, "version": one.version}))
+            .collect::<Vec<_>>(),
     })
 }
 
@@ -296,6 +304,12 @@ pub(super) fn holders_json(holders: &[KeyHolder]) -> Vec<Value> {
         .collect()
 }
 
+fn contracts_words(contracts: &[AuthorisedContract]) -> String {
+    let words = contracts.iter();
+    let words = words.map(|one| format!("{} {}", one.name, one.version));
+    words.collect::<Vec<_>>().join(" and ")
+}
+
 fn holder_facts(holders: &[KeyHolder]) -> impl Iterator<Item = String> {
     let holders = holders.iter();
     holders.map(|one| format!("{} with key {}", one.name, holder_digest(&one.key)))
@@ -330,6 +344,7 @@ pub(super) fn facts(change: &Change, trust: &Trust) -> Vec<String> {
             format!("epochs to a snapshot: {}", one.snapshot_epochs),
             format!("epochs to a new key epoch: {}", one.key_epochs),
             format!("former keys open {} more blocks", one.key_grace_blocks),
+            format!("contracts {}", contracts_words(&one.contracts)),
         ],
         Change::SetRules(rules) => vec![
             format!("electors {}", rules.electors.join(" or ")),
@@ -397,6 +412,7 @@ mod tests {
             snapshot_epochs: None,
             key_epochs: None,
             key_grace: None,
+            contracts: None,
         };
         let expected = Parameters {
             block_interval_ms: 77,
@@ -460,7 +476,10 @@ mod tests {
         let present = Parameters::default();
         let shown = facts(&Change::SetParameters(present.clone()), &trust).join(" ");
         for (name, value) in parameters_json(&present).as_object().unwrap() {
-            let value = value.to_string();
+            let value = match value.as_array() {
+                Some(contracts) => contracts[0]["name"].as_str().unwrap().to_owned(),
+                None => value.to_string(),
+            };
             assert!(shown.split(' ').any(|word| word == value), "{name}");
         }
     }

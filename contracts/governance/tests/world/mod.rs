@@ -8,8 +8,8 @@ use sealbook_governance::{
     Action, Caller, Change, Directory, Effect, Governance, GovernanceOrder, Newcomer, Proposal,
 };
 use sealbook_ledger::{
-    EpochDefinition, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch, Parameters, Recovery,
-    ValidatorSeat,
+    AuthorisedContract, EpochDefinition, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch,
+    Parameters, Recovery, ValidatorSeat,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
@@ -115,6 +115,10 @@ impl Directory for Books {
 
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
         module_key.len() == 37
+    }
+
+    fn runs(&self, contract: &AuthorisedContract) -> bool {
+        contract.version == 1
     }
 
     /// A statement is the key, and then the measurement once for each of its bytes.
