@@ -36,11 +36,13 @@ impl StateTree {
 
     /// Makes all leaves again under another key.
     pub fn rekey(&mut self, state: &State, leaf_key: &LeafKey<Securities>) {
-        *self = Self::new();
         for (table, tree) in &mut self.tables {
-            for index in 0..state.table_len(*table) {
-                tree.push(leaf(state, *table, index, leaf_key));
-            }
+            let rows = 0..state.table_len(*table);
+            let leaves: Vec<Digest> = rows
+                .map(|index| leaf(state, *table, index, leaf_key))
+                .collect();
+            // At once, which hashes every node once.
+            *tree = DenseTree::from_leaves(&leaves);
         }
     }
 
