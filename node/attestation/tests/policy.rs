@@ -37,7 +37,7 @@ fn permissive() -> Policy {
 }
 
 #[test]
-fn a_process_is_refused_by_default() {
+fn a09_a_process_is_refused_by_default() {
     let refused = Err(VerifyError::Refused(Kind::Process));
     let (evidence, expected) = (evidence(), expected(1));
     let by_default = Gate::new(Policy::default())

@@ -75,7 +75,7 @@ fn an_answer_to_another_nonce_is_refused() {
 }
 
 #[test]
-fn a_replayed_answer_is_refused_and_the_fresh_one_is_not() {
+fn a09_a_replayed_answer_is_refused_and_the_fresh_one_is_not() {
     let (network, key) = (Digest([9; 32]), [4; 32]);
     let first = report_data(&network, &key, &[1; 32]);
     let second = report_data(&network, &key, &[2; 32]);
@@ -90,7 +90,7 @@ fn a_replayed_answer_is_refused_and_the_fresh_one_is_not() {
 }
 
 #[test]
-fn another_measurement_is_refused() {
+fn a09_another_measurement_is_refused() {
     let evidence = snp_evidence("milan");
     let mut expected = snp_expected(evidence.statement());
     let mut other: [u8; 48] = evidence.statement()[0x90..0xc0].try_into().unwrap();
@@ -105,7 +105,7 @@ fn another_measurement_is_refused() {
 }
 
 #[test]
-fn a_guest_under_debug_is_refused_unless_allowed() {
+fn a09_a_guest_under_debug_is_refused_unless_allowed() {
     // A real report of a guest whose policy allows its host to debug it.
     let evidence = snp_evidence("milan-debug");
     let mut expected = snp_expected(evidence.statement());

@@ -103,7 +103,7 @@ fn an_answer_to_another_nonce_is_refused() {
 }
 
 #[test]
-fn every_register_counts() {
+fn a09_every_register_counts() {
     let evidence = tdx_evidence("up-to-date");
     let mut expected = tdx_expected(evidence.statement());
     let Some(Measurement::Tdx { initial, runtime }) = expected.measurements.pop_first() else {

@@ -33,14 +33,18 @@ fn run(folder: &Path, names: &[String]) -> Result<bool, String> {
     defences.retain(|one| names.is_empty() || names.iter().any(|name| one.test.starts_with(name)));
     let copy = folder.join("source");
     copy_source(&root, &copy)?;
-    let mut packages: Vec<&str> = defences.iter().map(|one| one.package.as_str()).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    for package in packages {
-        let tests = defences.iter().filter(|one| one.package == package);
+    let mut places: Vec<&Defence> = Vec::new();
+    for defence in &defences {
+        if !places.iter().any(|one| one.same_tests(defence)) {
+            places.push(defence);
+        }
+    }
+    for place in places {
+        let package = &place.package;
+        let tests = defences.iter().filter(|one| one.same_tests(place));
         let tests: Vec<&str> = tests.map(|one| one.test.as_str()).collect();
-        built(folder, &copy, package)?;
-        let all = run_tests(folder, &copy, package, &tests)?;
+        built(folder, &copy, place)?;
+        let all = run_tests(folder, &copy, place, &tests)?;
         if !all.status.success() {
             return Err(format!(
                 "{package}: tests fail with every defence in place\n{}",
@@ -68,8 +72,8 @@ fn without(folder: &Path, copy: &Path, defence: &Defence) -> Result<Option<&'sta
         fs::write(&path, edit.apply(&content)?).map_err(|error| error.to_string())?;
         before.push((path, content));
     }
-    let tested = built(folder, copy, &defence.package)
-        .and_then(|()| run_tests(folder, copy, &defence.package, &[&defence.test]));
+    let tested = built(folder, copy, defence)
+        .and_then(|()| run_tests(folder, copy, defence, &[&defence.test]));
     // The last edit of a file first.
     for (path, content) in before.into_iter().rev() {
         fs::write(path, content).map_err(|error| error.to_string())?;
@@ -114,23 +118,30 @@ fn cargo(folder: &Path, copy: &Path) -> Command {
     command
 }
 
-/// Builds the programs that are attacked and the tests of a package.
-fn built(folder: &Path, copy: &Path, package: &str) -> Result<(), String> {
-    let mut steps = vec![vec![
-        "test",
-        "--locked",
-        "--no-run",
-        "--package",
-        package,
-        "--test",
-        "attacks",
-    ]];
-    if package == "sealbook-system" {
-        steps.insert(0, vec!["build", "--locked", "--workspace", "--bins"]);
+/// `cargo test` of the binary that has a defence's test.
+fn test_of(folder: &Path, copy: &Path, defence: &Defence) -> Command {
+    let mut command = cargo(folder, copy);
+    command.args(["test", "--locked", "--package", &defence.package]);
+    command.args(["--test", &defence.binary]);
+    if let Some(features) = &defence.features {
+        command.args(["--features", features]);
     }
-    for step in steps {
-        let output = cargo(folder, copy).args(step).output();
-        let output = output.map_err(|error| format!("cargo: {error}"))?;
+    command
+}
+
+/// Builds the programs that are attacked, and the tests.
+fn built(folder: &Path, copy: &Path, defence: &Defence) -> Result<(), String> {
+    let mut steps = Vec::new();
+    if defence.package == "sealbook-system" {
+        let mut programs = cargo(folder, copy);
+        programs.args(["build", "--locked", "--workspace", "--bins"]);
+        steps.push(programs);
+    }
+    let mut tests = test_of(folder, copy, defence);
+    tests.arg("--no-run");
+    steps.push(tests);
+    for mut step in steps {
+        let output = step.output().map_err(|error| format!("cargo: {error}"))?;
         if !output.status.success() {
             return Err(format!("does not build\n{}", tail(&output)));
         }
@@ -138,18 +149,14 @@ fn built(folder: &Path, copy: &Path, package: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn run_tests(folder: &Path, copy: &Path, package: &str, tests: &[&str]) -> Result<Output, String> {
-    cargo(folder, copy)
-        .args([
-            "test",
-            "--locked",
-            "--package",
-            package,
-            "--test",
-            "attacks",
-            "--",
-        ])
-        .arg("--test-threads=1")
+fn run_tests(
+    folder: &Path,
+    copy: &Path,
+    defence: &Defence,
+    tests: &[&str],
+) -> Result<Output, String> {
+    test_of(folder, copy, defence)
+        .args(["--", "--test-threads=1"])
         .args(tests)
         .output()
         .map_err(|error| format!("cargo: {error}"))
