@@ -401,14 +401,23 @@ pub enum AuditCommand {
         #[arg(long, value_name = "COPY")]
         ledger: PathBuf,
         /// The audit key; former ones, too, where it was changed.
-        #[arg(long, value_name = "AUDIT-KEY", required = true)]
+        #[arg(long, value_name = "AUDIT-KEY", required_unless_present = "key_share")]
         key: Vec<PathBuf>,
+        /// A share of an audit key that nobody holds alone; as many as are needed.
+        #[arg(long, value_name = "SHARE")]
+        key_share: Vec<PathBuf>,
     },
     /// Make an audit key. The public half beside it is what members admit.
     Key {
-        /// A new file.
+        /// A new file; with --shares, the beginning of the names of new files.
         #[arg(value_name = "FILE")]
         out: PathBuf,
+        /// Make no key for one auditor but so many shares of one, each for a holder of its own.
+        #[arg(long, value_name = "N", requires = "threshold")]
+        shares: Option<u8>,
+        /// How many of the shares are needed to audit.
+        #[arg(long, value_name = "K", requires = "shares")]
+        threshold: Option<u8>,
     },
     /// Copy the running network's ledger: ciphertext, sealed against changes.
     Copy {

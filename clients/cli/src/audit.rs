@@ -11,7 +11,7 @@
 //! The copy is never written to: the store is opened on a copy of its own. Nothing in it is believed before it has
 //! been checked, and whatever is wrong ends the audit with exit code 6.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,15 @@ use std::sync::Arc;
 use sealbook_execution::custody::ModuleKey;
 use sealbook_execution::keys::KeyError;
 use sealbook_execution::rotation::Custodian;
+use sealbook_execution::shared_key::{
+    MAX_SHARE_FILE_BYTES, ShareBytes, SharedKeyError, assemble, identity_of,
+};
 use sealbook_execution::{Engine, EngineError, EpochKeys, Output};
 use sealbook_ledger::{Block, FinalityCertificate, Genesis, KeyRecord, MAX_BLOCK_BYTES};
 use sealbook_store::{
     Engine as StoreEngine, LedgerStore, SledStore, Store, StoreError, Tip, manifest, open_store,
 };
+use zeroize::Zeroizing;
 
 use crate::error::{CliError, Exit, Result, doing};
 use crate::network::{FIRST_RECORD, NetworkFiles, read_genesis};
@@ -55,7 +59,7 @@ fn damaged(what: impl std::fmt::Display) -> CliError {
 ///
 /// # Errors
 /// The copy or the key cannot be read, or anything in the copy is not as it must be.
-pub fn verify(ledger: &Path, keys: &[PathBuf]) -> Result<Report> {
+pub fn verify(ledger: &Path, keys: &[PathBuf], shares: &[PathBuf]) -> Result<Report> {
     let (node, ledger) = if ledger.join("ledger").join("genesis").is_file() {
         (Some(ledger.to_path_buf()), ledger.join("ledger"))
     } else {
@@ -71,7 +75,12 @@ pub fn verify(ledger: &Path, keys: &[PathBuf]) -> Result<Report> {
     let sealed = check_seal(node.as_deref(), &ledger)?;
     let genesis = read_genesis(&ledger.join("genesis"))
         .map_err(|error| damaged(error.to_string().trim_start_matches("error: ")))?;
-    let keys = audit_keys(&ledger, keys, &genesis)?;
+    let mut own = Vec::new();
+    for path in keys {
+        own.push(read_key(path)?);
+    }
+    own.extend(shared_keys(shares)?);
+    let keys = audit_keys(&ledger, own, &genesis)?;
     // Read before the store is copied, so that a running node's store is not behind it.
     let tip = Tip::read(&ledger).map_err(damaged)?;
     progress.now("copying the store");
@@ -219,19 +228,53 @@ fn manifest_entries(manifest: &str) -> Vec<&str> {
 pub fn read_key(path: &Path) -> Result<ModuleKey> {
     let shown = path.display();
     let none = || CliError::new(format!("`{shown}` is not an audit key or a holder's key"));
-    let size = fs::metadata(path)
-        .map_err(doing(format!("key `{shown}`")))?
-        .len();
-    if size > KEY_BYTES_MAX {
-        return Err(none());
-    }
-    let bytes = zeroize::Zeroizing::new(fs::read(path).map_err(doing(format!("key `{shown}`")))?);
+    let bytes = read_secret(path, KEY_BYTES_MAX)?.ok_or_else(none)?;
     ModuleKey::read(&bytes).map_err(|_| none())
 }
 
-fn audit_keys(ledger: &Path, paths: &[PathBuf], genesis: &Genesis) -> Result<AuditKeys> {
-    let keys = paths.iter().map(|path| read_key(path));
-    let keys: Vec<ModuleKey> = keys.collect::<Result<_>>()?;
+/// The keys that shares make together: one for each key that there are shares of.
+fn shared_keys(paths: &[PathBuf]) -> Result<Vec<ModuleKey>> {
+    let mut by_key: BTreeMap<Vec<u8>, Vec<(&PathBuf, ShareBytes)>> = BTreeMap::new();
+    for path in paths {
+        let bytes = read_secret(path, MAX_SHARE_FILE_BYTES as u64)?;
+        let bytes = bytes.ok_or_else(|| no_share(path))?;
+        let identity = identity_of(&bytes).ok_or_else(|| no_share(path))?;
+        by_key.entry(identity).or_default().push((path, bytes));
+    }
+    let assembled = by_key.into_values().map(|found| {
+        let (paths, files): (Vec<&PathBuf>, Vec<_>) = found.into_iter().unzip();
+        assemble(&files).map_err(|error| match &error {
+            SharedKeyError::Malformed(place) | SharedKeyError::Other(place) => {
+                let path = paths.get(place.saturating_sub(1));
+                let shown = path.map(|path| path.display().to_string());
+                CliError::new(format!("`{}`: {error}", shown.unwrap_or_default()))
+            }
+            SharedKeyError::TooFew { .. } => CliError::new(&error)
+                .hint("give as many --key-share files as the key needs, each of another holder"),
+            _ => CliError::new(&error),
+        })
+    });
+    assembled.collect()
+}
+
+fn no_share(path: &Path) -> CliError {
+    CliError::new(format!("`{}` is no share of an audit key", path.display()))
+}
+
+/// A file's content, unless it is longer than it may be.
+fn read_secret(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let shown = path.display();
+    let size = fs::metadata(path)
+        .map_err(doing(format!("key `{shown}`")))?
+        .len();
+    if size > most {
+        return Ok(None);
+    }
+    let bytes = fs::read(path).map_err(doing(format!("key `{shown}`")))?;
+    Ok(Some(Zeroizing::new(bytes)))
+}
+
+fn audit_keys(ledger: &Path, keys: Vec<ModuleKey>, genesis: &Genesis) -> Result<AuditKeys> {
     let path = ledger.join(FIRST_RECORD);
     let record = fs::read(&path).map_err(doing(path.display()))?;
     let record = KeyRecord::decode_file(&record).map_err(damaged)?;

@@ -11,7 +11,7 @@ use crate::arguments::{
     ScenarioCommand, TradeCommand,
 };
 use crate::error::{CliError, Exit, Result};
-use crate::network::{NetworkFiles, make_holder_key};
+use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
 use crate::{
@@ -57,16 +57,33 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Status => nodes::status(&context),
         Command::Doctor => doctor::doctor(&context),
         Command::Recovery(command) => recovery::run(&context, command),
-        Command::Audit(AuditCommand::Key { out }) => {
-            let key = make_holder_key(&out)?;
-            let digest = holder_digest(&key).to_string();
+        Command::Audit(AuditCommand::Key {
+            out,
+            shares,
+            threshold,
+        }) => {
             let shown = out.display();
-            let text = format!("made {shown} and {shown}.pub, key {digest}");
-            context.say(&json!({"file": shown.to_string(), "key": digest}), &text);
+            let (key, made) = match (shares, threshold) {
+                (Some(shares), Some(threshold)) => {
+                    let key = make_shared_key(&out, threshold, shares)?;
+                    (key, format!("{shown}.1 to {shown}.{shares}"))
+                }
+                _ => (make_holder_key(&out)?, shown.to_string()),
+            };
+            let digest = holder_digest(&key).to_string();
+            let text = format!("made {made} and {shown}.pub, key {digest}");
+            context.say(
+                &json!({"file": shown.to_string(), "key": digest, "shares": shares}),
+                &text,
+            );
             Ok(())
         }
-        Command::Audit(AuditCommand::Verify { ledger, key }) => {
-            let report = audit::verify(&ledger, &key)?;
+        Command::Audit(AuditCommand::Verify {
+            ledger,
+            key,
+            key_share,
+        }) => {
+            let report = audit::verify(&ledger, &key, &key_share)?;
             if context.json {
                 output::line(report.to_json());
             } else {

@@ -17,6 +17,8 @@ use crate::views;
 
 mod changes;
 
+pub use changes::holders;
+
 use changes::{change, change_json, facts, parameters, parameters_json, rules, rules_json, words};
 
 fn usage(text: impl std::fmt::Display) -> CliError {

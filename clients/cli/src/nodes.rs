@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{CreateArguments, NetworkCommand, NodeCommand, PrepareArguments};
 use crate::error::{CliError, Exit, Result, doing};
+use crate::governance;
 use crate::members::now_ms;
 use crate::network::{self, Creation, NetworkFiles, NodeEntry, free_addresses};
 use crate::operations::{Context, time};
@@ -109,6 +110,7 @@ fn creation(arguments: CreateArguments) -> Result<Creation> {
         suite: suite(&arguments.suite),
         recovery: (arguments.recovery_threshold, arguments.recovery_holders),
         measured: arguments.measured,
+        auditors: governance::holders(&arguments.auditor)?,
         ..Creation::of(arguments.validators, arguments.observers)
     })
 }

@@ -113,7 +113,7 @@ impl ModuleKey {
         Ok(Self::of(secret))
     }
 
-    fn of(secret: Secret32) -> Self {
+    pub(crate) fn of(secret: Secret32) -> Self {
         let identity = HolderIdentity {
             opening: OpeningKey::of(HOLDER_SUITE, &secret).public_key(),
             signing: signing_key(&secret).verifying_key(),

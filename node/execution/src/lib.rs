@@ -30,6 +30,7 @@ mod permissions;
 pub mod recovery;
 mod results;
 pub mod rotation;
+pub mod shared_key;
 mod snapshot;
 mod state_tree;
 pub mod statement;

@@ -25,6 +25,7 @@
 mod chain;
 mod exact;
 mod fixtures;
+mod holders;
 mod keys;
 mod orders;
 mod people;
@@ -33,6 +34,7 @@ pub mod seeds;
 mod words;
 
 pub use chain::{block, certificate, epoch, genesis, manifest, proof, receipt};
+pub use holders::holder;
 pub use keys::{key_record, root_file};
 pub use orders::{books, governance_order, securities_order};
 pub use people::{certificate_chain, certificate_request, certificate_signed, texts};
@@ -56,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frame", frame),
     ("genesis", genesis),
     ("governance_order", governance_order),
+    ("holder", holder),
     ("key_record", key_record),
     ("manifest", manifest),
     ("module_words", module_words),

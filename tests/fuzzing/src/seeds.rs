@@ -4,6 +4,7 @@
 //! as it is made here, and is read by its target, or refused if its name says so: a rule that mutations of good seeds
 //! hardly ever break alone has a seed that breaks it.
 
+mod holders;
 mod keys;
 mod words;
 
@@ -31,6 +32,7 @@ use crate::fixtures::network::{
 };
 use crate::fixtures::people::{SIGNATURE_HEAD, people, request, signed_part};
 
+use holders::holders;
 use keys::{key_records, root_files};
 use words::{client_words, frames, module_words, payloads};
 
@@ -51,7 +53,7 @@ type Group = Vec<(String, Vec<u8>)>;
 #[must_use]
 pub fn seeds() -> Vec<Seed> {
     let chain = chain();
-    let groups: [(&'static str, Group); 23] = [
+    let groups: [(&'static str, Group); 24] = [
         ("block", blocks(&chain)),
         ("books", books()),
         ("certificate", certificates(&chain)),
@@ -64,6 +66,7 @@ pub fn seeds() -> Vec<Seed> {
         ("frame", frames(&chain)),
         ("genesis", genesis()),
         ("governance_order", governance_orders()),
+        ("holder", holders()),
         ("key_record", key_records()),
         ("manifest", manifests()),
         ("module_words", module_words(&chain)),

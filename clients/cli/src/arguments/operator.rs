@@ -92,6 +92,10 @@ pub struct CreateArguments {
     /// Modules that are admitted later must run the program that is here, until members decide otherwise.
     #[arg(long)]
     pub measured: bool,
+    /// An auditor with a key of its own: a name and the file of a public key (`sealbook audit key`). Without any, a key is
+    /// made here.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub auditor: Vec<String>,
 }
 
 /// Single nodes.

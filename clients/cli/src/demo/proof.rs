@@ -46,7 +46,7 @@ pub fn audit(
          audit key and no node, every block is checked from genesis on, opened and replayed:\n",
         grouped(bytes / (1024 * 1024))
     ))?;
-    let report = audit::verify(&copy, std::slice::from_ref(&key))?;
+    let report = audit::verify(&copy, std::slice::from_ref(&key), &[])?;
     compare(&report.to_json(), done)?;
     for line in report.to_text().lines() {
         teller.say(format_args!("  {line}"))?;
@@ -59,7 +59,7 @@ pub fn audit(
         grouped(offset),
         shown.display()
     ))?;
-    let verdict = audit::verify(&damaged, std::slice::from_ref(&key));
+    let verdict = audit::verify(&damaged, std::slice::from_ref(&key), &[]);
     fs::remove_dir_all(&damaged).map_err(doing(damaged.display()))?;
     match verdict {
         Ok(_) => Err(CliError::new("the audit accepted a damaged copy")),

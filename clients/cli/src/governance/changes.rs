@@ -143,7 +143,7 @@ fn decode_module_key(hex: &str) -> Result<Vec<u8>> {
 }
 
 /// Reads `NAME=FILE`, where the file holds a public key in hex.
-fn holders(named: &[String]) -> Result<Vec<KeyHolder>> {
+pub fn holders(named: &[String]) -> Result<Vec<KeyHolder>> {
     let read = |one: &String| {
         let (name, path) = one
             .split_once('=')

@@ -59,6 +59,8 @@ pub struct Creation {
     pub recovery: (u8, u8),
     /// Whether modules to be admitted must run the program that is here.
     pub measured: bool,
+    /// Who audits; without any, an audit key is made here.
+    pub auditors: Vec<KeyHolder>,
 }
 
 impl Creation {
@@ -75,6 +77,7 @@ impl Creation {
             addresses: BTreeMap::new(),
             engine: "sled".to_owned(),
             measured: false,
+            auditors: Vec::new(),
             suite: Suite::X25519ChaCha20Poly1305,
             recovery: (0, 0),
         }
@@ -163,7 +166,13 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
             });
         }
     }
-    let audit_public = make_holder_key(&folder.join("audit.key"))?;
+    let mut auditors = creation.auditors.clone();
+    if auditors.is_empty() {
+        auditors.push(KeyHolder {
+            name: "audit-1".to_owned(),
+            key: make_holder_key(&folder.join("audit.key"))?,
+        });
+    }
     let recovery = recovery(&folder, creation)?;
     let (policy_schema, policies) = policies(creation.policies.as_deref())?;
     let mut parameters = Parameters::default();
@@ -179,10 +188,7 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         observers,
         // The founding module puts the key itself in.
         opening_epochs: vec![opening_epoch(vec![creation.suite.number()])],
-        audit_recipients: vec![KeyHolder {
-            name: "audit-1".to_owned(),
-            key: audit_public,
-        }],
+        audit_recipients: auditors,
         admins: admins(&network, &authority, creation.admins, now_ms)?,
         policy_schema,
         policies,

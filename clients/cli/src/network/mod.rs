@@ -27,6 +27,6 @@ pub use ports::free_addresses;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
     FIRST_RECORD, decode_hex, enrolment, give_to_owner_of_folder, make_holder_key, make_module_key,
-    make_node, module_key, module_measurement, module_statement, vote_key, write_node_config,
-    write_private,
+    make_node, make_shared_key, module_key, module_measurement, module_statement, vote_key,
+    write_node_config, write_private,
 };

@@ -9,17 +9,47 @@ use std::process::{Command, Stdio};
 
 use sealbook_authority::Authority;
 use sealbook_execution::custody::ModuleKey;
+use sealbook_execution::shared_key;
 use sealbook_identity::{Role, files};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use serde::Serialize;
 
-use crate::error::{CliError, Result, doing};
+use crate::error::{CliError, Exit, Result, doing};
 use crate::members;
 use crate::network::{NetworkFiles, NodeEntry, program};
 
 /// The record of the first key epoch, in every node's ledger folder. Later ones are in the ledger's store.
 pub const FIRST_RECORD: &str = "key-record-0";
+
+/// Makes an audit key in shares: `PATH.1`, `PATH.2` and so on, with the public half in hex in `PATH.pub`.
+///
+/// # Errors
+/// There cannot be such shares, there is a file already, or one cannot be written.
+pub fn make_shared_key(path: &Path, threshold: u8, shares: u8) -> Result<Vec<u8>> {
+    let (files, public) = shared_key::generate(threshold, shares)
+        .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{end}"));
+        PathBuf::from(name)
+    };
+    let names = (1..=files.len()).map(|number| beside(&number.to_string()));
+    let names: Vec<PathBuf> = names.collect();
+    let mut taken = names.iter().filter(|name| name.exists());
+    if let Some(name) = taken.next() {
+        return Err(CliError::new(format!(
+            "`{}` exists already",
+            name.display()
+        )));
+    }
+    for (name, file) in names.iter().zip(&files) {
+        write_private(name, file)?;
+    }
+    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(beside("pub"), hex).map_err(doing(path.display()))?;
+    Ok(public)
+}
 
 /// Makes the key of an auditor or of a holder of recovery shares, with the public half in hex beside it.
 ///

@@ -488,3 +488,57 @@ fn a_network_of_the_post_quantum_suite() {
     let report = network.audit(&copy).expect_code(0).json();
     assert_eq!(totals(&report["totals"]), totals(&live));
 }
+
+#[test]
+fn an_audit_key_in_shares_opens_with_as_many_as_are_needed() {
+    let keys = tempfile::tempdir().unwrap();
+    let key = keys.path().join("audit");
+    let shown = |end: &str| format!("{}{end}", key.display());
+    let programs = sealbook_system::programs::Programs::hold();
+    let arguments = ["audit", "key", "--shares", "3", "--threshold", "2"];
+    let make = || programs.sealbook(&[&arguments[..], &[&shown("")]].concat());
+    let _ = make().expect_code(0);
+    let again = make().expect_code(1);
+    assert!(again.err.contains("exists already"), "{}", again.err);
+    let auditor = format!("auditors={}", shown(".pub"));
+    let mut network = TestNetwork::create(1, 0, &["--auditor", &auditor]);
+    assert!(!network.folder().join("audit.key").exists());
+    network.start_all();
+    let live = fill(&network);
+    network.stop_all();
+    let copy = copy_of(&network, "node-1", "shared");
+    let verify = |shares: &[String]| {
+        let mut all = vec!["--json", "audit", "verify", "--ledger"];
+        all.push(copy.to_str().unwrap());
+        for share in shares {
+            all.extend(["--key-share", share]);
+        }
+        network.sealbook(&all)
+    };
+    for two in [[".1", ".2"], [".3", ".1"]] {
+        let report = verify(&two.map(shown)).expect_code(0).json();
+        assert_eq!(totals(&report["totals"]), totals(&live));
+        assert_eq!(report["unopened"], 0, "{report}");
+    }
+    let alone = verify(&[shown(".2")]).expect_code(1);
+    assert!(
+        alone.err.contains("1 different shares of 2"),
+        "{}",
+        alone.err
+    );
+    let twice = verify(&[shown(".2"), shown(".2")]).expect_code(1);
+    assert!(
+        twice.err.contains("1 different shares of 2"),
+        "{}",
+        twice.err
+    );
+    let mut bytes = fs::read(shown(".3")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(shown(".altered"), bytes).unwrap();
+    let altered = verify(&[shown(".1"), shown(".altered")]).expect_code(1);
+    let named = "bogus shares, by their numbers: 3";
+    assert!(altered.err.contains(named), "{}", altered.err);
+    let none = verify(&[shown(".1"), shown(".pub")]).expect_code(1);
+    assert!(none.err.contains("is no share"), "{}", none.err);
+    let _ = verify(&[]).expect_code(2);
+}
