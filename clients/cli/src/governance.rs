@@ -236,7 +236,10 @@ fn conflict_hint(change: &Change) -> String {
         Change::RemoveValidator { .. } => "there is no such validator, or it is the last one",
         Change::RemoveObserver { .. } => "there is no such observer",
         Change::MoveNode { .. } => "no node of this name has a seat",
-        Change::SetParameters(_) => "no epoch with these parameters may follow the present one",
+        Change::SetParameters(_) => {
+            "no epoch with these parameters may follow the present one, or other contracts have been authorised \
+             meanwhile"
+        }
         Change::SetRules(_) => "there are fewer electors by the new rules than approvals",
         Change::RotateKeys { .. } => "a new key epoch cannot begin",
         Change::SetAuditors(_) | Change::SetRecovery(_) => {
@@ -246,7 +249,10 @@ fn conflict_hint(change: &Change) -> String {
             "no node of this name has a module, nothing can be sealed to the new key, or the members have agreed on \
              programs and it does not state that it runs one of them"
         }
-        Change::SetMeasurements(_) => "there are more than 16, or one comes twice",
+        Change::SetContracts(_) => {
+            "a contract is none that the modules run, or not in this version"
+        }
+        Change::SetMeasurements(_) => "nothing of what is in force is in its way",
     };
     format!(
         "it can be that {reasons}; `sealbook governance epoch` shows what is in force, `sealbook governance list` \

@@ -178,8 +178,8 @@ impl Draft {
                 found.clone_from(address);
             }
             Change::SetParameters(parameters) => {
-                let all = &parameters.contracts;
-                if !all.iter().all(|contract| directory.runs(contract)) {
+                // The registry changes by a change of its own: one that was proposed before must not take it back.
+                if parameters.contracts != self.parameters.contracts {
                     return Err(Failure::Contract);
                 }
                 next.parameters = parameters.clone();
@@ -204,6 +204,12 @@ impl Draft {
             } => {
                 self.check_module(module_key, statement, directory)?;
                 next.replace_module(name, module_key)?;
+            }
+            Change::SetContracts(contracts) => {
+                if !contracts.iter().all(|contract| directory.runs(contract)) {
+                    return Err(Failure::Contract);
+                }
+                next.parameters.contracts.clone_from(contracts);
             }
             Change::SetMeasurements(measurements) => next.measurements.clone_from(measurements),
         }

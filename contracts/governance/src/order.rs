@@ -9,8 +9,8 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
-    EpochError, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery, ValidatorSeat,
-    check_holders, check_measurements, check_node,
+    AuthorisedContract, EpochError, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery,
+    ValidatorSeat, check_contracts, check_holders, check_measurements, check_node,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_securities::{ClientReference, MemberName, Role};
@@ -117,6 +117,8 @@ pub enum Change {
     },
     /// Changes which programs modules to be admitted may run, all at once: SHA-256 of each. Any if there is none.
     SetMeasurements(Vec<Digest>),
+    /// Changes which contracts are authorised, all at once.
+    SetContracts(Vec<AuthorisedContract>),
 }
 
 impl Change {
@@ -164,6 +166,7 @@ impl Change {
             Self::SetRecovery(_) => "set-recovery",
             Self::ReplaceModule { .. } => "replace-module",
             Self::SetMeasurements(_) => "set-measurements",
+            Self::SetContracts(_) => "set-contracts",
         }
     }
 
@@ -203,6 +206,7 @@ impl Change {
             Self::SetAuditors(auditors) => check_holders("auditors", auditors)?,
             Self::SetRecovery(recovery) => recovery.check()?,
             Self::SetMeasurements(measurements) => check_measurements(measurements)?,
+            Self::SetContracts(contracts) => check_contracts(contracts)?,
             Self::ReplaceModule { module_key, .. } if module_key.len() > MAX_KEY_BYTES => {
                 return Err(Malformed::Key);
             }

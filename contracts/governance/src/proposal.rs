@@ -61,8 +61,11 @@ pub enum Failure {
         "the module states nothing that it signed, or runs a program that the members have not agreed on"
     )]
     Measurement,
-    /// A contract of the registry is none that modules run, or not in this version.
-    #[error("a contract is none that modules of this version run")]
+    /// A contract of the registry is none that modules run, or not in this version; or parameters come with another
+    /// registry than that which is in force or decided.
+    #[error(
+        "a contract is none that modules of this version run, or is not authorised by a change of its own"
+    )]
     Contract,
     /// A key epoch is about to begin, and modules are admitted again when it has begun.
     #[error("a key epoch is about to begin; try again when it has begun")]

@@ -11,6 +11,8 @@ use sealbook_ledger::AuthorisedContract;
 use sealbook_primitives::secret::{Secret32, derive};
 use sealbook_protocol::payload::{OrderBytes, Question};
 
+use crate::error::EngineError;
+
 const LEAF_LABEL: &str = "sealbook 2026 contract leaf key v1";
 
 /// A contract that this engine runs.
@@ -37,7 +39,8 @@ impl Contract for Securities {
     const VERSION: u16 = 1;
 }
 
-/// What the engine runs: name and version.
+/// What the engine runs: name and version. Whatever was ever authorised stays here, with its rules: old blocks are
+/// executed again by audits and restarts.
 const RUNS: [(&str, u16); 2] = [
     (Governance::NAME, Governance::VERSION),
     (Securities::NAME, Securities::VERSION),
@@ -46,6 +49,20 @@ const RUNS: [(&str, u16); 2] = [
 /// Whether this engine runs a contract of the registry.
 pub fn runs(contract: &AuthorisedContract) -> bool {
     RUNS.contains(&(contract.name.as_str(), contract.version))
+}
+
+/// Checks that this engine runs every contract of a registry: one that lacks some would compute other results.
+///
+/// # Errors
+/// [`EngineError::Contract`] with the first one that it does not.
+pub fn check_all_run(registry: &[AuthorisedContract]) -> Result<(), EngineError> {
+    match registry.iter().find(|contract| !runs(contract)) {
+        None => Ok(()),
+        Some(one) => Err(EngineError::Contract(format!(
+            "{} {}",
+            one.name, one.version
+        ))),
+    }
 }
 
 /// Whether a registry authorises a contract in the version that this engine runs.
@@ -123,5 +140,16 @@ mod tests {
         let newer = [AuthorisedContract::new("securities", 2)];
         assert!(!is_authorised("securities", &newer));
         assert!(!runs(&AuthorisedContract::new("repo", 1)));
+        assert!(check_all_run(&usual).is_ok());
+        let refused = check_all_run(&newer).map_err(|error| error.to_string());
+        assert!(refused.is_err_and(|error| error.contains("securities 2")));
+    }
+
+    #[test]
+    fn what_was_ever_authorised_is_run() {
+        // Only ever added to.
+        for (name, version) in [("governance", 1), ("securities", 1)] {
+            assert!(runs(&AuthorisedContract::new(name, version)));
+        }
     }
 }

@@ -15,19 +15,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sealbook_governance::Governance;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::{
-    Block, CertificateError, ChainError, Commitment, Committee, EpochDefinition,
-    FinalityCertificate, Genesis, GenesisError, Header, KeyRecord, MAX_BLOCK_BYTES, RootGrant,
-    SnapshotManifest, SnapshotReference, verify_finalized,
+    Block, Commitment, Committee, EpochDefinition, FinalityCertificate, Genesis, Header, KeyRecord,
+    MAX_BLOCK_BYTES, RootGrant, SnapshotManifest, SnapshotReference, verify_finalized,
 };
-use sealbook_policies::{PolicyError, PolicySet};
+use sealbook_policies::PolicySet;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply};
 use sealbook_securities::{AccountIndex, Member, MemberId, State};
 
 use crate::asked::Asked;
-use crate::contracts::LeafKey;
-use crate::keys::{EpochKeys, KeyError, Vault};
+use crate::contracts::{self, LeafKey};
+pub use crate::error::EngineError;
+use crate::keys::{EpochKeys, Vault};
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
 use crate::rotation::{Custodian, Former, Session};
@@ -46,58 +46,6 @@ pub const ANSWER_CONTEXT: &[u8] = b"answer";
 /// The most notices of finality that go out with one block. More wait for the next ones: a header that commits to a
 /// long run of blocks at once must not make a message that is too large to send.
 pub const FINALS_MAX: usize = 32_768;
-
-/// Why the engine refuses what it was given. Unless it says otherwise, the engine has not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The genesis document cannot be used.
-    #[error("genesis: {0}")]
-    Genesis(#[from] GenesisError),
-    /// The committee in genesis cannot be one.
-    #[error("committee: {0}")]
-    Committee(CertificateError),
-    /// The keys do not go with genesis.
-    #[error("keys: {0}")]
-    Keys(#[from] KeyError),
-    /// The policies in genesis do not hold together.
-    #[error("policies: {0}")]
-    Policies(#[from] PolicyError),
-    /// A founding admin cannot be admitted.
-    #[error("founding admin: {0}")]
-    Admin(String),
-    /// The blocks are not final.
-    #[error("not final: {0}")]
-    NotFinal(#[from] ChainError),
-    /// Bytes that are no block or certificate.
-    #[error("host sent bytes that are no {0}")]
-    Malformed(&'static str),
-    /// The blocks are of another committee epoch than the present one, or of more than one.
-    #[error("block {height} is of committee epoch {found}, and epoch {expected} is executed now")]
-    Epoch {
-        /// The first block that does not fit.
-        height: u64,
-        /// The epoch of the next block.
-        expected: u64,
-        /// The epoch of that block.
-        found: u64,
-    },
-    /// A final header commits to other results, or defines another next epoch.
-    #[error("at height {height}, {computed} was computed here and a final header has {committed}")]
-    Diverged {
-        /// The height of the results, or of the header that defines the next epoch.
-        height: u64,
-        /// The digest of the commitment or definition computed here; zero if there is none.
-        computed: Digest,
-        /// The digest in the final header; zero if there is none.
-        committed: Digest,
-    },
-    /// The engine stopped after a divergence or a broken invariant.
-    #[error("the engine has stopped after a divergence or a broken invariant")]
-    Stopped,
-    /// The contract broke one of its own laws. The engine has stopped.
-    #[error("invariant broken: {0}")]
-    Invariant(String),
-}
 
 /// What the engine has to say while it executes.
 #[derive(Debug)]
@@ -218,6 +166,7 @@ impl Engine {
             .collect();
         let policies = PolicySet::load(&genesis.policy_schema, &files)?;
         let committee = genesis.committee().map_err(EngineError::Committee)?;
+        contracts::check_all_run(&genesis.parameters.contracts)?;
         let (outcomes, outcomes_root) = results::root(&[]);
         let commitment = Commitment {
             version: Commitment::VERSION,

@@ -25,6 +25,7 @@ pub mod lockdown;
 mod answers;
 mod asked;
 mod contracts;
+mod error;
 mod network;
 mod permissions;
 pub mod recovery;

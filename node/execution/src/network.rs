@@ -163,6 +163,7 @@ impl Engine {
                 Effect::RemoveMember { .. } => {}
             }
         }
+        contracts::check_all_run(&self.definition().parameters.contracts)?;
         self.begin_key_epoch()
     }
 

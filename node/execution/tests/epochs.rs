@@ -599,12 +599,14 @@ fn a_contract_that_is_withdrawn_reads_nothing_until_it_is_authorised_again() {
         ..Founded::default()
     });
     let present = play.network.genesis.parameters.clone();
-    let registry = |contracts: Vec<AuthorisedContract>| {
-        Change::SetParameters(Parameters {
-            contracts,
-            ..present.clone()
-        })
+    let registry = Change::SetContracts;
+    // Parameters that were proposed with another registry do not bring it along.
+    let other = Parameters {
+        contracts: AuthorisedContract::usual()[..1].to_vec(),
+        ..present
     };
+    let outcome = play.govern("admin", propose(&Change::SetParameters(other)));
+    assert_eq!(outcome, Outcome::refused(Code::Conflict));
     let governance = AuthorisedContract::new("governance", 1);
     // A version that the modules do not run, a contract that there is not, and none to decide anything with.
     for more in ["repo", "securities"] {
@@ -656,5 +658,13 @@ fn a_contract_that_is_withdrawn_reads_nothing_until_it_is_authorised_again() {
     assert_eq!(
         play.registry_text("apple", AsOf::Now),
         "1000000 = 999000 + [Hanako Sato 998, Ichiro Suzuki 2]"
+    );
+    // A genesis document with a contract that this program has not is refused at once.
+    let mut genesis = play.network.genesis.clone();
+    genesis.parameters.contracts[0].version = 2;
+    let refused = Engine::new(genesis, play.network.keys(0)).map(drop);
+    assert!(
+        matches!(refused, Err(EngineError::Contract(_))),
+        "{refused:?}"
     );
 }

@@ -428,6 +428,7 @@ fn governance_orders() -> Group {
             statement: vec![1; 129],
         },
         Change::SetMeasurements(vec![Digest([28; 32]), Digest([29; 32])]),
+        Change::SetContracts(sealbook_ledger::AuthorisedContract::usual()),
     ];
     let other_suite = Change::RotateKeys { suite: Some(2) };
     let proposals = changes.into_iter().map(|change| {

@@ -279,6 +279,12 @@ pub enum ChangeCommand {
         #[arg(long, value_name = "HEX")]
         statement: Option<String>,
     },
+    /// Change which contracts are authorised, all at once.
+    SetContracts {
+        /// Each a name, and a version if it is not 1 (`securities@1`); `governance` must be among them.
+        #[arg(value_name = "CONTRACT", required = true, value_parser = contract)]
+        contracts: Vec<AuthorisedContract>,
+    },
     /// Change which programs modules to be admitted may run, all at once: SHA-256 of each file; any if none is named.
     SetMeasurements {
         /// The measurements, in hex (`sealbook-execution measure`).
@@ -389,9 +395,6 @@ pub struct ParameterArguments {
     /// For how many blocks of a new key epoch what is sealed to the one before is still opened.
     #[arg(long, value_name = "BLOCKS")]
     pub key_grace: Option<u32>,
-    /// The contracts that are authorised, all at once: each a name, and a version if it is not 1 (`securities@1`).
-    #[arg(long, value_name = "CONTRACT,...", value_delimiter = ',', value_parser = contract)]
-    pub contracts: Option<Vec<AuthorisedContract>>,
 }
 
 /// Rules of governance.

@@ -99,6 +99,7 @@ pub(super) fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Cha
             module_key: named_module_key(files, &name, module_key)?,
             name,
         },
+        ChangeCommand::SetContracts { contracts } => Change::SetContracts(contracts),
         ChangeCommand::SetMeasurements { measurements } => {
             let read = |hex: &String| {
                 Digest::from_hex(hex).map_err(|_| usage(format!("`{hex}` is no SHA-256 in hex")))
@@ -208,10 +209,7 @@ pub(super) fn parameters(present: &Parameters, arguments: &ParameterArguments) -
         snapshot_epochs: arguments.snapshot_epochs.unwrap_or(present.snapshot_epochs),
         key_epochs: arguments.key_epochs.unwrap_or(present.key_epochs),
         key_grace_blocks: arguments.key_grace.unwrap_or(present.key_grace_blocks),
-        contracts: arguments
-            .contracts
-            .clone()
-            .unwrap_or_else(|| present.contracts.clone()),
+        contracts: present.contracts.clone(),
     }
 }
 
@@ -239,9 +237,7 @@ pub(super) fn parameters_json(parameters: &Parameters) -> Value {
         "snapshot_epochs": parameters.snapshot_epochs,
         "key_epochs": parameters.key_epochs,
         "key_grace_blocks": parameters.key_grace_blocks,
-        "contracts": parameters.contracts.iter()
-            .map(|one| json!({"name": one.name, "version": one.version}))
-            .collect::<Vec<_>>(),
+        "contracts": contracts_json(&parameters.contracts),
     })
 }
 
@@ -281,6 +277,7 @@ pub(super) fn change_json(change: &Change, trust: &Trust) -> Value {
         } => {
             json!({"name": name, "module_key": hex(module_key), "measurement": measured(statement)})
         }
+        Change::SetContracts(contracts) => json!({"contracts": contracts_json(contracts)}),
         Change::SetMeasurements(measurements) => {
             let all: Vec<String> = measurements.iter().map(ToString::to_string).collect();
             json!({"measurements": all})
@@ -301,6 +298,13 @@ pub(super) fn holders_json(holders: &[KeyHolder]) -> Vec<Value> {
     let holders = holders.iter();
     holders
         .map(|one| json!({"name": one.name, "key": holder_digest(&one.key).to_string()}))
+        .collect()
+}
+
+fn contracts_json(contracts: &[AuthorisedContract]) -> Vec<Value> {
+    let contracts = contracts.iter();
+    contracts
+        .map(|one| json!({"name": one.name, "version": one.version}))
         .collect()
 }
 
@@ -380,6 +384,7 @@ pub(super) fn facts(change: &Change, trust: &Trust) -> Vec<String> {
             facts.extend(measured_fact(statement));
             facts
         }
+        Change::SetContracts(contracts) => vec![contracts_words(contracts)],
         Change::SetMeasurements(measurements) if measurements.is_empty() => {
             vec!["modules may run any program".to_owned()]
         }
@@ -412,7 +417,6 @@ mod tests {
             snapshot_epochs: None,
             key_epochs: None,
             key_grace: None,
-            contracts: None,
         };
         let expected = Parameters {
             block_interval_ms: 77,
