@@ -264,14 +264,13 @@ fn no_share(path: &Path) -> CliError {
 /// A file's content, unless it is longer than it may be.
 fn read_secret(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let shown = path.display();
-    let size = fs::metadata(path)
-        .map_err(doing(format!("key `{shown}`")))?
-        .len();
-    if size > most {
-        return Ok(None);
-    }
-    let bytes = fs::read(path).map_err(doing(format!("key `{shown}`")))?;
-    Ok(Some(Zeroizing::new(bytes)))
+    let doing_so = || doing(format!("key `{shown}`"));
+    let file = fs::File::open(path).map_err(doing_so())?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SHARE_FILE_BYTES + 1));
+    // Whatever it is, no more is read than may be.
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, most + 1), &mut bytes)
+        .map_err(doing_so())?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 fn audit_keys(ledger: &Path, keys: Vec<ModuleKey>, genesis: &Genesis) -> Result<AuditKeys> {

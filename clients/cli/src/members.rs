@@ -1,6 +1,5 @@
 //! Members' keys and certificates: made by their owner, certified by the CA on a signing request.
 
-use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +7,8 @@ use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::{Lei, Role, files, pem};
 use sealbook_primitives::secret::Secret32;
 
-use crate::error::{CliError, Result, doing};
+use crate::error::{CliError, Result};
+use crate::network;
 
 const YEAR_MS: u64 = 365 * 24 * 3_600_000;
 /// Certificates are valid from a little before now, for clocks that are behind.
@@ -46,7 +46,11 @@ pub fn make_certified(
     network: &str,
     now_ms: u64,
 ) -> Result<Vec<Vec<u8>>> {
-    fs::create_dir_all(folder).map_err(doing(folder.display()))?;
+    for folder in folder.parent().into_iter().chain([folder]) {
+        if !folder.is_dir() {
+            network::make_private_folder(folder)?;
+        }
+    }
     let seed = Secret32::random();
     files::write_private_key(&folder.join("key.pem"), &seed).map_err(CliError::new)?;
     let request = certificate_request(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -339,7 +340,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
 /// A key here and a signing request for a CA elsewhere.
 fn request_certificate(files: &NetworkFiles, name: &str) -> Result<()> {
     let folder = files.node(name);
-    fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
+    network::make_private_folder(&folder)?;
     let seed = Secret32::random();
     let what = network::enrolment(name);
     let request = certificate_request(
@@ -375,6 +376,7 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
         merge_roots(&root, known, name)?;
     }
     let ledger = folder.join("ledger");
+    check_own(&folder, &ledger)?;
     fs::create_dir_all(&ledger).map_err(doing(ledger.display()))?;
     let joined = if from_genesis {
         None
@@ -402,6 +404,24 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
     Ok(())
 }
 
+/// What is written into a node's folder must not be led elsewhere by whoever owns the folder.
+fn check_own(folder: &Path, ledger: &Path) -> Result<()> {
+    let owner = fs::metadata(folder).map_err(doing(folder.display()))?.uid();
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let shown = folder.display();
+    if owner != network::own_user()? {
+        return Err(CliError::new(format!("`{shown}` is another user's"))
+            .hint("run this as that user; or give the folder to the user that runs this, and back afterwards"));
+    }
+    if is_link(folder) || is_link(ledger) {
+        return Err(
+            CliError::new(format!("`{shown}` or its `ledger` is a link"))
+                .hint("a node's folder and its ledger must be folders themselves"),
+        );
+    }
+    Ok(())
+}
+
 /// Adds what the network has for a node's module to its root file: a ledger that begins anew needs the newest root.
 fn merge_roots(path: &Path, known: Option<RootFile>, name: &str) -> Result<()> {
     let own = if path.is_file() {
@@ -425,8 +445,7 @@ fn merge_roots(path: &Path, known: Option<RootFile>, name: &str) -> Result<()> {
     if beside.exists() {
         fs::remove_file(&beside).map_err(doing(beside.display()))?;
     }
-    network::write_private(&beside, &merged.encode())?;
-    network::give_to_owner_of_folder(&beside)?;
+    network::write_for_owner_of_folder(&beside, &merged.encode())?;
     fs::rename(&beside, path).map_err(doing(path.display()))
 }
 
@@ -453,7 +472,8 @@ fn copy_public(files: &NetworkFiles, name: &str, ledger: &Path) -> Result<()> {
         for entry in entries.flatten() {
             let file = entry.file_name();
             let target = ledger.join(&file);
-            let wanted = file.to_string_lossy() == network::FIRST_RECORD && !target.exists();
+            let free = fs::symlink_metadata(&target).is_err();
+            let wanted = file.to_string_lossy() == network::FIRST_RECORD && free;
             if wanted {
                 fs::copy(entry.path(), &target).map_err(doing(target.display()))?;
             }
@@ -461,7 +481,7 @@ fn copy_public(files: &NetworkFiles, name: &str, ledger: &Path) -> Result<()> {
     }
     // Last, since a ledger with a genesis document counts as joined.
     let target = ledger.join("genesis");
-    if !target.exists() {
+    if fs::symlink_metadata(&target).is_err() {
         fs::copy(files.folder().join("genesis"), &target).map_err(doing(target.display()))?;
     }
     Ok(())

@@ -150,9 +150,14 @@ fn module(context: &Context, node: &str) -> Result<()> {
     let key = network::make_module_key(&files, node)?;
     let digest = holder_digest(&key).to_string();
     let public = folder.join("module.pub").display().to_string();
-    let text = format!("made a new key for the module of {node}: {digest}\npublic half: {public}");
+    let statement = network::module_statement(&files, node)?;
+    let statement: String = statement.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!(
+        "made a new key for the module of {node}: {digest}\npublic half: {public}\nmembers elsewhere give its seat this key with\n  \
+         sealbook governance propose replace-module {node} --module-key $(cat module.pub) --statement {statement}"
+    );
     context.say(
-        &json!({"node": node, "key": digest, "public": public}),
+        &json!({"node": node, "key": digest, "public": public, "statement": statement}),
         &text,
     );
     Ok(())

@@ -19,7 +19,7 @@ use crate::arguments::Wait;
 use crate::error::{CliError, Exit, Result, doing};
 use crate::journal;
 use crate::members::{self, Enrolment};
-use crate::network::NetworkFiles;
+use crate::network::{NetworkFiles, make_private_folder};
 use crate::views;
 
 /// How often an order is sealed anew because its key epoch ended.
@@ -354,7 +354,7 @@ impl Session {
         let folder = self.files.member(&enrolment.name);
         // Keys are made aside, so that a refused enrolment cannot replace those of a member of that name.
         let members = self.files.folder().join("members");
-        std::fs::create_dir_all(&members).map_err(doing(members.display()))?;
+        make_private_folder(&members)?;
         let aside = tempfile::Builder::new()
             .prefix(".enrolling-")
             .tempdir_in(&members)

@@ -87,6 +87,7 @@ fn prepare<'a>(arguments: &[&'a str]) -> Result<Attendant<'a>, Refusal> {
     let own = own_user()?;
     let host = host_user(host, own)?;
     check_key(Path::new(key), own)?;
+    check_program(own)?;
     outside::adopt_orphans().map_err(|error| refusal(error, "another kernel"))?;
     let listener = listen(Path::new(socket), own)?;
     note(format_args!(
@@ -144,6 +145,17 @@ fn check_key(path: &Path, own: u32) -> Result<(), Refusal> {
     }
     if mode & 0o077 != 0 {
         return Err(refusal(format!("`{shown}` has mode {mode:o}"), hint));
+    }
+    Ok(())
+}
+
+/// Who may write to the program could have other code run as this user.
+fn check_program(own: u32) -> Result<(), Refusal> {
+    let hint = "the program is a file of root's that nobody else may write to";
+    let found = fs::metadata(OWN_PROGRAM);
+    let found = found.map_err(|error| refusal(format!("its own program: {error}"), hint))?;
+    if ![0, own].contains(&found.uid()) || found.mode() & 0o022 != 0 {
+        return Err(refusal("others may write to this program", hint));
     }
     Ok(())
 }

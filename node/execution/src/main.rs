@@ -12,7 +12,8 @@
 //!                                                    start modules as this user for a node that is another user
 //! ```
 //!
-//! Key files are opened before the process shuts itself in and read after it. It ends when the host closes the socket
+//! Key files are opened before the process shuts itself in and read after it; `keygen` and `state`, which nobody talks to, only
+//! keep others from looking in. It ends when the host closes the socket
 //! or breaks the protocol, and says nothing anywhere but on its socket. The attendant (`attend.rs`) is no module: its service
 //! manager starts it, and it says on standard error what it does.
 
@@ -99,6 +100,7 @@ fn hear(stream: &mut UnixStream) -> Option<ToModule> {
 }
 
 fn keygen(path: &str) -> Option<()> {
+    lockdown::keep_to_itself().ok()?;
     let (secret, public) = ModuleKey::generate();
     let mut file = File::options()
         .write(true)
@@ -121,6 +123,7 @@ fn measurement() -> Option<Digest> {
 }
 
 fn state(key: &str, network: &str) -> Option<()> {
+    lockdown::keep_to_itself().ok()?;
     let network = Digest::from_hex(network).ok()?;
     let key = ModuleKey::read(&read_all(File::open(key).ok()?, MAX_FILE_BYTES)?).ok()?;
     let statement = ModuleStatement::sign(&key, network, measurement()?).encode();

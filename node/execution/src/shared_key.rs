@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The key is made and split in one go, and made again only in the memory of whoever uses it. Commitments tell a share that was
-//! altered; a file whose other parts were altered is told from those of the other holders.
+//! altered. A file whose other parts were altered does not go with those of the other holders.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::holder_digest;
@@ -31,8 +31,10 @@ pub enum SharedKeyError {
     /// A file is no share of a key.
     #[error("file {0} is no share of a key")]
     Malformed(usize),
-    /// A file is of another key than the first one.
-    #[error("file {0} is a share of another key than file 1")]
+    /// A file and the first one are not of one key.
+    #[error(
+        "file {0} and file 1 are not shares of one key: one of them is another's, or was altered"
+    )]
     Other(usize),
     /// Shares that are not the committed ones.
     #[error("bogus shares, by their numbers: {}", numbers(.0))]
@@ -113,7 +115,7 @@ fn read(bytes: &[u8]) -> Option<ShareFile> {
         return None;
     }
     let file = ShareFile::try_from_slice(bytes).ok()?;
-    (file.version == SHARE_FILE_VERSION).then_some(file)
+    (file.version == SHARE_FILE_VERSION && file.threshold >= 2).then_some(file)
 }
 
 /// The key that the shares in these files make.

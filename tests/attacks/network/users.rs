@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 const MODULE: u32 = 64_011;
 const HOST: u32 = 64_012;
 const SHARED: u32 = 64_013;
+/// Somebody else on the machine.
+const NOBODY: u32 = 64_014;
 
 /// The attendant of node-1's module.
 struct Attendant {
@@ -304,21 +306,43 @@ fn key_files(network: &TestNetwork, place: &Place) {
         );
     }
     let folder = place.module.to_str().unwrap();
+    // A folder of the node's user, where it may put things.
+    let own = tempfile::tempdir().unwrap();
+    give(own.path(), HOST);
+    let at = |name: &str| own.path().join(name).to_str().unwrap().to_owned();
+    assert!(can(HOST, &["mkdir", &at("one")]));
+    assert!(can(HOST, &["mv", &at("one"), &at("two")]));
+    assert!(can(HOST, &["ln", "-s", "/", &at("link")]));
+    assert!(can(HOST, &["ls", &at("two")]));
     for command in [
         vec!["ls", folder],
-        vec!["mv", folder, "elsewhere"],
+        vec!["mv", folder, &at("elsewhere")],
         vec!["rm", "-rf", place.socket.to_str().unwrap()],
         vec!["ln", "-s", "/", &file("modules/new")],
     ] {
         assert!(!can(HOST, &command), "{command:?}");
     }
-    // The other way round.
-    for name in ["node-1/key.pem", "node-1/votes", "audit.key"] {
-        let command = ["cp", "-r", &file(name), "/dev/null"];
-        assert!(!can(MODULE, &command), "{name}");
+    // The other way round, and for whoever has nothing to do with the network.
+    for name in ["node-1", "node-1/ledger", "node-1/votes"] {
+        assert!(can(HOST, &["ls", &file(name)]), "{name}");
+        for user in [MODULE, NOBODY] {
+            assert!(!can(user, &["ls", &file(name)]), "{name}, user {user}");
+        }
     }
-    assert!(can_open(HOST, &file("node-1/key.pem")));
-    assert!(!can_open(MODULE, &file("node-1/key.pem")));
+    for name in ["node-1/key.pem", "node-1/node.toml"] {
+        assert!(can_open(HOST, &file(name)), "{name}");
+        for user in [MODULE, NOBODY] {
+            assert!(!can_open(user, &file(name)), "{name}, user {user}");
+        }
+    }
+    for user in [HOST, MODULE, NOBODY] {
+        assert!(!can_open(user, &file("audit.key")), "user {user}");
+        for name in ["members", "members/admin", "ca", "run"] {
+            assert!(!can(user, &["ls", &file(name)]), "{name}, user {user}");
+        }
+    }
+    // What anybody may know: the look itself works.
+    assert!(can_open(NOBODY, &file("genesis")));
 }
 
 /// `sealbook doctor` and `status` show whose module has a user of its own.

@@ -25,8 +25,8 @@ use sealbook_sealing::Suite;
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members;
 use crate::network::provision::{
-    FIRST_RECORD, found_votes, make_holder_key, make_module_key, make_node, module_measurement,
-    write_node_config, write_private,
+    FIRST_RECORD, found_votes, make_holder_key, make_module_key, make_node, make_private_folder,
+    module_measurement, write_node_config, write_private,
 };
 use crate::network::{NetworkFiles, NodeEntry, free_addresses, program};
 
@@ -352,7 +352,7 @@ fn recovery(folder: &Path, creation: &Creation) -> Result<Recovery> {
     let holders = (1..=count).map(|number| {
         let name = format!("holder-{number}");
         let own = folder.join("recovery").join(&name);
-        fs::create_dir_all(&own).map_err(doing(own.display()))?;
+        make_private_folder(&own)?;
         let key = make_holder_key(&own.join("holder.key"))?;
         Ok(KeyHolder { name, key })
     });

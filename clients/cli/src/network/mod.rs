@@ -26,7 +26,7 @@ pub use join::join;
 pub use ports::free_addresses;
 pub use processes::{Running, is_running, program, start_background, stop_background};
 pub use provision::{
-    FIRST_RECORD, decode_hex, enrolment, give_to_owner_of_folder, make_holder_key, make_module_key,
-    make_node, make_shared_key, module_key, module_measurement, module_statement, vote_key,
-    write_node_config, write_private,
+    FIRST_RECORD, decode_hex, enrolment, make_holder_key, make_module_key, make_node,
+    make_private_folder, make_shared_key, module_key, module_measurement, module_statement,
+    own_user, vote_key, write_for_owner_of_folder, write_node_config,
 };

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{CliError, Result, doing};
-use crate::network::NetworkFiles;
+use crate::network::{NetworkFiles, make_private_folder};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -166,7 +166,7 @@ pub fn is_running(files: &NetworkFiles, node: &str) -> bool {
 /// # Errors
 /// One does not start.
 pub fn start_background(files: &NetworkFiles, names: &[String]) -> Result<Vec<String>> {
-    fs::create_dir_all(files.folder().join("run")).map_err(doing("run folder"))?;
+    make_private_folder(&files.folder().join("run"))?;
     let mut started = Vec::new();
     for name in names {
         if read_pid(files, name).is_some() {

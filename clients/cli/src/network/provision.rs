@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -47,7 +47,7 @@ pub fn make_shared_key(path: &Path, threshold: u8, shares: u8) -> Result<Vec<u8>
         write_private(name, file)?;
     }
     let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(beside("pub"), hex).map_err(doing(path.display()))?;
+    write_public(&beside("pub"), &hex)?;
     Ok(public)
 }
 
@@ -67,8 +67,16 @@ pub fn make_holder_key(path: &Path) -> Result<Vec<u8>> {
     let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut shown = path.as_os_str().to_owned();
     shown.push(".pub");
-    fs::write(&shown, hex).map_err(doing(path.display()))?;
+    write_public(Path::new(&shown), &hex)?;
     Ok(public)
+}
+
+/// A public key is never written over: members may have been given it.
+fn write_public(path: &Path, hex: &str) -> Result<()> {
+    use std::io::Write as _;
+    let file = fs::File::create_new(path);
+    file.and_then(|mut file| file.write_all(hex.as_bytes()))
+        .map_err(doing(format!("`{}`", path.display())))
 }
 
 /// File of a module's public key, in hex, beside its secret one.
@@ -85,6 +93,7 @@ pub fn make_node(
     now_ms: u64,
 ) -> Result<VerifyingKey> {
     let folder = network.node(&node.name);
+    make_private_folder(&folder)?;
     fs::create_dir_all(folder.join("ledger")).map_err(doing(folder.display()))?;
     members::make_certified(
         authority,
@@ -122,29 +131,32 @@ pub fn vote_key(network: &NetworkFiles, node: &str) -> Result<VerifyingKey> {
 /// The module's program is missing or failed.
 pub fn make_module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
     let folder = network.module(node);
-    fs::create_dir_all(&folder).map_err(doing(folder.display()))?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-        .map_err(doing(folder.display()))?;
-    let output = Command::new(program("sealbook-execution")?)
+    make_private_folder(&folder)?;
+    let key = folder.join("module.key");
+    let public = if other_owner_of(&key)?.is_some() {
+        // Root makes it for the module's user, who may not be able to run programs from here.
+        let (secret, public) = ModuleKey::generate();
+        write_for_owner_of_folder(&key, &secret)?;
+        public
+    } else {
+        keygen(&key)
+            .ok_or_else(|| CliError::new(format!("`{node}`: the module could not make its key")))?
+    };
+    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_for_owner_of_folder(&folder.join(MODULE_PUBLIC), hex.as_bytes())?;
+    Ok(public)
+}
+
+/// A key file that the module's own program makes; its public half.
+fn keygen(path: &Path) -> Option<Vec<u8>> {
+    let output = Command::new(program("sealbook-execution").ok()?)
         .arg("keygen")
-        .arg(folder.join("module.key"))
+        .arg(path)
         .stdin(Stdio::null())
         .output()
-        .map_err(doing("cannot make a module key"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let public = decode_hex(text.trim());
-    match public {
-        Some(public) if output.status.success() && !public.is_empty() => {
-            let path = folder.join(MODULE_PUBLIC);
-            write_private(&path, text.trim().as_bytes())?;
-            give_to_owner_of_folder(&path)?;
-            give_to_owner_of_folder(&folder.join("module.key"))?;
-            Ok(public)
-        }
-        _ => Err(CliError::new(format!(
-            "`{node}`: the module could not make its key"
-        ))),
-    }
+        .ok()?;
+    let public = decode_hex(String::from_utf8_lossy(&output.stdout).trim())?;
+    (output.status.success() && !public.is_empty()).then_some(public)
 }
 
 /// What the execution module of a node states about its program, where its key is here.
@@ -208,27 +220,52 @@ pub fn module_key(network: &NetworkFiles, node: &str) -> Result<Vec<u8>> {
         .ok_or_else(|| CliError::new(format!("`{}` is not a key", path.display())))
 }
 
-/// Gives a file to the user whose folder it is in: of a module that has a user of its own, that one.
+/// Makes a folder that only its owner may look into.
+pub fn make_private_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(doing(path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(doing(path.display()))
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    write_new(path, content).map(drop)
+}
+
+/// As [`write_private`], for the user whose folder it is: of a module that has a user of its own, that one.
 ///
 /// # Errors
-/// Only root may.
-pub fn give_to_owner_of_folder(path: &Path) -> Result<()> {
-    let Some(folder) = path.parent() else {
+/// There is a file already, it cannot be written, or only root may give it away.
+pub fn write_for_owner_of_folder(path: &Path, content: &[u8]) -> Result<()> {
+    let file = write_new(path, content)?;
+    let Some((user, group)) = other_owner_of(path)? else {
         return Ok(());
     };
-    let folder = fs::metadata(folder).map_err(doing(folder.display()))?;
-    let file = fs::metadata(path).map_err(doing(path.display()))?;
-    if file.uid() == folder.uid() {
-        return Ok(());
-    }
-    chown(path, Some(folder.uid()), Some(folder.gid())).map_err(|error| {
+    // By the open file: whoever owns the folder could have put another one in its place.
+    fchown(&file, Some(user), Some(group)).map_err(|error| {
         CliError::new(format!("`{}`: {error}", path.display()))
             .hint("the folder is another user's: only that one, or root, can put files into it")
     })
 }
 
-/// Writes a file that only its owner may read.
-pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+/// User and group of the folder that a path is in, if that is not who runs this.
+fn other_owner_of(path: &Path) -> Result<Option<(u32, u32)>> {
+    let Some(folder) = path.parent() else {
+        return Ok(None);
+    };
+    let folder = fs::metadata(folder).map_err(doing(folder.display()))?;
+    Ok((folder.uid() != own_user()?).then_some((folder.uid(), folder.gid())))
+}
+
+/// The user that runs this.
+///
+/// # Errors
+/// The system does not say.
+pub fn own_user() -> Result<u32> {
+    let own = fs::metadata("/proc/self").map_err(doing("/proc/self"))?;
+    Ok(own.uid())
+}
+
+fn write_new(path: &Path, content: &[u8]) -> Result<fs::File> {
     use std::io::Write as _;
     let mut file = fs::File::options()
         .write(true)
@@ -238,7 +275,8 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
         .map_err(doing(path.display()))?;
     file.write_all(content)
         .and_then(|()| file.sync_all())
-        .map_err(doing(path.display()))
+        .map_err(doing(path.display()))?;
+    Ok(file)
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,21 @@ pub fn close_inherited() -> Result<(), LockdownError> {
         .map_err(|error| LockdownError::Step { step, error })
 }
 
+/// What the modes that handle a key outside the whole lockdown do first: nobody of the same user looks in, and no core file is
+/// left.
+///
+/// # Errors
+/// The system refuses. The caller must end the process.
+pub fn keep_to_itself() -> Result<(), LockdownError> {
+    prctl(libc::PR_SET_DUMPABLE, 0)
+        .and_then(|_| limit(libc::RLIMIT_CORE, 0))
+        .map(drop)
+        .map_err(|error| LockdownError::Step {
+            step: "kept to itself",
+            error,
+        })
+}
+
 /// Lets standard output and standard error lead nowhere, whatever the host gave for them: what a runtime says when a
 /// program fails may hold anything.
 ///
@@ -26,6 +41,19 @@ pub fn silence() -> Result<(), LockdownError> {
     let step = "standard output leads nowhere";
     // SAFETY: a string that ends with a zero.
     let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    // A host that has its own mounts could have put a file there.
+    // SAFETY: the struct is filled by a call that succeeds.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct lives through the call; a descriptor that is none fails.
+    let is_null = unsafe { libc::fstat(null, &raw mut found) } == 0
+        && found.st_mode & libc::S_IFMT == libc::S_IFCHR
+        && found.st_rdev == libc::makedev(1, 3);
+    if !is_null {
+        return Err(LockdownError::Step {
+            step,
+            error: "`/dev/null` is not what it should be".to_owned(),
+        });
+    }
     // SAFETY: replaces descriptors 1 and 2 by copies of one that is open; fails where it is not. Closed after that.
     let done =
         unsafe { libc::dup2(null, 1) == 1 && libc::dup2(null, 2) == 2 && libc::close(null) == 0 };

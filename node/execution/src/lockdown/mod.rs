@@ -42,7 +42,7 @@ mod probe;
 
 use std::os::unix::net::UnixStream;
 
-pub use calls::{close_inherited, peer, silence};
+pub use calls::{close_inherited, keep_to_itself, peer, silence};
 pub use memory::SecretPage;
 
 use calls::{limit, prctl};
