@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output};
@@ -96,6 +97,8 @@ fn copy_source(root: &Path, copy: &Path) -> Result<(), String> {
         .output()
         .map_err(|error| format!("git: {error}"))?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let present: BTreeSet<&str> = listed.lines().collect();
+    remove_gone(copy, copy, &present)?;
     for name in listed.lines().filter(|name| root.join(name).is_file()) {
         let (from, to) = (root.join(name), copy.join(name));
         let content = fs::read(&from).map_err(|error| format!("{name}: {error}"))?;
@@ -106,6 +109,22 @@ fn copy_source(root: &Path, copy: &Path) -> Result<(), String> {
             fs::create_dir_all(parent).map_err(|error| format!("{name}: {error}"))?;
         }
         fs::write(&to, content).map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Removes from the copy what the source has no more.
+fn remove_gone(copy: &Path, folder: &Path, present: &BTreeSet<&str>) -> Result<(), String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.strip_prefix(copy).unwrap_or(&path);
+        if path.is_dir() {
+            remove_gone(copy, &path, present)?;
+        } else if !name.to_str().is_some_and(|name| present.contains(name)) {
+            fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
     Ok(())
 }
