@@ -359,6 +359,8 @@ fn request_certificate(files: &NetworkFiles, name: &str) -> Result<()> {
 fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool) -> Result<()> {
     let entry = files.entry(name)?;
     let folder = files.node(name);
+    let ledger = folder.join("ledger");
+    check_own(&folder, &ledger)?;
     if !folder.join("chain.pem").is_file() {
         return Err(CliError::new(format!("`{name}` has no certificate"))
             .hint("put the chain from the CA into chain.pem in its folder"));
@@ -375,8 +377,6 @@ fn join(context: &Context, files: &NetworkFiles, name: &str, from_genesis: bool)
         let known = client.root_file(&module_key).map_err(CliError::new)?;
         merge_roots(&root, known, name)?;
     }
-    let ledger = folder.join("ledger");
-    check_own(&folder, &ledger)?;
     fs::create_dir_all(&ledger).map_err(doing(ledger.display()))?;
     let joined = if from_genesis {
         None

@@ -397,7 +397,20 @@ fn a14_a_node_is_prepared_for_a_module_of_another_user() {
     // What root puts into the module's folder later is the module's, too.
     let folder = network.folder().join("modules/node-9");
     let owner = |name: &str| fs::metadata(folder.join(name)).unwrap().uid();
+    let join = || {
+        let ran = network.sealbook(&["node", "join", "node-9", "--from-genesis"]);
+        ran.expect_code(1).err
+    };
+    let ledger = network.folder().join("node-9/ledger");
+    fs::remove_dir(&ledger).unwrap();
+    std::os::unix::fs::symlink("/tmp", &ledger).unwrap();
+    let said = join();
+    assert!(said.contains("is a link"), "{said}");
     if owner("module.key") == 0 {
+        // Whoever owns a node's folder does not lead root elsewhere.
+        give(&network.folder().join("node-9"), HOST);
+        let said = join();
+        assert!(said.contains("is another user's"), "{said}");
         give(&folder, MODULE);
         let again = ["recovery", "module", "node-9"];
         let _ = network.sealbook(&again).expect_code(0);

@@ -29,25 +29,14 @@ pub const FIRST_RECORD: &str = "key-record-0";
 pub fn make_shared_key(path: &Path, threshold: u8, shares: u8) -> Result<Vec<u8>> {
     let (files, public) = shared_key::generate(threshold, shares)
         .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
-    let beside = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{end}"));
-        PathBuf::from(name)
-    };
-    let names = (1..=files.len()).map(|number| beside(&number.to_string()));
+    let names = (1..=files.len()).map(|number| beside(path, &number.to_string()));
     let names: Vec<PathBuf> = names.collect();
-    let mut taken = names.iter().filter(|name| name.exists());
-    if let Some(name) = taken.next() {
-        return Err(CliError::new(format!(
-            "`{}` exists already",
-            name.display()
-        )));
-    }
+    let public_half = beside(path, "pub");
+    refuse_taken(&[&names[..], std::slice::from_ref(&public_half)].concat())?;
     for (name, file) in names.iter().zip(&files) {
         write_private(name, file)?;
     }
-    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_public(&beside("pub"), &hex)?;
+    write_public(&public_half, &public)?;
     Ok(public)
 }
 
@@ -57,23 +46,34 @@ pub fn make_shared_key(path: &Path, threshold: u8, shares: u8) -> Result<Vec<u8>
 /// There is a file already, or it cannot be written.
 pub fn make_holder_key(path: &Path) -> Result<Vec<u8>> {
     let (secret, public) = ModuleKey::generate();
-    if path.exists() {
-        return Err(CliError::new(format!(
-            "`{}` exists already",
-            path.display()
-        )));
-    }
+    let beside = beside(path, "pub");
+    refuse_taken(&[path.to_path_buf(), beside.clone()])?;
     write_private(path, &secret)?;
-    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut shown = path.as_os_str().to_owned();
-    shown.push(".pub");
-    write_public(Path::new(&shown), &hex)?;
+    write_public(&beside, &public)?;
     Ok(public)
 }
 
+/// The file whose name has one more ending.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{end}"));
+    PathBuf::from(name)
+}
+
+fn refuse_taken(paths: &[PathBuf]) -> Result<()> {
+    match paths.iter().find(|path| path.exists()) {
+        None => Ok(()),
+        Some(path) => Err(CliError::new(format!(
+            "`{}` exists already",
+            path.display()
+        ))),
+    }
+}
+
 /// A public key is never written over: members may have been given it.
-fn write_public(path: &Path, hex: &str) -> Result<()> {
+fn write_public(path: &Path, public: &[u8]) -> Result<()> {
     use std::io::Write as _;
+    let hex: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
     let file = fs::File::create_new(path);
     file.and_then(|mut file| file.write_all(hex.as_bytes()))
         .map_err(doing(format!("`{}`", path.display())))

@@ -500,6 +500,14 @@ fn an_audit_key_in_shares_opens_with_as_many_as_are_needed() {
     let _ = make().expect_code(0);
     let again = make().expect_code(1);
     assert!(again.err.contains("exists already"), "{}", again.err);
+    // A key for one auditor under the same name would change the public half that members know.
+    let public = fs::read(shown(".pub")).unwrap();
+    let other = programs
+        .sealbook(&["audit", "key", &shown("")])
+        .expect_code(1);
+    assert!(other.err.contains("exists already"), "{}", other.err);
+    assert_eq!(fs::read(shown(".pub")).unwrap(), public);
+    assert!(!key.exists(), "half of a key was left");
     let auditor = format!("auditors={}", shown(".pub"));
     let mut network = TestNetwork::create(1, 0, &["--auditor", &auditor]);
     assert!(!network.folder().join("audit.key").exists());
