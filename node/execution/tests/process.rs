@@ -165,34 +165,6 @@ fn a_damaged_root_file_is_named_as_the_reason() {
 }
 
 #[test]
-fn a_frame_that_is_none_ends_the_process_and_nothing_else() {
-    let network = Network::new();
-    let too_large = (MODULE_FRAME_MAX as u32 + 1).to_le_bytes();
-    let cases: [&[u8]; 5] = [
-        &too_large,
-        &u32::MAX.to_le_bytes(),
-        // Announces more than comes.
-        &[100, 0, 0, 0, 1, 2, 3],
-        // Not even a length.
-        &[1, 2],
-        // A complete frame that is no message.
-        &[3, 0, 0, 0, 99, 99, 99],
-    ];
-    for bytes in cases {
-        let mut module = Module::running(&network);
-        module.socket.write_all(bytes).unwrap();
-        module.socket.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(module.ended().code(), Some(1), "{bytes:?}");
-        let mut rest = Vec::new();
-        module.socket.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty());
-        let mut left = fs::read_dir(module.files.path()).unwrap().count();
-        left -= 2;
-        assert_eq!(left, 0, "files besides the two key files");
-    }
-}
-
-#[test]
 fn a_network_is_founded_by_processes_alone() {
     let model = Network::new();
     let files = tempfile::tempdir().unwrap();

@@ -120,6 +120,8 @@ fn a18_frames_too_large_or_cut_short_and_a_kill_in_the_middle_of_a_block() {
         let mut rest = Vec::new();
         module.socket.read_to_end(&mut rest).unwrap();
         assert!(rest.is_empty());
+        let left = fs::read_dir(module.files.path()).unwrap().count();
+        assert_eq!(left, 2, "files besides the two key files");
     }
     // A message that only the limit keeps out: it would be answered.
     let query = ToModule::Query {
