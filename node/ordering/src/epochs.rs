@@ -9,15 +9,15 @@
 //! - Votes and certificates travel in subchannels, one for each epoch. What comes for the next epoch
 //!   before this node is there is kept for it; what comes for a later one says that this node is
 //!   behind, and that its sender has the boundary block of this epoch, finally.
-//! - The nodes of the epoch before keep their links for a while, so that those that leave hear that
-//!   they did; then the links are closed.
+//! - Nodes that leave keep their links for a while, however short the epochs are, so that one that
+//!   is behind still hears that it left; then the links are closed.
 //!
 //! INVARIANT: the table of epochs grows before anything of the next epoch is handled, and an engine
 //! of an epoch never starts again once the next one has begun: its votes are deleted.
 //!
 //! After a crash the epoch that follows the last stored boundary block goes on.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -56,8 +56,8 @@ use crate::vote_log::Voting;
 
 /// How long the engine of the epoch before goes on, for nodes that are a moment behind.
 const ENGINE_LINGERS: Duration = Duration::from_secs(1);
-/// How long the nodes of the epoch before keep their links, in views that fail.
-const LINKS_LINGER_VIEWS: u64 = 5;
+/// How long nodes that leave keep their links, in views that fail.
+const LINKS_LINGER_VIEWS: u64 = 10;
 /// Least time between two hints that this node is behind.
 const HINT_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a failure waits for the one that caused it.
@@ -204,6 +204,7 @@ pub(crate) async fn start<E: Runtime, L: Links>(
         split,
         engine: None,
         previous: None,
+        departed: BTreeMap::new(),
         links_until: None,
         last_hint: None,
     };
@@ -252,8 +253,22 @@ struct Succession<E: Runtime, L: Links> {
     split: Split<L>,
     engine: Option<Running>,
     previous: Option<(Running, SystemTime)>,
+    /// Nodes that left, with their addresses and how long their links stay.
+    departed: BTreeMap<[u8; 32], (String, SystemTime)>,
     links_until: Option<SystemTime>,
     last_hint: Option<SystemTime>,
+}
+
+/// Who votes in an epoch: keys and addresses.
+fn voting(definition: &EpochDefinition) -> impl Iterator<Item = (&[u8; 32], &str)> {
+    let seats = definition.validators.iter();
+    seats.map(|seat| (seat.vote_key.as_bytes(), seat.address.as_str()))
+}
+
+/// Who follows in an epoch without voting.
+fn following(definition: &EpochDefinition) -> impl Iterator<Item = (&[u8; 32], &str)> {
+    let seats = definition.observers.iter();
+    seats.map(|seat| (seat.vote_key.as_bytes(), seat.address.as_str()))
 }
 
 async fn wait(clock: &impl Runtime, until: Option<SystemTime>) {
@@ -305,10 +320,7 @@ impl<E: Runtime, L: Links> Succession<E, L> {
                     self.end_previous().await;
                     Ok(())
                 }
-                Event::LinksLingered => {
-                    self.links_until = None;
-                    self.track(false)
-                }
+                Event::LinksLingered => self.track(false),
                 Event::Ended(reason) => Err(reason),
             };
             if let Err(reason) = outcome {
@@ -421,41 +433,32 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         forget_votes_before(&epochs.context, &epochs.partition, epoch).await;
     }
 
-    /// Links to the nodes of the current epoch and, if `lingering`, of the one before.
+    /// Links to the nodes of the current epoch and, if `lingering`, to those that left not long ago.
     fn track(&mut self, lingering: bool) -> Result<(), String> {
         let committees = &self.epochs.committees;
         let current = committees.current().ok_or("there is no committee epoch")?;
         let previous = committees.previous().filter(|_| lingering);
-        let mut taken = Vec::new();
-        let mut add = |pairs: &mut Vec<_>, key: &[u8; 32], address: &str| {
-            if !taken.contains(key) {
-                taken.push(*key);
-                pairs.extend(self.epochs.peer(key, address));
-            }
-        };
-        let (mut validators, mut others) = (Vec::new(), Vec::new());
-        for seat in &current.validators {
-            add(&mut validators, seat.vote_key.as_bytes(), &seat.address);
+        let peer = |(key, address): (&[u8; 32], &str)| self.epochs.peer(key, address);
+        let validators = voting(&current).filter_map(peer);
+        let validators: Vec<_> = validators.collect();
+        let mut others: Vec<_> = following(&current).filter_map(peer).collect();
+        let now = self.epochs.context.current();
+        let linger = self.epochs.timing.certification_timeout_ms;
+        let linger = Duration::from_millis(linger.saturating_mul(LINKS_LINGER_VIEWS));
+        for before in previous.iter() {
+            let left = voting(before).chain(following(before));
+            let left = left.map(|(key, address)| (*key, (address.to_owned(), now + linger)));
+            self.departed.extend(left);
         }
-        let earlier: Option<&EpochDefinition> = previous.as_deref();
-        for definition in [Some(current.as_ref()), earlier].into_iter().flatten() {
-            for seat in &definition.observers {
-                add(&mut others, seat.vote_key.as_bytes(), &seat.address);
-            }
-            for seat in &definition.validators {
-                add(&mut others, seat.vote_key.as_bytes(), &seat.address);
-            }
-        }
+        let here = voting(&current).chain(following(&current));
+        let here: BTreeSet<_> = here.map(|(key, _)| key).collect();
+        self.departed
+            .retain(|key, (_, until)| lingering && *until > now && !here.contains(key));
+        let departed = self.departed.iter();
+        others.extend(departed.filter_map(|(key, (address, _))| peer((key, address))));
+        self.links_until = self.departed.values().map(|(_, until)| *until).max();
         let number = current.epoch.saturating_mul(2);
-        let number = if previous.is_some() {
-            let linger = self.epochs.timing.certification_timeout_ms;
-            let linger = Duration::from_millis(linger.saturating_mul(LINKS_LINGER_VIEWS));
-            self.links_until = Some(self.epochs.context.current() + linger);
-            number
-        } else {
-            self.links_until = None;
-            number.saturating_add(1)
-        };
+        let number = number.saturating_add(u64::from(previous.is_none()));
         let peers = AddressableTrackedPeers::new(
             Map::from_iter_dedup(validators),
             Map::from_iter_dedup(others),
