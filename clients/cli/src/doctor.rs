@@ -78,7 +78,8 @@ pub fn doctor(context: &Context) -> Result<()> {
         .filter(|one| one.grade == Grade::Problem)
         .count();
     if problems > 0 {
-        return Err(CliError::new(format!("{problems} problems"))
+        let noun = if problems == 1 { "problem" } else { "problems" };
+        return Err(CliError::new(format!("{problems} {noun}"))
             .hint("docs/OPERATIONS.md says what to do about each"));
     }
     Ok(())

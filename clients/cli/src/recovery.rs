@@ -31,7 +31,7 @@ use serde_json::json;
 use crate::arguments::RecoveryCommand;
 use crate::audit::read_key;
 use crate::error::{CliError, Result, doing};
-use crate::network::{self, FIRST_RECORD, NetworkFiles, make_holder_key, program};
+use crate::network::{self, FIRST_RECORD, NetworkFiles, make_holder_key, program, write_private};
 use crate::nodes::configured_engine;
 use crate::operations::Context;
 
@@ -227,10 +227,10 @@ fn openings(files: &NetworkFiles, store: &LedgerStore) -> Result<Vec<Opening>> {
     }
 }
 
-/// Writes a root file, or adds to one that is there.
+/// Writes a root file, for its owner alone as each module's is, or adds to one that is there.
 fn add_roots(path: &Path, content: &[u8]) -> Result<()> {
     if !path.exists() {
-        return write_new(path, content);
+        return write_private(path, content);
     }
     let there = read_limited(path, MAX_RECORD_BYTES)?;
     let files = [&there[..], content].map(RootFile::decode);

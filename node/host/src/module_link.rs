@@ -45,6 +45,9 @@ pub enum ModuleError {
     /// The process could not be started.
     #[error("the execution module does not start: {0}")]
     Start(std::io::Error),
+    /// A file that the module needs is not there.
+    #[error("the execution module's file `{0}` is not there")]
+    NoFile(String),
     /// Nobody can be reached at the socket of the module's user.
     #[error("nobody starts execution modules at `{socket}`: {error}")]
     NoAttendant {
@@ -86,6 +89,9 @@ impl ModuleError {
     #[must_use]
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::NoFile(_) => Some(
+                "bring it back from where it was kept; if it is lost: docs/OPERATIONS.md, keys, and docs/KEYS.md, recovery",
+            ),
             Self::NoAttendant { .. } => Some(
                 "the module's user must be running `sealbook-execution attend` there: docs/OPERATIONS.md, a user of its own for the module",
             ),
@@ -178,6 +184,9 @@ impl Drop for Module {
 fn come_by(config: &ModuleConfig) -> Result<(Option<Child>, UnixStream), ModuleError> {
     match config {
         ModuleConfig::Start { program, key, root } => {
+            if let Some(lost) = [key, root].into_iter().find(|file| !file.exists()) {
+                return Err(ModuleError::NoFile(lost.display().to_string()));
+            }
             let (socket, theirs) = UnixStream::pair().map_err(ModuleError::Start)?;
             let process = Command::new(program)
                 .arg("run")

@@ -18,6 +18,8 @@ mod cage;
 mod envelopes;
 mod keys;
 mod orders;
+#[cfg(target_arch = "x86_64")]
+mod panics;
 mod questions;
 mod snapshots;
 mod stage;

@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use sealbook_ledger::Genesis;
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
+use tempfile::TempDir;
 
 use crate::cage::is_root;
 use crate::kit::module::{Module, PATIENCE, PROGRAM, behind, command, ended, from_genesis};
@@ -16,88 +17,97 @@ use crate::kit::play::Play;
 use crate::kit::recording::Recording;
 use crate::kit::words::{self, order};
 
-#[test]
-fn a15_a_host_that_listens_where_the_module_should_be_silent() {
-    let mut play = Play::furnished();
-    let files = tempfile::tempdir().unwrap();
-    let (key, root) = (files.path().join("key"), files.path().join("root"));
-    fs::write(&key, &play.network.module_keys[0]).unwrap();
-    fs::write(&root, &play.network.wrapped_roots[0]).unwrap();
-    let (mut run, mut socket) = command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
-    // Pipes where a good host has /dev/null, and every switch that makes programs talk.
-    run.stdout(Stdio::piped()).stderr(Stdio::piped());
-    run.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
-    run.current_dir(files.path());
-    let mut process = run.spawn().unwrap();
-    drop(run);
-    let mut hear = || -> FromModule { frame::read(&mut socket, MODULE_FRAME_MAX).unwrap() };
-    assert!(matches!(hear(), FromModule::Ready { .. }));
-    frame::write(
-        &mut socket,
-        &from_genesis(&play.network.genesis),
-        MODULE_FRAME_MAX,
-    )
-    .unwrap();
-    let planted = "PLANTED-REFERENCE-5512";
-    let transfer = words::transfer("A-1", "A-2", "10");
-    let sealed = play.seal("alpha", vec![order(planted, transfer)]);
-    play.step(&[&sealed.bytes], &[]);
-    let blocks = play.blocks.iter().map(|(block, _)| block.clone()).collect();
-    let certificate = play.blocks.last().unwrap().1.clone();
-    let finalized = ToModule::Finalized {
-        blocks,
-        certificate,
-    };
-    frame::write(&mut socket, &finalized, MODULE_FRAME_MAX).unwrap();
-    loop {
-        let said: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
-        if matches!(said, FromModule::Executed { height, .. } if height == play.engine.height()) {
-            break;
+/// What the host planted, by an order that the module has executed.
+pub const PLANTED: &str = "PLANTED-REFERENCE-5512";
+
+/// A module that knows the planted value, and a host that listens wherever it could speak: pipes where a good host has
+/// /dev/null, and every switch that makes programs talk.
+pub struct Overheard {
+    process: Child,
+    _socket: UnixStream,
+    files: TempDir,
+}
+
+impl Overheard {
+    pub fn new() -> Self {
+        let mut play = Play::furnished();
+        let files = tempfile::tempdir().unwrap();
+        let (key, root) = (files.path().join("key"), files.path().join("root"));
+        fs::write(&key, &play.network.module_keys[0]).unwrap();
+        fs::write(&root, &play.network.wrapped_roots[0]).unwrap();
+        let (mut run, mut socket) =
+            command(&["run", key.to_str().unwrap(), root.to_str().unwrap()]);
+        run.stdout(Stdio::piped()).stderr(Stdio::piped());
+        run.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
+        run.current_dir(files.path());
+        let process = run.spawn().unwrap();
+        drop(run);
+        let mut hear = || -> FromModule { frame::read(&mut socket, MODULE_FRAME_MAX).unwrap() };
+        assert!(matches!(hear(), FromModule::Ready { .. }));
+        let start = from_genesis(&play.network.genesis);
+        frame::write(&mut socket, &start, MODULE_FRAME_MAX).unwrap();
+        let transfer = words::transfer("A-1", "A-2", "10");
+        let sealed = play.seal("alpha", vec![order(PLANTED, transfer)]);
+        play.step(&[&sealed.bytes], &[]);
+        let finalized = ToModule::Finalized {
+            blocks: play.blocks.iter().map(|(block, _)| block.clone()).collect(),
+            certificate: play.blocks.last().unwrap().1.clone(),
+        };
+        frame::write(&mut socket, &finalized, MODULE_FRAME_MAX).unwrap();
+        loop {
+            let said: FromModule = frame::read(&mut socket, MODULE_FRAME_MAX).unwrap();
+            if matches!(said, FromModule::Executed { height, .. } if height == play.engine.height())
+            {
+                break;
+            }
+        }
+        Self {
+            process,
+            _socket: socket,
+            files,
         }
     }
+
+    /// The module itself, behind its doorman.
+    pub fn module(&self) -> u32 {
+        behind(self.process.id())
+    }
+
+    /// Waits for its end and sees that nothing was said, and that no core file was left.
+    pub fn ended_in_silence(mut self) -> Option<i32> {
+        let status = ended(&mut self.process);
+        let (mut out, mut err) = (String::new(), String::new());
+        let (stdout, stderr) = (self.process.stdout.take(), self.process.stderr.take());
+        stdout.unwrap().read_to_string(&mut out).unwrap();
+        stderr.unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!((out.as_str(), err.as_str()), ("", ""));
+        let left: Vec<_> = fs::read_dir(self.files.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left.len(), 2, "a core file: {left:?}");
+        status.code()
+    }
+}
+
+#[test]
+fn a15_a_host_that_listens_where_the_module_should_be_silent() {
+    let overheard = Overheard::new();
+    let module = overheard.module();
     if is_root() {
         for descriptor in [1, 2] {
-            let target = format!("/proc/{}/fd/{descriptor}", behind(process.id()));
-            let target = fs::read_link(target).unwrap();
+            let target = fs::read_link(format!("/proc/{module}/fd/{descriptor}")).unwrap();
             assert_eq!(target.to_str(), Some("/dev/null"));
         }
     }
     // Now it knows the planted value. It is made to crash as hard as a process can be.
-    let module = behind(process.id());
     let killed = Command::new("sh")
         .args(["-c", &format!("kill -SEGV {module}")])
         .status();
     assert!(killed.unwrap().success());
-    let status = ended(&mut process);
+    let code = overheard.ended_in_silence();
     // By that signal, or by the list of calls for what the runtime does about it.
-    assert!(
-        [128 + 11, 128 + 31].map(Some).contains(&status.code()),
-        "{status:?}"
-    );
-    for stream in [
-        process.stdout.take().map(|out| {
-            let mut bytes = Vec::new();
-            std::io::BufReader::new(out)
-                .read_to_end(&mut bytes)
-                .unwrap();
-            bytes
-        }),
-        process.stderr.take().map(|err| {
-            let mut bytes = Vec::new();
-            std::io::BufReader::new(err)
-                .read_to_end(&mut bytes)
-                .unwrap();
-            bytes
-        }),
-    ] {
-        let said = String::from_utf8_lossy(&stream.unwrap()).into_owned();
-        assert_eq!(said, "");
-    }
-    let left: Vec<_> = fs::read_dir(files.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left.len(), 2, "a core file: {left:?}");
+    assert!([128 + 11, 128 + 31].map(Some).contains(&code), "{code:?}");
 }
 
 #[test]

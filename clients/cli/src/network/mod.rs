@@ -28,5 +28,5 @@ pub use processes::{Running, is_running, program, start_background, stop_backgro
 pub use provision::{
     FIRST_RECORD, decode_hex, enrolment, make_holder_key, make_module_key, make_node,
     make_private_folder, make_shared_key, module_key, module_measurement, module_statement,
-    own_user, vote_key, write_for_owner_of_folder, write_node_config,
+    own_user, vote_key, write_for_owner_of_folder, write_node_config, write_private,
 };

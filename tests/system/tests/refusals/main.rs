@@ -371,6 +371,14 @@ fn starting_stopping_and_wrong_use_in_the_background() {
     drop(running);
     let ran = network.sealbook(&["status"]).expect_code(1);
     assert!(ran.err.contains("hint: "), "{}", ran.err);
+    // A module without its key, and the node says so.
+    let module = network.folder().join("modules").join("node-1");
+    let (key, aside) = (module.join("module.key"), module.join("module.key.aside"));
+    fs::rename(&key, &aside).unwrap();
+    let ran = network.sealbook(&["network", "start", "--node", "node-1"]);
+    let ran = ran.expect_code(1);
+    assert!(ran.err.contains("module.key` is not there"), "{}", ran.err);
+    fs::rename(&aside, &key).unwrap();
     let again = network.folder().to_str().unwrap();
     let ran = network
         .programs()
