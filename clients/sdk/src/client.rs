@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use borsh::BorshDeserialize;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use sealbook_identity::tls;
+use sealbook_identity::{Revocations, tls};
 use sealbook_ledger::FinalityProof;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
@@ -104,6 +104,8 @@ impl Client {
             identity.chain(),
             &identity.key().seed(),
             &roots,
+            // A member has no lists. Nodes that were removed are not in the ledger's committee.
+            &Revocations::none(),
             &network.genesis().network_name,
             &alpn,
             None,

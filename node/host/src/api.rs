@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbook_identity::{CertificateDer, Usage};
+use sealbook_identity::{CertificateDer, Revocations, Usage, tls};
 use sealbook_ledger::MAX_ATTACHMENTS;
 use sealbook_ordering::{Handle, Seat};
 use sealbook_primitives::hash::Digest;
@@ -38,6 +38,17 @@ const AWAIT_LIMIT_MS: u32 = 60_000;
 const BLOCKS_MAX: u32 = 256;
 const BLOCKS_BYTES_MAX: usize = CLIENT_FRAME_MAX / 2;
 
+/// What callers' certificates are held against.
+#[derive(Clone)]
+pub struct Certificates {
+    /// The network's name.
+    pub network: String,
+    /// The roots of its certificate authority.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Whose certificates are revoked, as far as this node was told.
+    pub revocations: Revocations,
+}
+
 /// What a connection needs of the node.
 pub struct Service {
     /// What the host's parts share.
@@ -46,8 +57,8 @@ pub struct Service {
     pub ordering: Arc<Handle>,
     /// The protocol that clients must agree to: it names the network.
     pub protocol: Vec<u8>,
-    /// The network's name and the roots of its certificate authority, to know callers by.
-    pub certificates: (String, Vec<CertificateDer<'static>>),
+    /// What callers are known by.
+    pub certificates: Certificates,
     /// Asks validators, on a node without a module.
     pub relay: Option<Relay>,
     /// What callers use.
@@ -93,13 +104,12 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            // Not the text: it could name a party.
-            tracing::info!(kind = ?error.kind(), "a client was refused");
+            note_refusal(&error);
             return;
         }
         Err(_) => return,
     };
-    if sealbook_identity::tls::require_protocol(stream.get_ref().1, &service.protocol).is_err() {
+    if tls::require_protocol(stream.get_ref().1, &service.protocol).is_err() {
         return;
     }
     let Some(caller) = service.caller(stream.get_ref().1) else {
@@ -143,6 +153,19 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     let _ = writing.await;
 }
 
+/// Says that a client was refused. Why is said only of revocation lists, whose reasons name no party.
+fn note_refusal(error: &std::io::Error) {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner.and_then(tls::refusal) {
+        Some(reason) if reason.concerns_revocation() => {
+            tracing::warn!(%reason, hint = reason.hint(), "a client was refused");
+        }
+        _ => tracing::info!(kind = ?error.kind(), "a client was refused"),
+    }
+}
+
 async fn read_request(reader: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let size = reader.read_u32_le().await.ok()? as usize;
     if size > REQUEST_BYTES_MAX {
@@ -167,10 +190,14 @@ fn busy(text: &str) -> ResponseBody {
 impl Service {
     /// The key of the certificate at the other end, which the handshake has checked.
     fn caller(&self, connection: &rustls::CommonState) -> Option<VerifyingKey> {
-        let (network, roots) = &self.certificates;
+        let Certificates {
+            network,
+            roots,
+            revocations,
+        } = &self.certificates;
         let now_ms = self.shared.clock.now_ms();
-        let peer =
-            sealbook_identity::tls::peer_principal(connection, roots, network, now_ms, Usage::Any);
+        let usage = Usage::Any;
+        let peer = tls::peer_principal(connection, roots, revocations, network, now_ms, usage);
         peer.ok().map(|principal| principal.key)
     }
 

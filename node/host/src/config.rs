@@ -8,6 +8,8 @@
 //! client_listen = "127.0.0.1:40002"
 //! key = "node.key.pem"
 //! chain = "node.chain.pem"
+//! revocation_lists = ["firm.crl"]  # whose certificates count no more (`sealbook ca crl`), read again every minute; files
+//!                                # that must be there and in force. May be left out: then nobody is held against any
 //! ledger = "ledger"              # final blocks, certificates, attachments, snapshots: all of it ciphertext
 //! votes = "votes"                # the engine's vote log; not part of a backup
 //! evidence = "evidence"          # what must not happen and was seen; may be left out
@@ -76,6 +78,9 @@ pub struct NodeConfig {
     pub key: PathBuf,
     /// The node's certificate chain, PEM, leaf first.
     pub chain: PathBuf,
+    /// Files with the authorities' revocation lists; without any, nobody is held against one.
+    #[serde(default)]
+    pub revocation_lists: Vec<PathBuf>,
     /// Folder of the ledger.
     pub ledger: PathBuf,
     /// Folder of the engine's vote log.
@@ -202,6 +207,9 @@ impl NodeConfig {
             &mut config.votes,
             &mut config.evidence,
         ] {
+            *path = folder.join(&*path);
+        }
+        for path in &mut config.revocation_lists {
             *path = folder.join(&*path);
         }
         let module = match &mut config.module {

@@ -27,6 +27,7 @@ pub mod node;
 pub mod outbox;
 pub mod proofs;
 pub mod relay;
+pub mod revocations;
 pub mod shared;
 pub mod snapshots;
 pub mod waiting;

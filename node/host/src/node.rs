@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbook_identity::files;
 use sealbook_identity::tls::{self, Peers};
+use sealbook_identity::{Revocations, files};
 use sealbook_ledger::{Committee, Genesis, Header, MAX_GENESIS_BYTES};
 use sealbook_ordering::{
     Floor, Handle, Limits, NodeIdentity, ObserverReason, OrderingConfig, Seat, Start, Timing,
@@ -20,13 +20,14 @@ use sealbook_store::{Engine, LedgerStore, StoreError, TIP, Tip, manifest, open_s
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admission::Admission;
-use crate::api::{self, Service};
+use crate::api::{self, Certificates, Service};
 use crate::application::HostApplication;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{NodeConfig, PeerConfig};
 use crate::evidence::Evidence;
 use crate::module_link;
 use crate::relay::Relay;
+use crate::revocations::Lists;
 use crate::shared::{Parts, Shared};
 
 /// Folder of the store below the ledger's.
@@ -187,6 +188,7 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
         Err(error) => return Err(failed("ledger")(error)),
     };
     let ordering_config = ordering_config(config, &genesis, &shared, &store)?;
+    let lists = revocation_lists(config, &ordering_config)?;
     let service_parts = ServiceParts::new(config, &genesis, &ordering_config)?;
     let module = match &config.module {
         Some(module) => {
@@ -225,6 +227,7 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
         &service,
         config.client_listen,
         service_parts.tls,
+        lists,
         until_input_closes,
     );
     // First, so that blocks that are on their way count as not yet acknowledged rather than lost.
@@ -292,7 +295,12 @@ fn ordering_config(
         genesis_block: genesis.block(),
         storage_directory: config.votes.clone(),
         listen: config.ordering_listen,
-        identity: NodeIdentity { seed, chain, roots },
+        identity: NodeIdentity {
+            seed,
+            chain,
+            roots,
+            revocations: Revocations::none(),
+        },
         start: start(genesis, shared, store)?,
         addresses: config
             .peers
@@ -305,6 +313,25 @@ fn ordering_config(
         timing: Timing::default(),
         limits: Limits::default(),
     })
+}
+
+/// The revocation lists, which the node does not start without if it is told to have them.
+fn revocation_lists(config: &NodeConfig, ordering: &OrderingConfig) -> Result<Lists, NodeError> {
+    let lists = Lists {
+        paths: config.revocation_lists.clone(),
+        roots: ordering.identity.roots.clone(),
+        network: ordering.network_name.clone(),
+        revocations: ordering.identity.revocations.clone(),
+        clock: Arc::new(SystemClock::default()),
+    };
+    match lists.renew() {
+        Ok(_) => Ok(lists),
+        Err(error) => {
+            let hint = Some(error.hint());
+            let failed = NodeError::new("revocation lists", error.to_string());
+            Err(NodeError { hint, ..failed })
+        }
+    }
 }
 
 /// Where the ledger begins: with genesis, or with the block after which a snapshot was taken.
@@ -358,7 +385,7 @@ fn address_of(peer: &PeerConfig) -> Result<([u8; 32], std::net::SocketAddr), Nod
 /// What the client service is made of, before ordering has taken the node's identity.
 struct ServiceParts {
     protocol: Vec<u8>,
-    certificates: (String, Vec<sealbook_identity::CertificateDer<'static>>),
+    certificates: Certificates,
     relay: Option<(Vec<std::net::SocketAddr>, Arc<rustls::ClientConfig>)>,
     tls: Arc<rustls::ServerConfig>,
 }
@@ -373,16 +400,21 @@ impl ServiceParts {
         let identity = &ordering.identity;
         let name = &genesis.network_name;
         let (chain, seed, roots) = (&identity.chain, &identity.seed, &identity.roots);
-        let tls = tls::server_config(chain, seed, roots, name, &protocol, Peers::Any)
+        let revoked = &identity.revocations;
+        let tls = tls::server_config(chain, seed, roots, revoked, name, &protocol, Peers::Any)
             .map_err(failed("TLS"))?;
         let relay = if config.module.is_some() || config.relay.is_empty() {
             None
         } else {
-            let client = tls::client_config(chain, seed, roots, name, &protocol, None);
+            let client = tls::client_config(chain, seed, roots, revoked, name, &protocol, None);
             Some((config.relay.clone(), client.map_err(failed("TLS"))?))
         };
         Ok(Self {
-            certificates: (name.clone(), roots.clone()),
+            certificates: Certificates {
+                network: name.clone(),
+                roots: roots.clone(),
+                revocations: revoked.clone(),
+            },
             relay,
             protocol,
             tls,
@@ -431,6 +463,7 @@ fn serve_until_stopped(
     service: &Arc<Service>,
     address: std::net::SocketAddr,
     tls: Arc<rustls::ServerConfig>,
+    lists: Lists,
     until_input_closes: bool,
 ) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -446,6 +479,7 @@ fn serve_until_stopped(
         let tending = tend(service);
         tokio::select! {
             result = serving => result.map_err(failed("client service")),
+            () = lists.watch() => Ok(()),
             reason = tending => Err(NodeError::new("ordering", reason)),
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rustls_pki_types::CertificateDer;
+use sealbook_identity::Revocations;
 use sealbook_ledger::{Block, Committee, EpochDefinition, FinalityCertificate, MAX_BLOCK_BYTES};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
@@ -48,6 +49,8 @@ pub struct NodeIdentity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The roots of the network's certificate authority.
     pub roots: Vec<CertificateDer<'static>>,
+    /// Whose certificates are revoked, as far as this node was told.
+    pub revocations: Revocations,
 }
 
 /// How long the engine waits, in milliseconds.

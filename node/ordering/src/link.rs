@@ -45,6 +45,7 @@ impl TlsLinks {
             chain,
             &identity.seed,
             roots,
+            &identity.revocations,
             network_name,
             protocol,
             Peers::Nodes,
@@ -70,6 +71,7 @@ impl TlsLinks {
             &own.chain,
             &own.seed,
             &own.roots,
+            &own.revocations,
             network,
             &self.protocol,
             expected,
@@ -84,9 +86,21 @@ impl TlsLinks {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let (roots, network) = (&self.identity.roots, &self.network_name);
-        let peer = tls::peer_principal(connection, roots, network, now_ms, Usage::Node)?;
+        let (own, network) = (&self.identity, &self.network_name);
+        let (roots, revocations) = (&own.roots, &own.revocations);
+        let usage = Usage::Node;
+        let peer = tls::peer_principal(connection, roots, revocations, network, now_ms, usage)?;
         Ok(*peer.key.as_bytes())
+    }
+}
+
+/// Says so when we refused a node because of a revocation list; its operator has to be told.
+fn note_refusal(error: &LinkError, which: &'static str) {
+    if let LinkError::Tls(error) = error
+        && let Some(reason) = tls::refusal(error)
+        && reason.concerns_revocation()
+    {
+        tracing::warn!(%reason, hint = reason.hint(), which, "a node was refused");
     }
 }
 
@@ -119,7 +133,8 @@ impl Upgrader for TlsLinks {
         let wanted = key_bytes(&peer);
         let client = ClientConnection::new(self.client(wanted)?, tls::server_name())?;
         let mut connection = Connection::from(client);
-        handshake(&mut connection, &mut stream, &mut sink).await?;
+        let shaken = handshake(&mut connection, &mut stream, &mut sink).await;
+        shaken.inspect_err(|error| note_refusal(error, "dialled"))?;
         if self.peer(&connection, &clock)? != wanted {
             return Err(LinkError::OtherPeer);
         }
@@ -149,7 +164,8 @@ impl Upgrader for TlsLinks {
         F: Future<Output = bool> + Send,
     {
         let mut connection = Connection::from(ServerConnection::new(self.server.clone())?);
-        handshake(&mut connection, &mut stream, &mut sink).await?;
+        let shaken = handshake(&mut connection, &mut stream, &mut sink).await;
+        shaken.inspect_err(|error| note_refusal(error, "that dialled"))?;
         let bytes = self.peer(&connection, &clock)?;
         let peer = engine_key(&bytes).map_err(|_| LinkError::Key)?;
         if !bouncer(peer.clone()).await {

@@ -1,11 +1,17 @@
 //! Reads what we need from one certificate or one certificate request. Nothing here trusts what
 //! it reads: signatures and paths are checked in `chain` and `request`.
 
+use rustls_pki_types::CertificateDer;
 use sealbook_primitives::signature::VerifyingKey;
 use x509_parser::{
     certificate::X509Certificate,
-    extensions::{ExtendedKeyUsage, GeneralName, KeyUsage, SubjectAlternativeName},
-    oid_registry::OID_SIG_ED25519,
+    extensions::{
+        ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension, SubjectAlternativeName,
+    },
+    oid_registry::{
+        OID_SIG_ED25519, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE,
+        OID_X509_EXT_SUBJECT_ALT_NAME,
+    },
     prelude::FromDer as _,
     x509::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Name},
 };
@@ -70,6 +76,67 @@ impl<'a> ParsedCertificate<'a> {
                 not_after_ms,
                 now_ms,
             });
+        }
+        Ok(())
+    }
+
+    /// The parts that need no check of ours.
+    pub(crate) const fn parsed(&self) -> &X509Certificate<'a> {
+        &self.parsed
+    }
+
+    /// The subject key identifier, by which lists name the key of their authority.
+    pub(crate) fn key_identifier(&self) -> Option<&[u8]> {
+        self.parsed
+            .extensions()
+            .iter()
+            .find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+                _ => None,
+            })
+    }
+
+    /// Refuses a certificate that none of `roots` signed itself, or one that is not valid now.
+    pub(crate) fn check_signed_by_root(
+        &self,
+        roots: &[CertificateDer<'_>],
+        now_ms: u64,
+    ) -> Result<(), IdentityError> {
+        let algorithms = [
+            &self.parsed.signature_algorithm,
+            &self.parsed.tbs_certificate.signature,
+        ];
+        if !algorithms.into_iter().all(is_ed25519) {
+            return Err(IdentityError::NotEd25519 { link: self.link });
+        }
+        for der in roots {
+            let root = ParsedCertificate::read(der, Link::Root)?;
+            let named = root.parsed.subject().as_raw() == self.parsed.issuer().as_raw();
+            let key = Some(root.parsed.public_key());
+            if named && self.parsed.verify_signature(key).is_ok() {
+                return root.check_validity(now_ms);
+            }
+        }
+        Err(IdentityError::NotTrusted)
+    }
+
+    /// Refuses a certificate that is no authority's, or has a critical extension of which an
+    /// authority's has no need, so that it would have to be understood.
+    pub(crate) fn check_is_authority(&self) -> Result<(), IdentityError> {
+        if !self.parsed.is_ca() {
+            return Err(IdentityError::WrongPurpose {
+                link: self.link,
+                what: "it is no authority's certificate",
+            });
+        }
+        let known = [
+            OID_X509_EXT_BASIC_CONSTRAINTS,
+            OID_X509_EXT_KEY_USAGE,
+            OID_X509_EXT_SUBJECT_ALT_NAME,
+        ];
+        let mut extensions = self.parsed.extensions().iter();
+        if extensions.any(|extension| extension.critical && !known.contains(&extension.oid)) {
+            return Err(self.malformed("it has a critical extension that we do not know"));
         }
         Ok(())
     }

@@ -13,8 +13,8 @@
 //! ledger's time and every copy of it must come to the same answer; signatures of certificates are
 //! judged by one implementation (ring) everywhere.
 //!
-//! Revocation is not looked at here: it is a transaction of the ledger, and the caller knows its
-//! state.
+//! [`verify_chain`] does not look at revocation: that is a transaction of the ledger, and the caller
+//! knows its state. Links also look at the authorities' lists ([`crate::revocation`]).
 
 use std::{fmt, time::Duration};
 
@@ -26,7 +26,7 @@ use sealbook_primitives::{
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::{
-    CERTIFICATES_MAX, CertificateUri, IdentityError, Lei, Link, ROOTS_MAX, Role,
+    CERTIFICATES_MAX, CertificateUri, IdentityError, Lei, Link, ROOTS_MAX, Revocations, Role,
     certificate::{ParsedCertificate, check_size},
 };
 
@@ -104,6 +104,36 @@ pub fn verify_chain(
     now_ms: u64,
     usage: Usage,
 ) -> Result<Principal, IdentityError> {
+    verify_path(roots, chain, network, now_ms, usage).map(|(principal, _)| principal)
+}
+
+/// The same for a link: the holder's certificate must not be revoked either.
+///
+/// # Errors
+/// Those of [`verify_chain`], [`IdentityError::Revoked`] and [`IdentityError::RevocationListStale`].
+pub(crate) fn verify_unrevoked(
+    roots: &[CertificateDer<'_>],
+    revocations: &Revocations,
+    chain: &[CertificateDer<'_>],
+    network: &str,
+    now_ms: u64,
+    usage: Usage,
+) -> Result<Principal, IdentityError> {
+    let (principal, issuing) = verify_path(roots, chain, network, now_ms, usage)?;
+    if let Some(leaf) = chain.first() {
+        revocations.check(leaf, &issuing, now_ms)?;
+    }
+    Ok(principal)
+}
+
+/// The holder, and the certificate of the issuing authority.
+fn verify_path(
+    roots: &[CertificateDer<'_>],
+    chain: &[CertificateDer<'_>],
+    network: &str,
+    now_ms: u64,
+    usage: Usage,
+) -> Result<(Principal, CertificateDer<'static>), IdentityError> {
     check_sizes(roots, chain)?;
     let (leaf_der, others) = chain.split_first().ok_or(IdentityError::NoCertificate)?;
     let leaf = ParsedCertificate::read(leaf_der, Link::Leaf)?;
@@ -132,7 +162,7 @@ pub fn verify_chain(
             expected: usage,
         });
     }
-    Ok(principal)
+    Ok((principal, issuing_der))
 }
 
 /// Refuses what is too many or too large, before anything is parsed.
@@ -286,7 +316,7 @@ fn check_leaf_purpose(leaf: &ParsedCertificate<'_>, role: Role) -> Result<(), Id
     Ok(())
 }
 
-fn check_network(found: &str, expected: &str, link: Link) -> Result<(), IdentityError> {
+pub(crate) fn check_network(found: &str, expected: &str, link: Link) -> Result<(), IdentityError> {
     if found != expected {
         return Err(IdentityError::WrongNetwork {
             link,

@@ -5,7 +5,7 @@ use std::fmt;
 use sealbook_primitives::signature::VerifyingKey;
 use x509_parser::time::ASN1Time;
 
-use crate::{Role, Usage};
+use crate::{RevocationReason, Role, Usage};
 
 /// Which certificate of the chain an error speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,13 +159,48 @@ pub enum IdentityError {
         /// The key that was asked for.
         expected: VerifyingKey,
     },
+    /// The issuing authority has revoked the holder's certificate.
+    #[error(
+        "the certificate was revoked on {} by the issuing authority for role `{role}`, reason \
+         {reason}",
+        Instant(*revoked_ms)
+    )]
+    Revoked {
+        /// The role that the authority is for.
+        role: Role,
+        /// Why.
+        reason: RevocationReason,
+        /// When.
+        revoked_ms: u64,
+    },
+    /// Whether the certificate is revoked cannot be known: the authority's list is out of date.
+    #[error(
+        "the revocation list of the issuing authority for role `{role}` is out of date since {}",
+        Instant(*next_update_ms)
+    )]
+    RevocationListStale {
+        /// The role that the authority is for.
+        role: Role,
+        /// Until when the list could be used.
+        next_update_ms: u64,
+        /// The time of the check.
+        now_ms: u64,
+    },
 }
 
 impl IdentityError {
+    /// Whether the reason is a revocation list. The text names no party, so that it may be logged.
+    pub const fn concerns_revocation(&self) -> bool {
+        matches!(
+            self,
+            Self::Revoked { .. } | Self::RevocationListStale { .. }
+        )
+    }
+
     /// Who has to act.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::RootCount { .. } => Fault::Ourselves,
+            Self::RootCount { .. } | Self::RevocationListStale { .. } => Fault::Ourselves,
             Self::Malformed { link, .. }
             | Self::CertificateTooLarge { link, .. }
             | Self::NotEd25519 { link }
@@ -183,7 +218,8 @@ impl IdentityError {
             | Self::ChainTooLong { .. }
             | Self::NotTrusted
             | Self::WrongRole { .. }
-            | Self::WrongKey { .. } => Fault::Holder,
+            | Self::WrongKey { .. }
+            | Self::Revoked { .. } => Fault::Holder,
         }
     }
 
@@ -214,12 +250,16 @@ impl IdentityError {
             Self::WrongNetwork { .. } => "choose the profile of this network",
             Self::WrongRole { .. } => "connect to the port that is meant for this role",
             Self::WrongKey { .. } => "check the address book: another machine answers there",
+            Self::Revoked { .. } => "ask the admin for a new certificate, for a new key",
+            Self::RevocationListStale { .. } => {
+                "fetch the authority's present list; `sealbook ca crl` makes one"
+            }
         }
     }
 }
 
 /// Shows milliseconds as a date where there is one.
-struct Instant(u64);
+pub(crate) struct Instant(pub(crate) u64);
 
 impl fmt::Display for Instant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

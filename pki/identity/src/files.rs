@@ -4,6 +4,7 @@
 //! ```text
 //! *.key   PEM, one PRIVATE KEY, mode 0600    written once, never replaced
 //! *.pem   PEM, 1 to 4 CERTIFICATE, leaf first, mode 0644    replaced whole on renewal
+//! *.crl   PEM, CERTIFICATE of authorities and X509 CRL, or one list in DER; mode 0644, replaced whole
 //! ```
 //!
 //! INVARIANT: a private key that group or others may read is not used, because it is no longer
@@ -24,7 +25,11 @@ use std::{
 use rustls_pki_types::CertificateDer;
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 
-use crate::pem::{self, CHAIN_TEXT_BYTES_MAX, KEY_TEXT_BYTES_MAX, PemError};
+use crate::{
+    RevocationError, RevocationList,
+    pem::{self, CHAIN_TEXT_BYTES_MAX, KEY_TEXT_BYTES_MAX, LISTS_FILE_BYTES_MAX, PemError},
+    revocation::LISTS_MAX,
+};
 
 const KEY_MODE: u32 = 0o600;
 const CHAIN_MODE: u32 = 0o644;
@@ -48,6 +53,14 @@ pub enum FileError {
         path: PathBuf,
         /// What is wrong.
         source: PemError,
+    },
+    /// A revocation list is not used.
+    #[error("`{}`: {source}", path.display())]
+    Revocation {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: RevocationError,
     },
     /// Others than the owner may read or write a private key.
     #[error("`{}` is a private key with mode {mode:04o}, which others may use", path.display())]
@@ -74,6 +87,7 @@ impl FileError {
             }
             Self::Io { .. } => "check the path, its permissions and the space on the disk",
             Self::Contents { source, .. } => source.hint(),
+            Self::Revocation { source, .. } => source.hint(),
             Self::Exposed { .. } => {
                 "run `chmod 600` on it; if others may have read it, make a new key and enrol again"
             }
@@ -145,6 +159,12 @@ pub fn write_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(), File
         path: path.to_owned(),
         source,
     })?;
+    write_text(path, &text)
+}
+
+/// Writes a text that everybody may read in place of an older one if there is one, and makes it
+/// durable. Whoever reads meanwhile finds the older one whole.
+pub fn write_text(path: &Path, text: &str) -> Result<(), FileError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
@@ -174,14 +194,20 @@ pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError
 
 /// Reads a text file of at most `limit` bytes.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
-    let mut text = String::new();
+    let bytes = read_bytes(path, limit)?;
+    String::from_utf8(bytes)
+        .map_err(|_| at(path, io::Error::new(io::ErrorKind::InvalidData, "no text")))
+}
+
+fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)
-        .and_then(|file| file.take(bound).read_to_string(&mut text))
+        .and_then(|file| file.take(bound).read_to_end(&mut bytes))
         .map_err(|source| at(path, source))?;
-    if text.len() > limit {
+    if bytes.len() > limit {
         let source = PemError::TooLarge {
-            found: text.len(),
+            found: bytes.len(),
             limit,
         };
         return Err(FileError::Contents {
@@ -189,7 +215,48 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
             source,
         });
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+/// Reads files with revocation lists and verifies every list as of `now_ms`, with the certificates
+/// of authorities in any of the files.
+pub fn read_lists(
+    paths: &[PathBuf],
+    roots: &[CertificateDer<'_>],
+    network: &str,
+    now_ms: u64,
+) -> Result<Vec<RevocationList>, FileError> {
+    let (mut lists, mut authorities) = (Vec::new(), Vec::new());
+    if let Some(path) = paths.get(LISTS_MAX) {
+        return Err(FileError::Revocation {
+            path: path.clone(),
+            source: RevocationError::TooManyLists {
+                found: paths.len(),
+                limit: LISTS_MAX,
+            },
+        });
+    }
+    for path in paths {
+        let bytes = read_bytes(path, LISTS_FILE_BYTES_MAX)?;
+        let (found, with) =
+            pem::lists_from_bytes(&bytes).map_err(|source| FileError::Contents {
+                path: path.clone(),
+                source,
+            })?;
+        lists.extend(found.into_iter().map(|list| (path, list)));
+        authorities.extend(with);
+    }
+    lists
+        .into_iter()
+        .map(|(path, list)| {
+            RevocationList::verify(&list, &authorities, roots, network, now_ms).map_err(|source| {
+                FileError::Revocation {
+                    path: path.clone(),
+                    source,
+                }
+            })
+        })
+        .collect()
 }
 
 /// Makes the name of the file at `path` durable, not only its contents.

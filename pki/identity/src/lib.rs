@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`verify_chain`] | the check of a chain up to the network's root, a pure function |
 //! | [`CertificateRequest`] | the check of what a member asks an authority to certify |
+//! | [`revocation`] | the check of authorities' revocation lists, and what they say; for links |
 //! | [`tls`] | rustls configurations whose verifiers apply the same check |
 //! | [`pem`] | chains, requests and private keys as text |
 //! | [`files`] | the same on disk; the only part that touches files |
@@ -14,7 +15,8 @@
 //! execution module judges chains by the ledger's time.
 //!
 //! All input is limited before it is parsed: [`CERTIFICATES_MAX`] certificates of
-//! [`CERTIFICATE_BYTES_MAX`] bytes in a chain, [`ROOTS_MAX`] roots.
+//! [`CERTIFICATE_BYTES_MAX`] bytes in a chain, [`ROOTS_MAX`] roots, and the limits of
+//! [`revocation`].
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +28,7 @@ mod lei;
 mod name;
 pub mod pem;
 mod request;
+pub mod revocation;
 mod role;
 pub mod tls;
 mod uri;
@@ -37,6 +40,7 @@ pub use name::{
     NameError, ORGANISATION_LENGTH_MAX, SHORT_NAME_LENGTH_MAX, check_organisation, check_short_name,
 };
 pub use request::{CertificateRequest, RequestError};
+pub use revocation::{RevocationError, RevocationList, RevocationReason, Revocations};
 pub use role::{Role, UnknownRole};
 pub use rustls_pki_types::CertificateDer;
 pub use uri::{CertificateUri, UriError};

@@ -1,4 +1,4 @@
-//! Certificates, requests and private keys as text (PEM, RFC 7468).
+//! Certificates, requests, revocation lists and private keys as text (PEM, RFC 7468).
 //!
 //! Private keys are PKCS #8 version 1 (RFC 8410) and nothing else: 48 bytes, of which the last 32
 //! are the seed. They are encoded and decoded in constant time and into memory that is wiped.
@@ -14,16 +14,25 @@ use rustls_pki_types::{
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 use zeroize::Zeroizing;
 
-use crate::{CERTIFICATE_BYTES_MAX, CERTIFICATES_MAX};
+use crate::{
+    CERTIFICATE_BYTES_MAX, CERTIFICATES_MAX,
+    revocation::{LIST_BYTES_MAX, LISTS_MAX},
+};
 
 /// The most bytes of text that a chain may have: base64 and boundaries, with room to spare.
 pub const CHAIN_TEXT_BYTES_MAX: usize = 2 * CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX;
 /// The most bytes of text that a private key may have.
 pub const KEY_TEXT_BYTES_MAX: usize = 1024;
 
+/// The most bytes that a file with revocation lists may have: two of the largest, many of others.
+pub const LISTS_FILE_BYTES_MAX: usize = 4 * LIST_BYTES_MAX;
+
 const CERTIFICATE_LABEL: &str = "CERTIFICATE";
 const REQUEST_LABEL: &str = "CERTIFICATE REQUEST";
+const LIST_LABEL: &str = "X509 CRL";
 const KEY_LABEL: &str = "PRIVATE KEY";
+/// How a list in DER form begins, and no text does that we read: the digit 0.
+const DER_SEQUENCE: u8 = 0x30;
 /// The PKCS #8 frame around an Ed25519 seed (RFC 8410 section 10.3).
 const PKCS8_FRAME: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
@@ -54,6 +63,14 @@ pub enum PemError {
     #[error("the text has {found} certificates; between 1 and {limit} are needed")]
     CertificateCount {
         /// Certificates in the text.
+        found: usize,
+        /// The most that are read.
+        limit: usize,
+    },
+    /// The number of revocation lists is not lawful.
+    #[error("the file has {found} revocation lists or authorities; at most {limit} are read")]
+    ListCount {
+        /// Lists in the file, or certificates of authorities if there are more of those.
         found: usize,
         /// The most that are read.
         limit: usize,
@@ -122,6 +139,48 @@ pub fn request_from_pem(text: &str) -> Result<Vec<u8>, PemError> {
     Ok(der)
 }
 
+/// Writes revocation lists, each after the certificate of the authority that issued it, so that
+/// whoever knows the root can verify the text.
+pub fn lists_to_pem(lists: &[(CertificateDer<'_>, Vec<u8>)]) -> Result<String, PemError> {
+    let mut text = String::new();
+    for (authority, list) in lists {
+        text.push_str(&encode(CERTIFICATE_LABEL, authority)?);
+        text.push_str(&encode_up_to(LIST_BYTES_MAX, LIST_LABEL, list)?);
+    }
+    check_length(text.len(), LISTS_FILE_BYTES_MAX)?;
+    Ok(text)
+}
+
+/// Certificates of authorities, and revocation lists; neither is looked into.
+pub type ListsAndAuthorities = (Vec<Vec<u8>>, Vec<CertificateDer<'static>>);
+
+/// Reads a file with revocation lists: one list in DER form, or lists and certificates of
+/// authorities in PEM form, in any order.
+pub fn lists_from_bytes(bytes: &[u8]) -> Result<ListsAndAuthorities, PemError> {
+    check_length(bytes.len(), LISTS_FILE_BYTES_MAX)?;
+    if bytes.first() == Some(&DER_SEQUENCE) {
+        return Ok((vec![bytes.to_vec()], Vec::new()));
+    }
+    let (mut lists, mut authorities) = (Vec::new(), Vec::new());
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
+        match section.map_err(|_| PemError::NotPem)? {
+            (SectionKind::Crl, der) => lists.push(der),
+            (SectionKind::Certificate, der) => authorities.push(CertificateDer::from(der)),
+            (_, other) => {
+                drop(Zeroizing::new(other));
+                return Err(PemError::UnexpectedSection {
+                    expected: LIST_LABEL,
+                });
+            }
+        }
+    }
+    let (found, limit) = (lists.len().max(authorities.len()), LISTS_MAX);
+    if found == 0 || found > limit {
+        return Err(PemError::ListCount { found, limit });
+    }
+    Ok((lists, authorities))
+}
+
 /// Puts an Ed25519 seed into its PKCS #8 frame.
 pub fn seed_to_pkcs8(seed: &Secret32) -> SecretBytes {
     let mut der = Vec::with_capacity(PKCS8_FRAME.len() + SEED_LENGTH);
@@ -160,7 +219,11 @@ pub fn seed_from_pem(text: &[u8]) -> Result<Secret32, PemError> {
 }
 
 fn encode(label: &str, der: &[u8]) -> Result<String, PemError> {
-    check_length(der.len(), CERTIFICATE_BYTES_MAX)?;
+    encode_up_to(CERTIFICATE_BYTES_MAX, label, der)
+}
+
+fn encode_up_to(limit: usize, label: &str, der: &[u8]) -> Result<String, PemError> {
+    check_length(der.len(), limit)?;
     pem_rfc7468::encode_string(label, LineEnding::LF, der).map_err(|_| PemError::NotPem)
 }
 

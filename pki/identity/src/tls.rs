@@ -18,6 +18,9 @@
 //! 4.4.3), a request is a DER sequence, and an instruction begins with the length and text of its
 //! domain.
 //!
+//! Who is revoked is asked at every handshake of the [`Revocations`] that a configuration was made
+//! with, so that lists that come later count as well. A connection that is open stays open.
+//!
 //! This is the one module that reads the clock, through rustls.
 
 mod verifier;
@@ -39,8 +42,10 @@ use sealbook_primitives::{
 
 use self::verifier::{ClientVerifier, Judge, ServerVerifier};
 use crate::{
-    IdentityError, Link, NameError, Usage, certificate::ParsedCertificate, chain::check_sizes,
-    check_short_name, pem, verify_chain,
+    IdentityError, Link, NameError, Revocations, Usage,
+    certificate::ParsedCertificate,
+    chain::{check_sizes, verify_unrevoked},
+    check_short_name, pem,
 };
 
 /// Why a configuration cannot be made or a connection is not as agreed.
@@ -91,7 +96,7 @@ pub enum Peers {
 }
 
 /// A server with our own `chain` (leaf first) and the Ed25519 `seed` of its leaf, which admits
-/// `peers` of `network` under `roots` and speaks the protocol `alpn`.
+/// `peers` of `network` under `roots` unless they are revoked, and speaks the protocol `alpn`.
 ///
 /// # Errors
 /// The parts do not fit each other. The dates of our own chain are not looked at: the peers do
@@ -100,6 +105,7 @@ pub fn server_config(
     chain: &[CertificateDer<'_>],
     seed: &Secret32,
     roots: &[CertificateDer<'_>],
+    revocations: &Revocations,
     network: &str,
     alpn: &[u8],
     peers: Peers,
@@ -110,7 +116,7 @@ pub fn server_config(
         Peers::Members => Usage::Member,
         Peers::Any => Usage::Any,
     };
-    let verifier = ClientVerifier::new(judge(roots, network, usage, None));
+    let verifier = ClientVerifier::new(judge(roots, revocations, network, usage, None));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
@@ -131,12 +137,14 @@ pub fn client_config(
     chain: &[CertificateDer<'_>],
     seed: &Secret32,
     roots: &[CertificateDer<'_>],
+    revocations: &Revocations,
     network: &str,
     alpn: &[u8],
     expected: Option<VerifyingKey>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     check_own(chain, seed, roots, network)?;
-    let verifier = ServerVerifier::new(judge(roots, network, Usage::Node, expected));
+    let judge = judge(roots, revocations, network, Usage::Node, expected);
+    let verifier = ServerVerifier::new(judge);
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -155,10 +163,11 @@ pub fn server_name() -> ServerName<'static> {
 }
 
 /// Who is at the other end of a finished handshake, judged again as of `now_ms`, so that a long
-/// connection can be held against dates anew.
+/// connection can be held against dates and revocation lists anew.
 pub fn peer_principal(
     connection: &CommonState,
     roots: &[CertificateDer<'_>],
+    revocations: &Revocations,
     network: &str,
     now_ms: u64,
     usage: Usage,
@@ -166,7 +175,7 @@ pub fn peer_principal(
     let chain = connection
         .peer_certificates()
         .ok_or(IdentityError::NoCertificate)?;
-    verify_chain(roots, chain, network, now_ms, usage)
+    verify_unrevoked(roots, revocations, chain, network, now_ms, usage)
 }
 
 /// Refuses a connection on which `alpn` was not agreed. A peer that offers no protocol at all gets
@@ -215,6 +224,7 @@ fn check_own(
 
 fn judge(
     roots: &[CertificateDer<'_>],
+    revocations: &Revocations,
     network: &str,
     usage: Usage,
     expected: Option<VerifyingKey>,
@@ -222,6 +232,7 @@ fn judge(
     Judge {
         network: network.to_owned(),
         roots: owned(roots),
+        revocations: revocations.clone(),
         usage,
         expected,
     }

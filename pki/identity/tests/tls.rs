@@ -12,10 +12,9 @@ mod common;
 use std::{
     io::{Read as _, Write as _},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use common::*;
+use common::{links::*, *};
 use rustls::{
     ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -23,185 +22,10 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use sealbook_identity::{
-    IdentityError, Role, Usage,
+    IdentityError, Revocations, Role, Usage,
     pem::seed_to_pkcs8,
-    tls::{self, Peers, TlsError, peer_principal, refusal, require_protocol, server_name},
+    tls::{Peers, TlsError, peer_principal, require_protocol, server_name},
 };
-use sealbook_primitives::{secret::Secret32, signature::VerifyingKey};
-
-const ALPN: &[u8] = b"sealbook/test/1";
-
-fn real_now_ms() -> u64 {
-    u64::try_from(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_millis(),
-    )
-    .unwrap()
-}
-
-/// A network whose certificates are valid by the real clock, which is what TLS goes by.
-struct Network {
-    root: Root,
-}
-
-impl Network {
-    fn new(number: u8) -> Self {
-        let now_ms = real_now_ms();
-        let validity = (now_ms - 100 * DAY_MS, now_ms + 1000 * DAY_MS);
-        Self {
-            root: root_with(key_pair(&seed(number)), validity),
-        }
-    }
-
-    fn chain(&self, role: &str, number: u8) -> Vec<CertificateDer<'static>> {
-        self.chain_valid(role, number, (-1, 100))
-    }
-
-    /// With a leaf that is valid between the given days from now.
-    fn chain_valid(
-        &self,
-        role: &str,
-        number: u8,
-        days: (i64, i64),
-    ) -> Vec<CertificateDer<'static>> {
-        let moment = |days: i64| date(real_now_ms().saturating_add_signed(days * DAY_MS as i64));
-        let mut params = authority_params(&format!("sealbook://{NETWORK}/issuing/{role}"));
-        (params.not_before, params.not_after) = (moment(-50), moment(500));
-        let authority = authority_from(&self.root.issuer, params);
-        let mut params = holder_params(&format!("holder-{number}"), role);
-        (params.not_before, params.not_after) = (moment(days.0), moment(days.1));
-        chain(&authority, &params, number)
-    }
-
-    fn endpoint(&self, chain: Vec<CertificateDer<'static>>, number: u8) -> Endpoint {
-        let roots = vec![self.root.certificate.clone()];
-        Endpoint {
-            network: NETWORK,
-            roots,
-            chain,
-            seed: seed(number),
-        }
-    }
-
-    fn node(&self, number: u8) -> Endpoint {
-        self.endpoint(self.chain("node", number), number)
-    }
-
-    fn member(&self, role: &str, number: u8) -> Endpoint {
-        self.endpoint(self.chain(role, number), number)
-    }
-}
-
-/// One side and what it believes.
-struct Endpoint {
-    network: &'static str,
-    roots: Vec<CertificateDer<'static>>,
-    chain: Vec<CertificateDer<'static>>,
-    seed: Secret32,
-}
-
-impl Endpoint {
-    fn client(&self, expected: Option<VerifyingKey>) -> ClientConfig {
-        let Self {
-            network,
-            roots,
-            chain,
-            seed,
-        } = self;
-        let config = tls::client_config(chain, seed, roots, network, ALPN, expected);
-        Arc::unwrap_or_clone(config.unwrap())
-    }
-
-    fn server(&self, peers: Peers) -> ServerConfig {
-        Arc::unwrap_or_clone(self.try_server(peers).unwrap())
-    }
-
-    fn try_server(&self, peers: Peers) -> Result<Arc<ServerConfig>, TlsError> {
-        let Self {
-            network,
-            roots,
-            chain,
-            seed,
-        } = self;
-        tls::server_config(chain, seed, roots, network, ALPN, peers)
-    }
-}
-
-/// Carries bytes both ways until neither side has any; a failed side still sends its alert.
-/// Returns what each side thinks of the other.
-fn shake(
-    client: &mut Connection,
-    server: &mut Connection,
-) -> (Result<(), rustls::Error>, Result<(), rustls::Error>) {
-    let mut results = [Ok(()), Ok(())];
-    loop {
-        let mut moved = false;
-        for index in 0..2 {
-            let (from, to) = if index == 0 {
-                (&mut *client, &mut *server)
-            } else {
-                (&mut *server, &mut *client)
-            };
-            let mut bytes = Vec::new();
-            while from.wants_write() {
-                from.write_tls(&mut bytes).unwrap();
-            }
-            moved |= !bytes.is_empty();
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() && results[1 - index].is_ok() {
-                to.read_tls(&mut rest).unwrap();
-                results[1 - index] = to.process_new_packets().map(|_| ());
-            }
-        }
-        if !moved {
-            let [client, server] = results;
-            return (client, server);
-        }
-    }
-}
-
-/// Why the client refused, and why the server did.
-type Refusals = (Option<rustls::Error>, Option<rustls::Error>);
-
-fn connect(
-    client: ClientConfig,
-    server: ServerConfig,
-) -> Result<(Connection, Connection), Box<Refusals>> {
-    let mut client: Connection = ClientConnection::new(Arc::new(client), server_name())
-        .unwrap()
-        .into();
-    let mut server: Connection = ServerConnection::new(Arc::new(server)).unwrap().into();
-    let (client_result, server_result) = shake(&mut client, &mut server);
-    match (client_result, server_result) {
-        (Ok(()), Ok(())) => {
-            assert!(!client.is_handshaking() && !server.is_handshaking());
-            Ok((client, server))
-        }
-        (client, server) => Err(Box::new((client.err(), server.err()))),
-    }
-}
-
-/// The refusal by the server of a client.
-fn refused_by_server(client: &Endpoint, server: &Endpoint, peers: Peers) -> rustls::Error {
-    let (_, error) = *connect(client.client(None), server.server(peers))
-        .map(|_| ())
-        .expect_err("the server must refuse the client");
-    error.expect("it must be the server that refuses")
-}
-
-/// The refusal by the client of a server.
-fn refused_by_client(client: &Endpoint, server: &Endpoint) -> rustls::Error {
-    let (error, _) = *connect(client.client(None), server.server(Peers::Members))
-        .map(|_| ())
-        .expect_err("the client must refuse the server");
-    error.expect("it must be the client that refuses")
-}
-
-fn text(error: &rustls::Error) -> String {
-    refusal(error).map_or_else(|| error.to_string(), |reason| reason.to_string())
-}
 
 #[test]
 fn nodes_connect_and_know_each_other() {
@@ -212,14 +36,22 @@ fn nodes_connect_and_know_each_other() {
         bob.server(Peers::Nodes),
     )
     .unwrap();
-    let now_ms = real_now_ms();
+    let (now_ms, none) = (real_now_ms(), Revocations::none());
     let see = |connection: &Connection| {
         require_protocol(connection, ALPN).unwrap();
         assert_eq!(
             connection.protocol_version(),
             Some(rustls::ProtocolVersion::TLSv1_3)
         );
-        peer_principal(connection, &alice.roots, NETWORK, now_ms, Usage::Node).unwrap()
+        peer_principal(
+            connection,
+            &alice.roots,
+            &none,
+            NETWORK,
+            now_ms,
+            Usage::Node,
+        )
+        .unwrap()
     };
     assert_eq!(see(&client).key, verifying_key(11));
     assert_eq!(see(&server).key, verifying_key(10));
@@ -227,7 +59,7 @@ fn nodes_connect_and_know_each_other() {
     // A long connection can be judged anew when a date has passed.
     let later = now_ms + 200 * DAY_MS;
     assert!(matches!(
-        peer_principal(&client, &alice.roots, NETWORK, later, Usage::Node),
+        peer_principal(&client, &alice.roots, &none, NETWORK, later, Usage::Node),
         Err(IdentityError::Expired { .. })
     ));
 
@@ -242,11 +74,13 @@ fn nodes_connect_and_know_each_other() {
 fn every_member_reaches_a_node() {
     let network = Network::new(1);
     let node = network.node(10);
+    let none = Revocations::none();
     for role in Role::ALL.into_iter().filter(|role| role.is_member()) {
         let member = network.member(role.word(), 20);
         let (_, server) = connect(member.client(None), node.server(Peers::Members)).unwrap();
         let roots = &node.roots;
-        let peer = peer_principal(&server, roots, NETWORK, real_now_ms(), Usage::Member).unwrap();
+        let peer =
+            peer_principal(&server, roots, &none, NETWORK, real_now_ms(), Usage::Member).unwrap();
         assert_eq!((peer.role, peer.key), (role, verifying_key(20)));
     }
 }
@@ -263,6 +97,7 @@ fn a_strangers_authority_is_refused_both_ways() {
             roots,
             chain,
             seed: seed(20),
+            revocations: Revocations::none(),
         }
     };
     let error = refused_by_server(&stranger("firm"), &ours.node(10), Peers::Members);
@@ -315,6 +150,7 @@ fn another_network_is_refused_both_ways() {
         roots: roots.clone(),
         chain: network.chain(role, 20),
         seed: seed(20),
+        revocations: Revocations::none(),
     };
     let error = refused_by_client(&other("firm"), &network.node(10));
     assert!(
@@ -486,6 +322,7 @@ fn endpoints_are_checked_when_made() {
             roots,
             chain,
             seed: seed(20),
+            revocations: Revocations::none(),
         }
         .try_server(Peers::Members)
         .err()

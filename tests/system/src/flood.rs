@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustls::{ClientConnection, StreamOwned};
-use sealbook_identity::{files, tls};
+use sealbook_identity::{Revocations, files, tls};
 use sealbook_ledger::Genesis;
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::client::{Request, RequestBody, Response, ResponseBody};
@@ -40,8 +40,9 @@ impl TestNetwork {
         let roots = genesis.certificate_roots.iter().cloned().map(Into::into);
         let roots: Vec<_> = roots.collect();
         let protocol = [b"sealbook-client/", genesis.namespace().as_slice()].concat();
-        let name = &genesis.network_name;
-        let config = tls::client_config(&chain, &seed, &roots, name, &protocol, None).unwrap();
+        let (name, none) = (&genesis.network_name, Revocations::none());
+        let config =
+            tls::client_config(&chain, &seed, &roots, &none, name, &protocol, None).unwrap();
         let address = configuration::client_address(self.folder(), node);
         let socket = TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::tls::{Peers, server_config};
-use sealbook_identity::{Role, pem};
+use sealbook_identity::{Revocations, Role, pem};
 use sealbook_ledger::{
     Genesis, GovernanceRules, OpeningEpoch, Parameters, Recovery, ValidatorSeat,
 };
@@ -93,7 +93,8 @@ impl Kit {
         let chain = certified(&authority, "node-0", Role::Node, &seed);
         let alpn = [b"sealbook-client/", genesis.namespace().as_slice()].concat();
         let roots = [authority.root().clone()];
-        let tls = server_config(&chain, &seed, &roots, "sample", &alpn, Peers::Any).unwrap();
+        let (peers, none) = (Peers::Any, Revocations::none());
+        let tls = server_config(&chain, &seed, &roots, &none, "sample", &alpn, peers).unwrap();
         Self {
             authority,
             _folder: folder,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use sealbook_authority::{Authority, certificate_request};
-use sealbook_identity::{CertificateDer, Role, pem};
+use sealbook_identity::{CertificateDer, Revocations, Role, pem};
 use sealbook_ledger::{
     Attachment, Block, Committee, EPOCH_VERSION, EpochDefinition, FinalityCertificate, Header,
     ObserverSeat, Opening, Parameters, ValidatorSeat,
@@ -211,6 +211,7 @@ impl Network {
                 seed: Secret32::new(member.seed),
                 chain: member.chain.clone(),
                 roots: self.roots.clone(),
+                revocations: Revocations::none(),
             },
             start: Start::Genesis(self.definition(0)),
             addresses: self

@@ -12,13 +12,14 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sealbook_primitives::signature::VerifyingKey;
 
 use super::ALGORITHMS;
-use crate::{CERTIFICATES_MAX, IdentityError, Usage, verify_chain};
+use crate::{CERTIFICATES_MAX, IdentityError, Revocations, Usage, chain::verify_unrevoked};
 
 /// What a peer is held against.
 #[derive(Debug)]
 pub(super) struct Judge {
     pub(super) network: String,
     pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(super) revocations: Revocations,
     pub(super) usage: Usage,
     pub(super) expected: Option<VerifyingKey>,
 }
@@ -51,7 +52,9 @@ impl Judge {
             .chain(others)
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
-        let peer = verify_chain(&self.roots, &chain, &self.network, now_ms, self.usage)?;
+        let (roots, revocations) = (&self.roots, &self.revocations);
+        let (network, usage) = (&self.network, self.usage);
+        let peer = verify_unrevoked(roots, revocations, &chain, network, now_ms, usage)?;
         match self.expected {
             Some(expected) if expected != peer.key => Err(IdentityError::WrongKey {
                 found: peer.key,

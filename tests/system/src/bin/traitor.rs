@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sealbook_host::config::NodeConfig;
 use sealbook_host::waiting::Carried;
-use sealbook_identity::files;
+use sealbook_identity::{Revocations, files};
 use sealbook_ledger::{
     Block, EpochDefinition, FinalityCertificate, Genesis, Header, MAX_BLOCK_BYTES, Transaction,
 };
@@ -290,6 +290,7 @@ fn ordering(config: &NodeConfig, genesis: &Genesis) -> OrderingConfig {
         identity: NodeIdentity {
             seed: files::read_private_key(&config.key).unwrap(),
             chain: files::read_chain(&config.chain).unwrap(),
+            revocations: Revocations::none(),
             roots: genesis
                 .certificate_roots
                 .iter()
