@@ -4,7 +4,7 @@
 //! root.key               the root's private key (PKCS #8, mode 0600); may be kept elsewhere
 //! issuing-<role>.key     the issuing authorities' private keys (mode 0600); may be kept elsewhere
 //! issuing-<role>.pem     their certificates
-//! issued.txt             the inventory
+//! issued.txt             the inventory of what was issued and revoked
 //! root.pem               the root's certificate, written last
 //! ```
 //!
@@ -32,7 +32,12 @@ use sealbook_identity::{
 use sealbook_primitives::{secret::Secret32, signature::SigningKey};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
-use crate::{AuthorityError, Issued, inventory, key::PublicKey, key::SeedKey, profile};
+use crate::{
+    AuthorityError, Issued,
+    inventory::{self, Line},
+    key::{PublicKey, SeedKey},
+    profile,
+};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long a root is valid.
@@ -51,12 +56,12 @@ pub struct Authority {
     directory: PathBuf,
     network: String,
     root: CertificateDer<'static>,
-    issuing: BTreeMap<Role, Issuing>,
+    pub(crate) issuing: BTreeMap<Role, Issuing>,
 }
 
-struct Issuing {
-    certificate: CertificateDer<'static>,
-    key: Option<SeedKey>,
+pub(crate) struct Issuing {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: Option<SeedKey>,
 }
 
 impl Authority {
@@ -168,25 +173,28 @@ impl Authority {
             .serial_number
             .as_ref()
             .map(rcgen::SerialNumber::to_bytes);
-        inventory::append(
-            &self.directory.join(INVENTORY),
-            &Issued {
-                name: request.name,
-                role,
-                serial: serial
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|b| format!("{b:02x}"))
-                    .collect(),
-                not_after_ms: validity.1,
-            },
-        )?;
+        let issued = Issued {
+            name: request.name,
+            role,
+            serial: serial
+                .unwrap_or_default()
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect(),
+            not_after_ms: validity.1,
+            revoked: None,
+        };
+        inventory::add(&self.inventory_path(), |_| Ok(Line::Issued(issued)))?;
         Ok(pem::chain_to_pem(&chain)?)
     }
 
-    /// Everything that was ever issued here, oldest first.
+    /// Everything that was ever issued here, oldest first, and what of it is revoked.
     pub fn inventory(&self) -> Result<Vec<Issued>, AuthorityError> {
-        inventory::read(&self.directory.join(INVENTORY))
+        Ok(inventory::read(&self.inventory_path())?.issued)
+    }
+
+    pub(crate) fn inventory_path(&self) -> PathBuf {
+        self.directory.join(INVENTORY)
     }
 
     /// Holds a new chain against the check that everyone else applies, at both ends of its time.
@@ -318,7 +326,7 @@ fn belongs(seed: &Secret32, der: &CertificateDer<'_>) -> bool {
 }
 
 /// A certificate that outlives its authority would fail one day without warning.
-fn check_validity(
+pub(crate) fn check_validity(
     (not_before_ms, not_after_ms): (u64, u64),
     issuing: &CertificateDer<'_>,
 ) -> Result<(), AuthorityError> {
@@ -339,7 +347,7 @@ fn check_validity(
     Ok(())
 }
 
-const fn whole_seconds(milliseconds: u64) -> u64 {
+pub(crate) const fn whole_seconds(milliseconds: u64) -> u64 {
     milliseconds - milliseconds % 1000
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use sealbook_identity::{
-    IdentityError, NameError, RequestError, Role, UriError, files::FileError, pem::PemError,
+    IdentityError, Instant, NameError, RequestError, RevocationError, RevocationReason, Role,
+    UriError, files::FileError, pem::PemError,
 };
 
 /// Why an authority could not be made, opened or used.
@@ -82,6 +83,53 @@ pub enum AuthorityError {
     /// What was issued does not pass the check that everyone else applies. Nothing was handed out.
     #[error("the new certificate does not pass its own check: {0}")]
     SelfCheck(#[source] IdentityError),
+    /// The new revocation list does not pass the check that everyone else applies.
+    #[error("the new revocation list does not pass its own check: {0}")]
+    ListSelfCheck(#[source] RevocationError),
+    /// Nothing of this name or serial number was ever issued.
+    #[error("nothing was certified under the name or serial number `{who}`")]
+    NeverIssued {
+        /// What was asked for.
+        who: String,
+    },
+    /// A name that several certificates have at a time.
+    #[error("`{name}` has {count} certificates that are valid")]
+    SeveralCertificates {
+        /// The name.
+        name: String,
+        /// How many.
+        count: usize,
+    },
+    /// The certificate is revoked already.
+    #[error(
+        "the certificate of `{name}` with serial number {serial} was revoked already on {}, reason \
+         {reason}",
+        Instant(*revoked_ms)
+    )]
+    AlreadyRevoked {
+        /// The holder's name.
+        name: String,
+        /// The serial number.
+        serial: String,
+        /// When, milliseconds since 1970 (UTC).
+        revoked_ms: u64,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// The certificate has expired, so that there is nothing left to revoke.
+    #[error("the certificate of `{name}` with serial number {serial} has expired already")]
+    ExpiredAlready {
+        /// The holder's name.
+        name: String,
+        /// The serial number.
+        serial: String,
+    },
+    /// A reason for which no holder's certificate is revoked.
+    #[error("holders' certificates are not revoked for reason {reason}")]
+    Reason {
+        /// The reason.
+        reason: RevocationReason,
+    },
 }
 
 impl AuthorityError {
@@ -106,6 +154,16 @@ impl AuthorityError {
             Self::Pem(error) => error.hint(),
             Self::Uri(_) | Self::Encoding(_) => "check names and dates",
             Self::SelfCheck(error) => error.hint(),
+            Self::ListSelfCheck(error) => error.hint(),
+            Self::NeverIssued { .. } => {
+                "`sealbook ca inventory` shows everything that was certified"
+            }
+            Self::SeveralCertificates { .. } => {
+                "revoke each by its serial number; `sealbook ca inventory` shows them"
+            }
+            Self::AlreadyRevoked { .. } => "nothing is left to do but to issue a list that says so",
+            Self::ExpiredAlready { .. } => "nothing is left to do: it is refused everywhere",
+            Self::Reason { .. } => "choose a reason that is the holder's and holds for good",
         }
     }
 }

@@ -1,17 +1,25 @@
-//! The list of everything that the authority ever issued.
+//! Everything that the authority ever issued and revoked.
 //!
 //! ```text
-//! sealbook-inventory 1
-//! <name> <role> <serial, 32 hexadecimal digits> <not after, milliseconds since 1970>
+//! sealbook-inventory 2
+//! issued <name> <role> <serial, 32 hexadecimal digits> <not after, milliseconds since 1970>
+//! revoked <serial> <reason> <when, milliseconds since 1970>
+//! list <role> <number> <next update, milliseconds since 1970>
 //! ```
 //!
-//! INVARIANT: a line is durable before its certificate leaves the authority. A line without a
-//! certificate in the world is harmless; a certificate without a line could never be revoked.
+//! INVARIANT: a line is durable before its certificate or revocation list leaves the authority. A
+//! line without a certificate in the world is harmless; a certificate without a line could never be
+//! revoked, and two lists could have one number.
 //!
-//! After a crash the last line may be cut short. It has no line end then, its certificate was never
+//! INVARIANT: lines are only added. What is revoked was issued, once, and stays revoked; the lists of
+//! a role have ascending numbers. An inventory that says otherwise is refused.
+//!
+//! After a crash the last line may be cut short. It has no line end then, what it speaks of was never
 //! handed out, and the next entry takes its place.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -19,13 +27,14 @@ use std::{
 };
 
 use sealbook_identity::{
-    Role, check_short_name,
+    RevocationReason, Role, check_short_name,
     files::{FileError, synchronise_directory},
+    revocation::Revoked,
 };
 
 use crate::AuthorityError;
 
-const HEADER: &str = "sealbook-inventory 1\n";
+const HEADER: &str = "sealbook-inventory 2\n";
 /// The most bytes that are read: some hundred thousand certificates.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Length of a serial number as text.
@@ -42,28 +51,114 @@ pub struct Issued {
     pub serial: String,
     /// Last moment of validity, milliseconds since 1970 (UTC).
     pub not_after_ms: u64,
+    /// When and why it was revoked, if it was.
+    pub revoked: Option<Revoked>,
 }
 
-impl Issued {
-    fn read(line: &str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let name = words
-            .next()
-            .filter(|name| check_short_name(name).is_ok())?
-            .to_owned();
-        let role = words.next()?.parse().ok()?;
-        let serial = words.next().filter(|serial| {
-            let digits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-            serial.len() == SERIAL_DIGITS && serial.bytes().all(digits)
-        })?;
-        let not_after_ms = words.next()?.parse().ok()?;
-        let issued = Self {
-            name,
-            role,
-            serial: serial.to_owned(),
-            not_after_ms,
+/// What the lines say together.
+#[derive(Default)]
+pub(crate) struct Inventory {
+    /// Oldest first.
+    pub(crate) issued: Vec<Issued>,
+    places: BTreeMap<String, usize>,
+    numbers: BTreeMap<Role, u64>,
+}
+
+/// One line.
+pub(crate) enum Line {
+    /// A certificate.
+    Issued(Issued),
+    /// The revocation of one.
+    Revoked(String, Revoked),
+    /// A revocation list: its role, number and next update.
+    List(Role, u64, u64),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issued(Issued {
+                name,
+                role,
+                serial,
+                not_after_ms,
+                ..
+            }) => writeln!(formatter, "issued {name} {role} {serial} {not_after_ms}"),
+            Self::Revoked(serial, Revoked { revoked_ms, reason }) => {
+                writeln!(formatter, "revoked {serial} {reason} {revoked_ms}")
+            }
+            Self::List(role, number, next_update_ms) => {
+                writeln!(formatter, "list {role} {number} {next_update_ms}")
+            }
+        }
+    }
+}
+
+impl Line {
+    /// Reads a line without its end. It has no other text.
+    fn read(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split(' ').take(6).collect();
+        let line = match words.as_slice() {
+            ["issued", name, role, serial, not_after_ms] => Self::Issued(Issued {
+                name: check_short_name(name).is_ok().then(|| (*name).to_owned())?,
+                role: role.parse().ok()?,
+                serial: check_serial(serial)?,
+                not_after_ms: not_after_ms.parse().ok()?,
+                revoked: None,
+            }),
+            ["revoked", serial, reason, revoked_ms] => Self::Revoked(
+                check_serial(serial)?,
+                Revoked {
+                    revoked_ms: revoked_ms.parse().ok()?,
+                    reason: reason.parse::<RevocationReason>().ok()?,
+                },
+            ),
+            ["list", role, number, next_update_ms] => Self::List(
+                role.parse().ok()?,
+                number.parse().ok()?,
+                next_update_ms.parse().ok()?,
+            ),
+            _ => return None,
         };
-        words.next().is_none().then_some(issued)
+        (line.to_string().trim_end() == text).then_some(line)
+    }
+}
+
+fn check_serial(text: &str) -> Option<String> {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (text.len() == SERIAL_DIGITS && text.bytes().all(digit)).then(|| text.to_owned())
+}
+
+impl Inventory {
+    /// The certificate with this serial number.
+    pub(crate) fn by_serial(&self, serial: &str) -> Option<&Issued> {
+        self.issued.get(*self.places.get(serial)?)
+    }
+
+    /// The number of the next list of this role's authority.
+    pub(crate) fn next_number(&self, role: Role) -> u64 {
+        let last = self.numbers.get(&role).copied().unwrap_or(0);
+        last.saturating_add(1)
+    }
+
+    /// Takes a line in, unless it cannot be.
+    fn take(&mut self, line: Line) -> Option<()> {
+        match line {
+            Line::Issued(issued) => {
+                let place = self.issued.len();
+                let doubled = self.places.insert(issued.serial.clone(), place);
+                self.issued.push(issued);
+                doubled.is_none().then_some(())
+            }
+            Line::Revoked(serial, revoked) => {
+                let issued = self.issued.get_mut(*self.places.get(&serial)?)?;
+                issued.revoked.replace(revoked).is_none().then_some(())
+            }
+            Line::List(role, number, _) => {
+                let former = self.numbers.insert(role, number);
+                (former.unwrap_or(0) < number).then_some(())
+            }
+        }
     }
 }
 
@@ -82,15 +177,19 @@ pub(crate) fn create(path: &Path) -> Result<(), AuthorityError> {
         .map_err(|source| at(path, source))
 }
 
-/// Reads all entries, in the order in which they were issued.
-pub(crate) fn read(path: &Path) -> Result<Vec<Issued>, AuthorityError> {
+/// Reads all lines.
+pub(crate) fn read(path: &Path) -> Result<Inventory, AuthorityError> {
     let mut file = File::open(path).map_err(|source| at(path, source))?;
     let text = read_text(&mut file).map_err(|source| at(path, source))?;
-    parse(path, &text).map(|(entries, _)| entries)
+    parse(path, &text).map(|(inventory, _)| inventory)
 }
 
-/// Adds an entry and makes it durable. Two processes take turns.
-pub(crate) fn append(path: &Path, issued: &Issued) -> Result<(), AuthorityError> {
+/// Adds the line that `decide` makes of what is known, and makes it durable. Two processes take
+/// turns. Gives what was known together with the line.
+pub(crate) fn add(
+    path: &Path,
+    decide: impl FnOnce(&Inventory) -> Result<Line, AuthorityError>,
+) -> Result<Inventory, AuthorityError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -98,27 +197,28 @@ pub(crate) fn append(path: &Path, issued: &Issued) -> Result<(), AuthorityError>
         .map_err(|source| at(path, source))?;
     file.lock().map_err(|source| at(path, source))?;
     let text = read_text(&mut file).map_err(|source| at(path, source))?;
-    let (_, whole) = parse(path, &text)?;
-    let Issued {
-        name,
-        role,
-        serial,
-        not_after_ms,
-    } = issued;
-    let line = format!("{name} {role} {serial} {not_after_ms}\n");
+    let (mut inventory, whole) = parse(path, &text)?;
+    let line = decide(&inventory)?;
+    let shown = line.to_string();
     let end = u64::try_from(whole).unwrap_or(u64::MAX);
-    let added = u64::try_from(line.len()).unwrap_or(u64::MAX);
+    let added = u64::try_from(shown.len()).unwrap_or(u64::MAX);
     if end.saturating_add(added) > BYTES_MAX {
         return Err(at(
             path,
             io::Error::new(io::ErrorKind::FileTooLarge, "the inventory is full"),
         ));
     }
+    // What would make the inventory unreadable is not written.
+    if inventory.take(line).is_none() {
+        let line = text.lines().count().saturating_add(1);
+        return Err(unreadable(path, line));
+    }
     file.set_len(end)
         .and_then(|()| file.seek(SeekFrom::Start(end)))
-        .and_then(|_| file.write_all(line.as_bytes()))
+        .and_then(|_| file.write_all(shown.as_bytes()))
         .and_then(|()| file.sync_all())
-        .map_err(|source| at(path, source))
+        .map_err(|source| at(path, source))?;
+    Ok(inventory)
 }
 
 fn read_text(file: &mut File) -> io::Result<String> {
@@ -134,21 +234,29 @@ fn read_text(file: &mut File) -> io::Result<String> {
 }
 
 /// The entries, and the length of the text up to the end of the last whole line.
-fn parse(path: &Path, text: &str) -> Result<(Vec<Issued>, usize), AuthorityError> {
-    let unreadable = |line| AuthorityError::Inventory {
-        path: path.to_owned(),
-        line,
-    };
-    let lines = text.strip_prefix(HEADER).ok_or_else(|| unreadable(1))?;
+fn parse(path: &Path, text: &str) -> Result<(Inventory, usize), AuthorityError> {
+    let lines = text
+        .strip_prefix(HEADER)
+        .ok_or_else(|| unreadable(path, 1))?;
     let whole = lines.rfind('\n').map_or(0, |position| position + 1);
-    let entries = lines
+    let mut inventory = Inventory::default();
+    let lines = lines
         .get(..whole)
         .unwrap_or_default()
-        .lines()
-        .enumerate()
-        .map(|(index, line)| Issued::read(line).ok_or_else(|| unreadable(index + 2)))
-        .collect::<Result<_, _>>()?;
-    Ok((entries, HEADER.len() + whole))
+        .split_terminator('\n');
+    for (index, text) in lines.enumerate() {
+        Line::read(text)
+            .and_then(|line| inventory.take(line))
+            .ok_or_else(|| unreadable(path, index + 2))?;
+    }
+    Ok((inventory, HEADER.len() + whole))
+}
+
+fn unreadable(path: &Path, line: usize) -> AuthorityError {
+    AuthorityError::Inventory {
+        path: path.to_owned(),
+        line,
+    }
 }
 
 fn at(path: &Path, source: io::Error) -> AuthorityError {
@@ -165,13 +273,18 @@ mod tests {
 
     use super::*;
 
-    fn entry(name: &str) -> Issued {
+    fn entry(number: u8) -> Issued {
         Issued {
-            name: name.to_owned(),
+            name: format!("member-{number}"),
             role: Role::CashAgent,
-            serial: "00112233445566778899aabbccddeeff".to_owned(),
+            serial: format!("{number:032x}"),
             not_after_ms: 1_800_000_000_000,
+            revoked: None,
         }
+    }
+
+    fn append(path: &Path, number: u8) -> Result<Inventory, AuthorityError> {
+        add(path, |_| Ok(Line::Issued(entry(number))))
     }
 
     #[test]
@@ -179,57 +292,114 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("issued.txt");
         create(&path).unwrap();
-        assert_eq!(read(&path).unwrap(), []);
-        append(&path, &entry("a")).unwrap();
-        append(&path, &entry("b")).unwrap();
-        assert_eq!(read(&path).unwrap(), [entry("a"), entry("b")]);
+        assert_eq!(read(&path).unwrap().issued, []);
+        append(&path, 1).unwrap();
+        append(&path, 2).unwrap();
+        assert_eq!(read(&path).unwrap().issued, [entry(1), entry(2)]);
 
         let whole = std::fs::read(&path).unwrap();
         for cut in 1..40 {
             std::fs::write(&path, whole.get(..whole.len() - cut).unwrap()).unwrap();
-            assert_eq!(read(&path).unwrap(), [entry("a")]);
-            append(&path, &entry("c")).unwrap();
-            assert_eq!(read(&path).unwrap(), [entry("a"), entry("c")]);
+            assert_eq!(read(&path).unwrap().issued, [entry(1)]);
+            append(&path, 3).unwrap();
+            assert_eq!(read(&path).unwrap().issued, [entry(1), entry(3)]);
         }
         assert!(create(&path).is_err());
+    }
+
+    #[test]
+    fn the_text_is_pinned() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("issued.txt");
+        create(&path).unwrap();
+        append(&path, 1).unwrap();
+        let revoked = Revoked {
+            revoked_ms: 1_795_132_800_000,
+            reason: RevocationReason::KeyCompromise,
+        };
+        let inventory = add(&path, |_| Ok(Line::Revoked(entry(1).serial, revoked))).unwrap();
+        assert_eq!(
+            inventory.by_serial(&entry(1).serial).unwrap().revoked,
+            Some(revoked)
+        );
+        let inventory = add(&path, |known| {
+            Ok(Line::List(Role::Firm, known.next_number(Role::Firm), 7))
+        });
+        assert_eq!(inventory.unwrap().next_number(Role::Firm), 2);
+        let expected = "sealbook-inventory 2\n\
+            issued member-1 cash-agent 00000000000000000000000000000001 1800000000000\n\
+            revoked 00000000000000000000000000000001 key-compromise 1795132800000\n\
+            list firm 1 7\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 
     #[test]
     fn a_damaged_inventory_is_named_by_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("issued.txt");
-        let good = "a firm 00112233445566778899aabbccddeeff 5\n";
+        let serial = "00112233445566778899aabbccddeeff";
+        let good = format!("issued a firm {serial} 5\n");
         for (text, line) in [
             (String::new(), 1),
-            ("sealbook-inventory 2\n".to_owned(), 1),
+            ("sealbook-inventory 1\n".to_owned(), 1),
+            (format!("{HEADER}{good}issued b king {serial} 5\n"), 3),
             (
-                format!("{HEADER}{good}a king 00112233445566778899aabbccddeeff 5\n"),
+                format!("{HEADER}{good}issued b firm {} 5\n", serial.to_uppercase()),
                 3,
             ),
-            (
-                format!("{HEADER}{good}a firm 00112233445566778899AABBCCDDEEFF 5\n"),
-                3,
-            ),
-            (
-                format!("{HEADER}{good}a firm 00112233445566778899aabbccddeeff -5\n"),
-                3,
-            ),
+            (format!("{HEADER}{good}issued b firm {serial} -5\n"), 3),
             (format!("{HEADER}{good}{} 6\n", good.trim_end()), 3),
+            (format!("{HEADER}{good}{}\r\n", good.trim_end()), 3),
             (format!("{HEADER}\n{good}"), 2),
+            // One serial number twice; a revocation of nothing, of what is revoked, for no reason.
+            (format!("{HEADER}{good}{good}"), 3),
+            (format!("{HEADER}revoked {serial} superseded 5\n{good}"), 2),
+            (
+                format!(
+                    "{HEADER}{good}{0}{0}",
+                    format!("revoked {serial} superseded 5\n")
+                ),
+                4,
+            ),
+            (
+                format!("{HEADER}{good}revoked {serial} certificate-hold 5\n"),
+                3,
+            ),
+            (format!("{HEADER}{good}revoked {serial} superseded 05\n"), 3),
+            // Numbers of lists that do not ascend.
+            (format!("{HEADER}list firm 0 5\n"), 2),
+            (
+                format!("{HEADER}list firm 2 5\nlist node 1 5\nlist firm 2 5\n"),
+                4,
+            ),
         ] {
-            std::fs::write(&path, text).unwrap();
-            for error in [read(&path).err(), append(&path, &entry("b")).err()] {
+            std::fs::write(&path, &text).unwrap();
+            for error in [read(&path).err(), append(&path, 2).err()] {
                 assert!(
                     matches!(error, Some(AuthorityError::Inventory { line: found, .. })
-                        if found == line)
+                        if found == line),
+                    "{text} {error:?}"
                 );
             }
         }
     }
 
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("issued.txt");
+        create(&path).unwrap();
+        append(&path, 1).unwrap();
+        assert!(append(&path, 1).is_err());
+        assert!(add(&path, |_| Ok(Line::List(Role::Firm, 0, 5))).is_err());
+        assert_eq!(read(&path).unwrap().issued, [entry(1)]);
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "(sealbook-inventory 1\n)?[ -~\n]{0,200}") {
+        fn any_text_is_answered(
+            text in "(sealbook-inventory 2\n)?((issued|revoked|list) )?[ -~\n]{0,200}"
+        ) {
             let _ = parse(Path::new("x"), &text);
         }
     }

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | [`Authority`] | the directory of keys and certificates; approves requests |
 //! | [`certificate_request`] | what a member sends |
-//! | [`Issued`] | a line of the inventory of everything that was ever issued |
+//! | [`Issued`] | an entry of the inventory of everything that was ever issued, and perhaps revoked |
+//! | [`SignedList`] | a revocation list of one issuing authority |
 //!
 //! Whether a short name is taken is not decided here: the ledger registers members.
 
@@ -21,8 +22,10 @@ mod inventory;
 mod key;
 mod profile;
 mod request;
+mod revocation;
 
 pub use authority::{Authority, ISSUING_VALIDITY_MS, ROOT_VALIDITY_MS};
 pub use error::AuthorityError;
 pub use inventory::Issued;
 pub use request::certificate_request;
+pub use revocation::{LIST_VALIDITY_MS, SignedList};

@@ -118,8 +118,8 @@ fn alternative_name(uri: &CertificateUri) -> Result<SanType, AuthorityError> {
     Ok(SanType::URI(uri.to_string().try_into()?))
 }
 
-/// Certificates count in whole seconds; callers hand in whole seconds.
-fn date(milliseconds: u64) -> Result<OffsetDateTime, AuthorityError> {
+/// Certificates and lists count in whole seconds; callers hand in whole seconds.
+pub(crate) fn date(milliseconds: u64) -> Result<OffsetDateTime, AuthorityError> {
     i64::try_from(milliseconds / 1000)
         .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())

@@ -258,8 +258,9 @@ impl IdentityError {
     }
 }
 
-/// Shows milliseconds as a date where there is one.
-pub(crate) struct Instant(pub(crate) u64);
+/// Shows milliseconds since 1970 (UTC) as a date where there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Instant(pub u64);
 
 impl fmt::Display for Instant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,7 +34,7 @@ pub mod tls;
 mod uri;
 
 pub use chain::{Principal, Usage, fingerprint, verify_chain};
-pub use error::{Fault, IdentityError, Link};
+pub use error::{Fault, IdentityError, Instant, Link};
 pub use lei::{LEI_LENGTH, Lei, LeiError};
 pub use name::{
     NameError, ORGANISATION_LENGTH_MAX, SHORT_NAME_LENGTH_MAX, check_organisation, check_short_name,
