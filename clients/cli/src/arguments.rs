@@ -140,8 +140,30 @@ pub enum CaCommand {
         #[arg(long, default_value_t = 365)]
         days: u32,
     },
-    /// What has been certified.
+    /// What has been certified, and what of it is revoked.
     Inventory,
+    /// Revoke a certificate, for good. Nodes hear of it by the next revocation list (`ca crl`).
+    Revoke {
+        /// The holder's short name, or the certificate's serial number.
+        #[arg(value_name = "NAME|SERIAL")]
+        who: String,
+        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
+        /// privilege-withdrawn.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Sign the revocation lists of the issuing CAs, for nodes to hold certificates against.
+    Crl {
+        /// Where to write them, each after the certificate of its CA; an older file is replaced.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Only the list of the issuing CA for this role; of all whose keys are here if not given.
+        #[arg(long)]
+        role: Option<String>,
+        /// For how many days they are in force.
+        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
+        days: u32,
+    },
 }
 
 /// Members.

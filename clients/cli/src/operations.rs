@@ -1,13 +1,13 @@
 //! What every command knows, and the commands about certificates and members.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
-use sealbook_authority::{Authority, certificate_request};
+use sealbook_authority::{Authority, AuthorityError, Issued, certificate_request};
 use sealbook_identity::{
-    CertificateDer, CertificateRequest, IdentityError, Lei, Principal, Role, Usage, files,
-    fingerprint, pem, verify_chain,
+    CertificateDer, CertificateRequest, IdentityError, Lei, Principal, RevocationReason, Role,
+    Usage, files, fingerprint, pem, verify_chain,
 };
 use sealbook_primitives::secret::Secret32;
 use sealbook_sdk::{AnswerBody, Prepared, Question};
@@ -122,21 +122,122 @@ pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
             Ok(())
         }
         CaCommand::Inventory => {
-            let authority = Authority::open(&context.files()?.ca()).map_err(CliError::new)?;
+            let authority = open_ca(context)?;
             let issued = authority.inventory().map_err(CliError::new)?;
             let mut table = Table::new();
-            table.set_header(["name", "role", "serial", "valid until"]);
+            table.set_header(["name", "role", "serial", "valid until", "revoked"]);
             let mut rows = Vec::new();
             for entry in &issued {
                 let until = time(entry.not_after_ms);
-                table.add_row([&entry.name, &entry.role.to_string(), &entry.serial, &until]);
-                rows.push(json!({"name": entry.name, "role": entry.role.to_string(),
-                    "serial": entry.serial, "valid_until": until}));
+                let revoked = entry.revoked.map_or_else(String::new, |revoked| {
+                    format!("{}, {}", time(revoked.revoked_ms), revoked.reason)
+                });
+                let role = entry.role.to_string();
+                table.add_row([&entry.name, &role, &entry.serial, &until, &revoked]);
+                rows.push(issued_json(entry));
             }
             context.say(&Value::Array(rows), &table.to_string());
             Ok(())
         }
+        CaCommand::Revoke { who, reason } => {
+            let reason: RevocationReason = reason
+                .parse()
+                .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
+            let authority = open_ca(context)?;
+            let issued = authority.revoke(&who, reason, now_ms()).map_err(hinted)?;
+            let Issued {
+                name, role, serial, ..
+            } = &issued;
+            context.say(
+                &issued_json(&issued),
+                &format!(
+                    "revoked the certificate of {name}, role {role}, serial number {serial}, reason {reason}; \
+                     `sealbook ca crl` makes the list that tells the nodes"
+                ),
+            );
+            Ok(())
+        }
+        CaCommand::Crl { out, role, days } => crl(context, &out, role.as_deref(), days),
     }
+}
+
+/// The CA of the network's folder.
+fn open_ca(context: &Context) -> Result<Authority> {
+    Authority::open(&context.files()?.ca()).map_err(hinted)
+}
+
+fn hinted(error: AuthorityError) -> CliError {
+    let exit = match error {
+        AuthorityError::NeverIssued { .. }
+        | AuthorityError::AlreadyRevoked { .. }
+        | AuthorityError::ExpiredAlready { .. }
+        | AuthorityError::SeveralCertificates { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    CliError::with_exit(exit, &error).hint(error.hint())
+}
+
+fn issued_json(issued: &Issued) -> Value {
+    let revoked = issued
+        .revoked
+        .map(|one| json!({"at": time(one.revoked_ms), "reason": one.reason.word()}));
+    json!({"name": issued.name, "role": issued.role.word(), "serial": issued.serial,
+        "valid_until": time(issued.not_after_ms), "revoked": revoked})
+}
+
+/// `sealbook ca crl`
+fn crl(context: &Context, out: &Path, role: Option<&str>, days: u32) -> Result<()> {
+    let only: Option<Role> = role
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
+    let authority = open_ca(context)?;
+    let (now, valid_ms) = (now_ms(), u64::from(days).saturating_mul(DAY_MS));
+    let roles = only.map_or_else(|| authority.roles(), |role| vec![role]);
+    let elsewhere: Vec<&str> = Role::ALL
+        .iter()
+        .filter(|role| only.is_none() && !roles.contains(role))
+        .map(|role| role.word())
+        .collect();
+    if roles.is_empty() {
+        let error = "none of the issuing keys is here";
+        return Err(CliError::new(error).hint("sign the lists where the keys are kept"));
+    }
+    let (mut pairs, mut lists, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    for role in roles {
+        let signed = authority
+            .revocation_list(role, now, valid_ms)
+            .map_err(hinted)?;
+        let (number, revoked) = (signed.list.number(), signed.list.len());
+        let until = time(signed.list.next_update_ms());
+        lines.push(format!(
+            "  {role}: number {number}, {revoked} revoked, in force until {until}"
+        ));
+        lists.push(
+            json!({"role": role.word(), "number": number, "revoked": revoked,
+            "next_update": until}),
+        );
+        pairs.push((signed.authority, signed.der));
+    }
+    let text = pem::lists_to_pem(&pairs).map_err(|error| {
+        CliError::new(error).hint("write the lists of single roles, with `--role`")
+    })?;
+    files::write_text(out, &text).map_err(|error| CliError::new(&error).hint(error.hint()))?;
+    let shown = out.display();
+    if !elsewhere.is_empty() {
+        let roles = elsewhere.join(", ");
+        lines.push(format!(
+            "  not in it, since their keys are not here: {roles}"
+        ));
+    }
+    context.say(
+        &json!({"file": shown.to_string(), "lists": lists, "keys_elsewhere": elsewhere}),
+        &format!(
+            "wrote {shown}; name it in every node's node.toml, `revocation_lists`\n{}",
+            lines.join("\n")
+        ),
+    );
+    Ok(())
 }
 
 /// What members' certificates are read with.
