@@ -27,6 +27,7 @@ mod exact;
 mod fixtures;
 mod holders;
 mod keys;
+mod lists;
 mod orders;
 mod people;
 mod sealed;
@@ -36,6 +37,7 @@ mod words;
 pub use chain::{block, certificate, epoch, genesis, manifest, proof, receipt};
 pub use holders::holder;
 pub use keys::{key_record, root_file};
+pub use lists::revocation_list;
 pub use orders::{books, governance_order, securities_order};
 pub use people::{certificate_chain, certificate_request, certificate_signed, texts};
 pub use sealed::{envelope, opening_key};
@@ -66,6 +68,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("payload", payload),
     ("proof", proof),
     ("receipt", receipt),
+    ("revocation_list", revocation_list),
     ("root_file", root_file),
     ("securities_order", securities_order),
     ("texts", texts),

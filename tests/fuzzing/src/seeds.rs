@@ -6,6 +6,7 @@
 
 mod holders;
 mod keys;
+mod lists;
 mod words;
 
 use borsh::BorshSerialize;
@@ -34,6 +35,7 @@ use crate::fixtures::people::{SIGNATURE_HEAD, people, request, signed_part};
 
 use holders::holders;
 use keys::{key_records, root_files};
+use lists::revocation_lists;
 use words::{client_words, frames, module_words, payloads};
 
 /// An encoding.
@@ -53,7 +55,7 @@ type Group = Vec<(String, Vec<u8>)>;
 #[must_use]
 pub fn seeds() -> Vec<Seed> {
     let chain = chain();
-    let groups: [(&'static str, Group); 24] = [
+    let groups: [(&'static str, Group); 25] = [
         ("block", blocks(&chain)),
         ("books", books()),
         ("certificate", certificates(&chain)),
@@ -74,6 +76,7 @@ pub fn seeds() -> Vec<Seed> {
         ("payload", payloads()),
         ("proof", proofs(&chain)),
         ("receipt", vec![named("receipt", chain.receipt().encode())]),
+        ("revocation_list", revocation_lists()),
         ("root_file", root_files()),
         ("securities_order", securities_orders()),
         ("texts", texts()),

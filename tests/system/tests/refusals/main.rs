@@ -9,6 +9,8 @@
     reason = "a test: what fails here is a failed test"
 )]
 
+mod revoked;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,0 +1,104 @@
+//! Certificates that the CA has taken back, from the command to the closed door.
+
+use std::fs;
+
+use sealbook_system::TestNetwork;
+use sealbook_system::network::wait_for;
+
+/// Names a list in a node's configuration.
+fn tell(network: &TestNetwork, node: &str, list: &str) {
+    let path = network.folder().join(node).join("node.toml");
+    let before = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("revocation_lists = [{list:?}]\n{before}")).unwrap();
+}
+
+#[test]
+fn a_revoked_certificate_opens_no_door_where_nodes_are_told() {
+    let mut network = TestNetwork::running(4, 0);
+    network.agreement();
+    for name in ["alpha", "beta"] {
+        let enrol = ["member", "enrol", name, "--role", "firm", "--organisation"];
+        let _ = network
+            .sealbook(&[&enrol[..], &["Somebody"]].concat())
+            .expect_code(0);
+    }
+    let revoke = |who: &str, reason: &str, code: i32| {
+        let ran = network.sealbook(&["--json", "ca", "revoke", who, "--reason", reason]);
+        ran.expect_code(code)
+    };
+    assert!(
+        revoke("nobody", "superseded", 2)
+            .err
+            .contains("nothing was certified")
+    );
+    assert!(revoke("alpha", "boredom", 2).err.contains("key-compromise"));
+    let said = revoke("alpha", "key-compromise", 0).json();
+    assert_eq!(said["name"], "alpha");
+    assert_eq!(said["revoked"]["reason"], "key-compromise");
+    let again = revoke(said["serial"].as_str().unwrap(), "superseded", 2);
+    assert!(
+        again.err.contains("revoked already") && again.err.contains("hint: "),
+        "{}",
+        again.err
+    );
+    let _ = revoke("node-4", "superseded", 0);
+    let inventory = network
+        .sealbook(&["--json", "ca", "inventory"])
+        .expect_code(0);
+    let inventory = inventory.json();
+    let revoked = inventory.as_array().unwrap().iter();
+    let revoked = revoked.filter(|one| !one["revoked"].is_null());
+    assert_eq!(revoked.count(), 2);
+
+    let list = network.scratch().join("lists.crl");
+    let list = list.to_str().unwrap();
+    let crl = |more: &[&str], code| {
+        let ran = network.sealbook(&[&["--json", "ca", "crl", "--out", list], more].concat());
+        ran.expect_code(code)
+    };
+    let _ = crl(&["--days", "0"], 2);
+    let _ = crl(&["--role", "king"], 2);
+    assert_eq!(crl(&["--role", "firm"], 0).json()["lists"][0]["number"], 1);
+    let lists = crl(&[], 0).json()["lists"].clone();
+    assert_eq!(lists.as_array().unwrap().len(), 7);
+    let firms = lists.as_array().unwrap().iter();
+    let firms = firms.clone().find(|one| one["role"] == "firm").unwrap();
+    assert_eq!(
+        (&firms["number"], &firms["revoked"]),
+        (&2.into(), &1.into())
+    );
+
+    // A node that was not told lets them in.
+    let members = network.folder().join("members");
+    let alpha = || network.client_from(&members.join("alpha"), 0);
+    alpha().status_of(0).unwrap();
+
+    network.stop("node-1");
+    tell(&network, "node-1", list);
+    network.start("node-1");
+    let admin = network.client("admin", 0);
+    wait_for("node-1 to serve", || admin.status_of(0).ok());
+    let told = alpha().status_of(0).unwrap_err().to_string();
+    assert!(told.contains("refuses your certificate"), "{told}");
+    alpha().status_of(1).unwrap();
+    network
+        .client_from(&members.join("beta"), 0)
+        .status_of(0)
+        .unwrap();
+    let log = wait_for("node-1 to refuse node-4", || {
+        let log = network.log("node-1");
+        log.contains("a node was refused").then_some(log)
+    });
+    assert!(log.contains("a client was refused"), "{log}");
+    assert!(log.contains("reason key-compromise"), "{log}");
+    assert!(log.contains("revocation lists in force"), "{log}");
+
+    // A node that is told to have a list does not begin without it.
+    network.stop("node-2");
+    tell(&network, "node-2", "nowhere.crl");
+    network.start("node-2");
+    assert_eq!(network.wait_for_end("node-2"), Some(1));
+    let log = network.log("node-2");
+    assert!(log.contains("error: revocation lists: "), "{log}");
+    assert!(log.contains("nowhere.crl"), "{log}");
+}
