@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbook_identity::{CertificateDer, Revocations, Usage, tls};
+use sealbook_identity::tls::{self, Refusals};
+use sealbook_identity::{CertificateDer, Revocations, Usage};
 use sealbook_ledger::MAX_ATTACHMENTS;
 use sealbook_ordering::{Handle, Seat};
 use sealbook_primitives::hash::Digest;
@@ -47,6 +48,8 @@ pub struct Certificates {
     pub roots: Vec<CertificateDer<'static>>,
     /// Whose certificates are revoked, as far as this node was told.
     pub revocations: Revocations,
+    /// What was told about those who were refused.
+    pub refusals: Refusals,
 }
 
 /// What a connection needs of the node.
@@ -104,7 +107,7 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            note_refusal(&error);
+            note_refusal(&error, &service.certificates.refusals);
             return;
         }
         Err(_) => return,
@@ -154,15 +157,15 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
 }
 
 /// Says that a client was refused. Why is said only of revocation lists, whose reasons name no party.
-fn note_refusal(error: &std::io::Error) {
+fn note_refusal(error: &std::io::Error, refusals: &Refusals) {
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner.and_then(tls::refusal) {
-        Some(reason) if reason.concerns_revocation() => {
+    match inner.and_then(|inner| refusals.revoked(inner)) {
+        Some(reason) => {
             tracing::warn!(%reason, hint = reason.hint(), "a client was refused");
         }
-        _ => tracing::info!(kind = ?error.kind(), "a client was refused"),
+        None => tracing::info!(kind = ?error.kind(), "a client was refused"),
     }
 }
 
@@ -194,6 +197,7 @@ impl Service {
             network,
             roots,
             revocations,
+            ..
         } = &self.certificates;
         let now_ms = self.shared.clock.now_ms();
         let usage = Usage::Any;

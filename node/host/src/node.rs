@@ -414,6 +414,7 @@ impl ServiceParts {
                 network: name.clone(),
                 roots: roots.clone(),
                 revocations: revoked.clone(),
+                refusals: tls::Refusals::default(),
             },
             relay,
             protocol,

@@ -15,7 +15,7 @@ use commonware_stream::Upgrader;
 use rand_core::CryptoRng;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 use sealbook_identity::Usage;
-use sealbook_identity::tls::{self, Peers, TlsError};
+use sealbook_identity::tls::{self, Peers, Refusals, TlsError};
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 
 use crate::committee::{engine_key, key_bytes};
@@ -31,6 +31,7 @@ pub(crate) struct TlsLinks {
     server: Arc<ServerConfig>,
     protocol: Arc<Vec<u8>>,
     sessions: Sessions,
+    refusals: Refusals,
 }
 
 impl TlsLinks {
@@ -59,7 +60,17 @@ impl TlsLinks {
             server,
             protocol: Arc::new(protocol.to_vec()),
             sessions,
+            refusals: Refusals::default(),
         })
+    }
+
+    /// Says so when we refused a node because of a revocation list; its operator has to be told.
+    fn note_refusal(&self, error: &LinkError) {
+        if let LinkError::Tls(error) = error
+            && let Some(reason) = self.refusals.revoked(error)
+        {
+            tracing::warn!(%reason, hint = reason.hint(), "a node was refused");
+        }
     }
 
     /// A configuration that accepts the one peer.
@@ -94,16 +105,6 @@ impl TlsLinks {
     }
 }
 
-/// Says so when we refused a node because of a revocation list; its operator has to be told.
-fn note_refusal(error: &LinkError, which: &'static str) {
-    if let LinkError::Tls(error) = error
-        && let Some(reason) = tls::refusal(error)
-        && reason.concerns_revocation()
-    {
-        tracing::warn!(%reason, hint = reason.hint(), which, "a node was refused");
-    }
-}
-
 impl Upgrader for TlsLinks {
     const MAX_SIZE: u32 = 64 * 1024 * 1024;
 
@@ -134,7 +135,7 @@ impl Upgrader for TlsLinks {
         let client = ClientConnection::new(self.client(wanted)?, tls::server_name())?;
         let mut connection = Connection::from(client);
         let shaken = handshake(&mut connection, &mut stream, &mut sink).await;
-        shaken.inspect_err(|error| note_refusal(error, "dialled"))?;
+        shaken.inspect_err(|error| self.note_refusal(error))?;
         if self.peer(&connection, &clock)? != wanted {
             return Err(LinkError::OtherPeer);
         }
@@ -165,7 +166,7 @@ impl Upgrader for TlsLinks {
     {
         let mut connection = Connection::from(ServerConnection::new(self.server.clone())?);
         let shaken = handshake(&mut connection, &mut stream, &mut sink).await;
-        shaken.inspect_err(|error| note_refusal(error, "that dialled"))?;
+        shaken.inspect_err(|error| self.note_refusal(error))?;
         let bytes = self.peer(&connection, &clock)?;
         let peer = engine_key(&bytes).map_err(|_| LinkError::Key)?;
         if !bouncer(peer.clone()).await {

@@ -23,6 +23,7 @@
 //!
 //! This is the one module that reads the clock, through rustls.
 
+mod refusals;
 mod verifier;
 
 use std::{net::Ipv4Addr, sync::Arc};
@@ -40,6 +41,7 @@ use sealbook_primitives::{
     signature::{SigningKey, VerifyingKey},
 };
 
+pub use self::refusals::Refusals;
 use self::verifier::{ClientVerifier, Judge, ServerVerifier};
 use crate::{
     IdentityError, Link, NameError, Revocations, Usage,

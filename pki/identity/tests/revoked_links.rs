@@ -12,7 +12,7 @@ mod common;
 use common::{links::*, lists::*, *};
 use sealbook_identity::{
     Fault, IdentityError, RevocationList, RevocationReason, Revocations, Role, Usage,
-    tls::{Peers, peer_principal, refusal},
+    tls::{Peers, Refusals, peer_principal, refusal},
 };
 
 /// Certificates of one authority for these keys, and its list, which has the first one's and ends
@@ -72,6 +72,12 @@ fn a_revoked_certificate_opens_no_link_and_another_does() {
         "{words}"
     );
     assert!(reason.hint().contains("new key"));
+    // Logs hear of it once, however often somebody comes.
+    let told = Refusals::default();
+    assert_eq!(told.revoked(&error), Some(reason));
+    assert_eq!(told.clone().revoked(&error), None);
+    let other = rustls::Error::NoCertificatesPresented;
+    assert_eq!(told.revoked(&other), None);
     // Another authority's holders are not checked.
     connect(
         network.member("issuer", 20).client(None),
