@@ -325,7 +325,12 @@ fn revocation_lists(config: &NodeConfig, ordering: &OrderingConfig) -> Result<Li
         clock: Arc::new(SystemClock::default()),
     };
     match lists.renew() {
-        Ok(_) => Ok(lists),
+        Ok(_) => {
+            if let Some((error, hint)) = lists.out_of_date() {
+                tracing::warn!(%error, hint, "revocation lists");
+            }
+            Ok(lists)
+        }
         Err(error) => {
             let hint = Some(error.hint());
             let failed = NodeError::new("revocation lists", error.to_string());

@@ -3,7 +3,8 @@
 //!
 //! INVARIANT: a list is used only when it was verified, and never gives way to an older one or to none while the node
 //! runs. A file that cannot be used leaves the lists in force that are known, and the log says so; should their time
-//! run out, nobody of their authorities gets a new connection until there are newer ones.
+//! run out, no member of their authorities gets a new connection until there are newer ones. Nodes do: agreement does
+//! not wait for the CA.
 //!
 //! A connection that is open when its certificate is revoked stays open; no other one follows it.
 
@@ -71,25 +72,41 @@ impl Lists {
         Ok(changed)
     }
 
+    /// Which of the lists in force should have been followed by a newer one, and what to do about it.
+    #[must_use]
+    pub fn out_of_date(&self) -> Option<(String, &'static str)> {
+        let now_ms = self.clock.now_ms();
+        let lists = self.revocations.lists();
+        let old = lists.iter().filter(|list| list.is_out_of_date(now_ms));
+        let old: Vec<&str> = old.map(|list| list.role().word()).collect();
+        let roles = old.join(", ");
+        (!old.is_empty()).then(|| {
+            (
+                format!("out of date: {roles}; members with these roles get no new connection"),
+                "give the node the authority's present list; `sealbook ca crl` makes one",
+            )
+        })
+    }
+
     /// Reads the files anew again and again, without an end.
     pub async fn watch(self) {
         if self.paths.is_empty() {
             std::future::pending::<()>().await;
         }
-        let mut known = None;
+        let mut known = self.out_of_date();
         loop {
             tokio::time::sleep(INTERVAL).await;
             let lists = self.clone();
             let renewed = tokio::task::spawn_blocking(move || lists.renew()).await;
             let problem = match renewed {
-                Ok(Ok(_)) => None,
-                Ok(Err(error)) => Some((error.to_string(), error.hint())),
+                Ok(Ok(_)) => self.out_of_date(),
+                Ok(Err(error)) => Some((format!("{error}; those known stay"), error.hint())),
                 Err(_) => Some(("they could not be read".to_owned(), "look at the log")),
             };
             if let Some((error, hint)) = &problem
                 && problem != known
             {
-                tracing::warn!(%error, hint, "revocation lists are not renewed; those known stay");
+                tracing::warn!(%error, hint, "revocation lists");
             }
             known = problem;
         }

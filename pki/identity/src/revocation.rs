@@ -9,14 +9,16 @@
 //! A list speaks for one issuing authority, the one whose key signed it, and for all holders that
 //! this one certified. It is whole: no delta list, no indirect one, none for some reasons only.
 //! An authority of which no list is at hand has its holders unchecked; with one, every holder is
-//! checked, and once the list is out of date none passes until a newer one has come: a list that
-//! says nothing about today would otherwise be the thief's best friend.
+//! checked, and once the list is out of date no member passes until a newer one has come: a list
+//! that says nothing about today would otherwise be the thief's best friend. Nodes are held against
+//! a list that is out of date as well, and pass if it does not name them: the nodes' agreement does
+//! not wait for the CA, and a seat is taken away by the members' decision.
 //!
 //! Lists are for links, whose processes have a clock and a disk. The ledger has its own way, which
 //! every copy of the execution module follows alike: members are removed by transactions.
 //!
 //! INVARIANT: a [`RevocationList`] was signed by an issuing authority of the network that may sign
-//! lists, is whole, and was in force at the moment for which it was verified.
+//! lists, is whole, and was issued before the moment for which it was verified.
 //!
 //! What webpki knows about lists, it judges here too, before anything of ours: versions, critical
 //! extensions of the list and of each entry, numbers, delta and indirect lists.
@@ -116,13 +118,6 @@ impl RevocationList {
                 now_ms,
             });
         }
-        if now_ms > next_update_ms {
-            return Err(RevocationError::Stale {
-                role,
-                next_update_ms,
-                now_ms,
-            });
-        }
         Ok(Self {
             role,
             authority: key,
@@ -151,6 +146,11 @@ impl RevocationList {
     /// The last moment at which the list may be used, milliseconds since 1970 (UTC).
     pub const fn next_update_ms(&self) -> u64 {
         self.next_update_ms
+    }
+
+    /// Whether a newer list should have taken this one's place by `now_ms`.
+    pub const fn is_out_of_date(&self, now_ms: u64) -> bool {
+        now_ms > self.next_update_ms
     }
 
     /// How many certificates are revoked.
@@ -226,8 +226,8 @@ impl Revocations {
         lists.clone()
     }
 
-    /// Refuses `leaf`, which `issuing` has certified, if it is revoked as of `now_ms`, or if its
-    /// authority's list is out of date, so that nobody can say.
+    /// Refuses `leaf`, which `issuing` has certified, if it is revoked as of `now_ms`, or if it is a
+    /// member's and its authority's list is out of date, so that nobody can say.
     pub(crate) fn check(
         &self,
         leaf: &CertificateDer<'_>,
@@ -252,7 +252,7 @@ impl Revocations {
                 revoked_ms: revoked.revoked_ms,
             });
         }
-        if now_ms > list.next_update_ms {
+        if role.is_member() && list.is_out_of_date(now_ms) {
             return Err(IdentityError::RevocationListStale {
                 role,
                 next_update_ms: list.next_update_ms,

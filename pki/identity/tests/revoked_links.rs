@@ -100,7 +100,7 @@ fn a_revoked_certificate_opens_no_link_and_another_does() {
 }
 
 #[test]
-fn with_a_list_that_is_out_of_date_nobody_of_its_authority_passes() {
+fn with_a_list_that_is_out_of_date_no_member_of_its_authority_passes_and_nodes_do() {
     let network = Network::new(1);
     let ([revoked, good], revocations) = revoked_and_not(&network, "firm", [20, 21], -1);
     let mut node = network.node(10);
@@ -126,6 +126,13 @@ fn with_a_list_that_is_out_of_date_nobody_of_its_authority_passes() {
         node.server(Peers::Members),
     )
     .unwrap();
+    // Nodes find each other without the CA; one that is revoked stays so.
+    let ([revoked, good], revocations) = revoked_and_not(&network, "node", [30, 31], -1);
+    let mut node = network.node(11);
+    node.revocations = revocations;
+    connect(good.client(None), node.server(Peers::Nodes)).unwrap();
+    let error = refused_by_server(&revoked, &node, Peers::Nodes);
+    assert!(text(&error).contains("was revoked on"), "{error}");
 }
 
 #[test]

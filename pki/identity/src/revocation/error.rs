@@ -73,19 +73,6 @@ pub enum RevocationError {
         /// The time of the check.
         now_ms: u64,
     },
-    /// A newer list should have taken this one's place.
-    #[error(
-        "the revocation list of the issuing authority for role `{role}` is out of date since {}",
-        Instant(*next_update_ms)
-    )]
-    Stale {
-        /// The role that the authority is for.
-        role: Role,
-        /// Until when the list could be used.
-        next_update_ms: u64,
-        /// The time of the check.
-        now_ms: u64,
-    },
     /// One authority has two lists.
     #[error("there are two revocation lists of one issuing authority for role `{role}`")]
     TwoLists {
@@ -141,9 +128,6 @@ impl RevocationError {
             Self::Authority(error) => error.hint(),
             Self::BadSignature { .. } => "fetch the list from the authority again",
             Self::NotYetValid { .. } => "check the clocks of both sides",
-            Self::Stale { .. } => {
-                "fetch the authority's present list; `sealbook ca crl` makes one, every day if need be"
-            }
             Self::TwoLists { .. } => "keep the newer one alone",
             Self::TooManyLists { .. } => "keep the newest list of each issuing authority alone",
             Self::Older { .. } => "put the newer list back, or fetch the authority's present one",

@@ -32,7 +32,7 @@ pub(super) fn revocation_lists() -> Group {
         named("firms", firms),
         named("nodes-part", signed_part(&nodes)),
         named("nodes", nodes),
-        named("refused-stale", stale),
+        named("stale", stale),
         named("refused-twice", twice),
     ]
 }

@@ -70,17 +70,17 @@ fn a_revoked_certificate_opens_no_door_where_nodes_are_told() {
 
     // A node that was not told lets them in.
     let members = network.folder().join("members");
-    let alpha = || network.client_from(&members.join("alpha"), 0);
-    alpha().status_of(0).unwrap();
+    let alpha = |network: &TestNetwork| network.client_from(&members.join("alpha"), 0);
+    alpha(&network).status_of(0).unwrap();
 
     network.stop("node-1");
     tell(&network, "node-1", list);
     network.start("node-1");
     let admin = network.client("admin", 0);
     wait_for("node-1 to serve", || admin.status_of(0).ok());
-    let told = alpha().status_of(0).unwrap_err().to_string();
+    let told = alpha(&network).status_of(0).unwrap_err().to_string();
     assert!(told.contains("refuses your certificate"), "{told}");
-    alpha().status_of(1).unwrap();
+    alpha(&network).status_of(1).unwrap();
     network
         .client_from(&members.join("beta"), 0)
         .status_of(0)
