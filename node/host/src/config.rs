@@ -9,7 +9,7 @@
 //! key = "node.key.pem"
 //! chain = "node.chain.pem"
 //! revocation_lists = ["firm.crl"]  # whose certificates count no more (`sealbook ca crl`), read again every minute; files
-//!                                # that must be there and in force. May be left out: then nobody is held against any
+//!                                # that must be there at the start. May be left out: then nobody is held against any
 //! ledger = "ledger"              # final blocks, certificates, attachments, snapshots: all of it ciphertext
 //! votes = "votes"                # the engine's vote log; not part of a backup
 //! evidence = "evidence"          # what must not happen and was seen; may be left out
