@@ -255,6 +255,8 @@ fn no_host_process(network: &TestNetwork) {
 
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also where a look finds something and panics: the scope waits for the work to end.
+        let at_the_end = Stop(&stop);
         let working = scope.spawn(|| {
             let mut rounds = 0;
             while !stop.load(Ordering::Relaxed) {
@@ -294,7 +296,7 @@ fn no_host_process(network: &TestNetwork) {
                 );
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(at_the_end);
         assert!(working.join().unwrap() > 0, "no work was done meanwhile");
     });
     modules_do_know(network, &search);
@@ -314,6 +316,15 @@ fn modules_do_know(network: &TestNetwork, search: &Search) {
         }
     }
     eprintln!("looked into {looked} of 4 modules");
+}
+
+/// Says that work is to end, whatever happens.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 struct Control(std::process::Child);
