@@ -12,6 +12,23 @@ fn tell(network: &TestNetwork, node: &str, list: &str) {
     fs::write(&path, format!("revocation_lists = [{list:?}]\n{before}")).unwrap();
 }
 
+/// Node 1 reads its list again every minute; node 2 has none.
+fn a_newer_list_counts_without_a_restart(network: &TestNetwork, list: &str) {
+    for words in [
+        &["ca", "revoke", "beta", "--reason", "superseded"][..],
+        &["ca", "crl", "--out", list],
+    ] {
+        let _ = network.sealbook(words).expect_code(0);
+    }
+    let beta = network.folder().join("members").join("beta");
+    let beta = |node| network.client_from(&beta, 0).status_of(node);
+    wait_for("node-1 to read the newer list", || {
+        beta(0).is_err().then_some(())
+    });
+    network.client("admin", 0).status_of(0).unwrap();
+    beta(1).unwrap();
+}
+
 #[test]
 fn a_revoked_certificate_opens_no_door_where_nodes_are_told() {
     let mut network = TestNetwork::running(4, 0);
@@ -91,6 +108,8 @@ fn a_revoked_certificate_opens_no_door_where_nodes_are_told() {
     });
     assert!(log.contains("a client was refused"), "{log}");
     assert!(log.contains("reason key-compromise"), "{log}");
+
+    a_newer_list_counts_without_a_restart(&network, list);
 
     // A node that is told to have a list does not begin without it.
     network.stop("node-2");
