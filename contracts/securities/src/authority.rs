@@ -46,11 +46,17 @@ pub enum Action {
     ReadTrades,
     /// Read totals of the whole ledger.
     ReadAudit,
+    /// Let a venue submit locked-in trades on one's accounts.
+    GrantMandate,
+    /// Take that back.
+    RevokeMandate,
+    /// Submit a trade that both parties are bound by, which settles it.
+    LockedInTrade,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::AdmitMember,
         Self::OpenDay,
         Self::RegisterIssue,
@@ -68,6 +74,9 @@ impl Action {
         Self::ReadHoldings,
         Self::ReadTrades,
         Self::ReadAudit,
+        Self::GrantMandate,
+        Self::RevokeMandate,
+        Self::LockedInTrade,
     ];
 
     /// The name that policies use.
@@ -91,6 +100,9 @@ impl Action {
             Self::ReadHoldings => "read-holdings",
             Self::ReadTrades => "read-trades",
             Self::ReadAudit => "read-audit",
+            Self::GrantMandate => "grant-mandate",
+            Self::RevokeMandate => "revoke-mandate",
+            Self::LockedInTrade => "locked-in-trade",
         }
     }
 }
@@ -142,6 +154,6 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Action>(&[17]).is_err());
+        assert!(borsh::from_slice::<Action>(&[20]).is_err());
     }
 }

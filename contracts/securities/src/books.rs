@@ -6,8 +6,8 @@ use crate::currency::CurrencyCode;
 use crate::isin::Isin;
 use crate::outcome::Code;
 use crate::rows::{
-    Account, AccountIndex, CashBalance, CurrencyIndex, Issue, IssueIndex, MemberId, Position,
-    PositionIndex,
+    Account, AccountIndex, CashBalance, CurrencyIndex, Issue, IssueIndex, Mandate, MandateIndex,
+    MemberId, Position, PositionIndex, Trade, TradeIndex,
 };
 use crate::state::{AccountLists, Caller, MemberLists, State};
 use crate::table::RowIndex;
@@ -125,6 +125,16 @@ impl State {
         &mut self.lookups.by_member[place]
     }
 
+    /// Adds a trade and lists it for both parties, once if they are the same.
+    pub(crate) fn add_trade(&mut self, trade: Trade) -> TradeIndex {
+        let index = self.trades.push(trade);
+        self.lists_of(trade.recorder).trades.push(index);
+        if trade.counterparty != trade.recorder {
+            self.lists_of(trade.counterparty).trades.push(index);
+        }
+        index
+    }
+
     /// All positions and cash balances that an account ever had.
     #[expect(
         clippy::indexing_slicing,
@@ -148,6 +158,59 @@ impl State {
             .by_issue
             .get(issue.place() as usize)
             .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Who lets whom submit locked-in trades.
+impl State {
+    /// An account that the caller may deliver and pay from because the firm that keeps it gave it a
+    /// mandate; with the firm. "Not there" and "no mandate" are the same answer.
+    ///
+    /// A treasury is under nobody's mandate.
+    pub(crate) fn mandated_account(
+        &self,
+        caller: &Caller<'_>,
+        id: &AccountId,
+    ) -> Result<(AccountIndex, MemberId), Code> {
+        let index = *self.lookups.accounts_by_id.get(id).ok_or(Code::NotFound)?;
+        let account = self.accounts.row(index);
+        let mandated = self
+            .mandate(account.owner, caller.member)
+            .is_some_and(|mandate| self.mandates.row(mandate).in_force);
+        if mandated && !account.is_treasury() {
+            Ok((index, account.owner))
+        } else {
+            Err(Code::NotFound)
+        }
+    }
+
+    /// What a firm granted or revoked a venue last.
+    fn mandate(&self, firm: MemberId, venue: MemberId) -> Option<MandateIndex> {
+        let lists = self.lookups.by_member.get(firm.place() as usize)?;
+        find(&lists.mandates, venue)
+    }
+
+    /// Lets a venue have a firm's mandate or not, from the current order on. What is so already
+    /// stays as it is.
+    pub(crate) fn set_mandate(&mut self, firm: MemberId, venue: MemberId, in_force: bool) {
+        let since = self.clock.sequence;
+        match self.mandate(firm, venue) {
+            Some(index) if self.mandates.row(index).in_force != in_force => {
+                let mandate = self.mandates.row_mut(index);
+                mandate.in_force = in_force;
+                mandate.since = since;
+            }
+            None if in_force => {
+                let index = self.mandates.push(Mandate {
+                    firm,
+                    venue,
+                    in_force,
+                    since,
+                });
+                insert(&mut self.lists_of(firm).mandates, venue, index);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! books = version u16 | clock | members | accounts | issues | positions | currencies | cash | trades | references
-//!       | days | blocks | position changes | issued changes          each table: count u32, then its rows
+//!       | days | blocks | position changes | issued changes | mandates         each table: count u32, then its rows
 //! ```
 //!
 //! Only rows are written. Lookups follow from them and are made anew, so equal books give equal bytes, whatever way
@@ -17,17 +17,18 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
 use crate::history::History;
+use crate::instruction::Side;
 use crate::invariants::Violation;
 use crate::member::Member;
 use crate::rows::{
-    Account, BlockStart, CashBalance, Change, Clock, Currency, Day, Issue, Position, Remembered,
-    Trade,
+    Account, BlockStart, CashBalance, Change, Clock, Currency, Day, Issue, Mandate, Position,
+    Remembered, Trade, TradeStatus,
 };
 use crate::state::{AccountLists, Lookups, State};
 use crate::table::{RowIndex, Table};
 
 /// The version that begins encoded books.
-pub const BOOKS_VERSION: u16 = 1;
+pub const BOOKS_VERSION: u16 = 2;
 
 /// Why bytes are no books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -62,6 +63,7 @@ struct Rows {
     blocks: Vec<BlockStart>,
     position_changes: Vec<Change>,
     issued_changes: Vec<Change>,
+    mandates: Vec<Mandate>,
 }
 
 impl State {
@@ -84,7 +86,8 @@ impl State {
         self.days.rows().serialize(into)?;
         self.blocks.rows().serialize(into)?;
         self.position_history.changes.rows().serialize(into)?;
-        self.issued_history.changes.rows().serialize(into)
+        self.issued_history.changes.rows().serialize(into)?;
+        self.mandates.rows().serialize(into)
     }
 
     /// Reads encoded books, which are all of `bytes`. Every row counts as touched.
@@ -127,6 +130,7 @@ impl State {
             blocks: Table::from_rows(rows.blocks),
             position_history: history(rows.position_changes, positions, "position changes")?,
             issued_history: history(rows.issued_changes, issues, "issued changes")?,
+            mandates: Table::from_rows(rows.mandates),
             lookups,
         })
     }
@@ -162,6 +166,7 @@ impl Lookups {
         check(lookups.add_cash(rows), "cash")?;
         check(lookups.add_trades(rows), "trades")?;
         check(lookups.add_references(rows), "references")?;
+        check(lookups.add_mandates(rows), "mandates")?;
         Ok(lookups)
     }
 
@@ -250,8 +255,18 @@ impl Lookups {
             if !known || !confirmed {
                 return false;
             }
-            self.trades_by_counterparty
-                .insert((trade.counterparty, trade.reference, index));
+            match trade.venue {
+                // It can never be confirmed.
+                Some(venue) if within(venue, &rows.members) && is_locked_in(trade) => {}
+                Some(_) => return false,
+                None => {
+                    self.trades_by_counterparty.insert((
+                        trade.counterparty,
+                        trade.reference,
+                        index,
+                    ));
+                }
+            }
             let mut parties = vec![trade.recorder];
             if trade.counterparty != trade.recorder {
                 parties.push(trade.counterparty);
@@ -271,6 +286,30 @@ impl Lookups {
             within(remembered.member, &rows.members) && self.references.insert(key, index).is_none()
         })
     }
+
+    fn add_mandates(&mut self, rows: &Rows) -> bool {
+        for (index, mandate) in indexed(&rows.mandates) {
+            let lists = self.by_member.get_mut(mandate.firm.place() as usize);
+            let known = within(mandate.venue, &rows.members);
+            match lists {
+                Some(lists) if known && mandate.since <= rows.clock.sequence => {
+                    lists.mandates.push((mandate.venue, index));
+                }
+                _ => return false,
+            }
+        }
+        self.by_member
+            .iter_mut()
+            .all(|lists| sort_distinct(&mut lists.mandates))
+    }
+}
+
+/// Whether a trade is what a venue's order makes: settled by the order that recorded it.
+fn is_locked_in(trade: &Trade) -> bool {
+    trade.side == Side::Sell
+        && trade.counterparty_account.is_some()
+        && trade.status == TradeStatus::Settled
+        && trade.settled == trade.recorded
 }
 
 /// Sorts a short list by key; false if a key stands twice.
@@ -285,9 +324,10 @@ fn sort_distinct<K: Ord + Copy, V>(list: &mut [(K, V)]) -> bool {
 mod tests {
     use super::*;
     use crate::world::{
-        APPLE, Permissions, World, confirm, dividend, mint, open_day, split, trade,
+        APPLE, Permissions, World, confirm, dividend, grant, locked_in, mint, open_day, revoke,
+        split, trade,
     };
-    use crate::{Code, RecordTime, Role, Side, TableId};
+    use crate::{Code, RecordTime, Role, TableId};
 
     /// Books in which every table has rows.
     fn story() -> World {
@@ -297,6 +337,10 @@ mod tests {
         world.settle("beta", confirm("D1", "B-1"));
         let order = trade(Side::Sell, "A-1", "alpha", APPLE, "1", "1.00");
         world.order("alpha", "D2", order);
+        world.settle("alpha", grant("admin"));
+        world.settle("beta", grant("admin"));
+        world.settle("admin", locked_in("A-1", "B-1", APPLE, "1", "1.00"));
+        world.settle("alpha", revoke("admin"));
         world.settle("bank", mint("USD", "APPLE-T", "1000.00"));
         world.settle("admin", dividend(APPLE, "0.01", RecordTime::Now));
         world.settle("admin", split(APPLE, 3, 2));
@@ -379,5 +423,5 @@ mod tests {
         assert_eq!(hash.as_str(), PINNED);
     }
 
-    const PINNED: &str = "83c9b20f5f7d5e8da6780ca2b02c8a2abedb244fae83399bc25fff9eef58254a";
+    const PINNED: &str = "86681183bc7b1187fc364af34b63194fff162f1853b1656ae1268d6066c4dea2";
 }

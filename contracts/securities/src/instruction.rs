@@ -250,6 +250,32 @@ pub enum Instruction {
         /// Must be [`RecordTime::Now`].
         record: RecordTime,
     },
+    /// Lets a venue submit locked-in trades on the caller's accounts.
+    GrantMandate {
+        /// The member that may submit them.
+        venue: MemberName,
+    },
+    /// Takes a venue's mandate back.
+    RevokeMandate {
+        /// The member that may submit them no longer.
+        venue: MemberName,
+    },
+    /// Settles a trade that a venue matched, delivery against payment, under both firms' mandates;
+    /// the order's reference names the trade.
+    LockedInTrade {
+        /// The account that delivers and is paid.
+        seller_account: AccountId,
+        /// The account that pays and receives.
+        buyer_account: AccountId,
+        /// The issue.
+        isin: Isin,
+        /// How many units.
+        quantity: Decimal,
+        /// The currency of the payment.
+        currency: CurrencyCode,
+        /// The payment for all units.
+        amount: Decimal,
+    },
 }
 
 impl Instruction {
@@ -268,6 +294,9 @@ impl Instruction {
             Self::ConfirmTrade { .. } => Action::ConfirmTrade,
             Self::Dividend { .. } => Action::Dividend,
             Self::Split { .. } => Action::Split,
+            Self::GrantMandate { .. } => Action::GrantMandate,
+            Self::RevokeMandate { .. } => Action::RevokeMandate,
+            Self::LockedInTrade { .. } => Action::LockedInTrade,
         }
     }
 }

@@ -98,11 +98,13 @@ pub enum Code {
     /// The members have not authorised the contract that the order or question is addressed to. Given by the caller
     /// of this crate.
     NotAuthorised,
+    /// The venue is no member.
+    UnknownVenue,
 }
 
 impl Code {
     /// All codes, in the order of their encoding.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Malformed,
         Self::NotPermitted,
         Self::NotFound,
@@ -126,6 +128,7 @@ impl Code {
         Self::OtherChange,
         Self::Conflict,
         Self::NotAuthorised,
+        Self::UnknownVenue,
     ];
 
     /// The code as interfaces show it.
@@ -155,6 +158,7 @@ impl Code {
             Self::OtherChange => "other-change",
             Self::Conflict => "conflict",
             Self::NotAuthorised => "contract-not-authorised",
+            Self::UnknownVenue => "unknown-venue",
         }
     }
 
@@ -239,7 +243,7 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Code>(&[23]).is_err());
+        assert!(borsh::from_slice::<Code>(&[24]).is_err());
     }
 
     #[test]

@@ -42,6 +42,7 @@ row_index!(
     pub CashIndex
 );
 row_index!(pub(crate) ReferenceIndex);
+row_index!(pub(crate) MandateIndex);
 row_index!(pub(crate) DayIndex);
 row_index!(pub(crate) BlockIndex);
 row_index!(pub(crate) ChangeIndex);
@@ -165,12 +166,12 @@ impl TradeStatus {
     }
 }
 
-/// A bilateral trade.
+/// A trade: bilateral, or locked in by a venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Trade {
-    /// The member that recorded it.
+    /// The member that recorded it; the seller of a locked-in trade.
     pub recorder: MemberId,
-    /// Its reference, which names the trade.
+    /// The reference that names the trade: the recorder's, or the venue's.
     pub reference: ClientReference,
     /// The recorder's side.
     pub side: Side,
@@ -194,6 +195,21 @@ pub struct Trade {
     pub recorded: u64,
     /// The number of the order that settled it; 0 while it is open.
     pub settled: u64,
+    /// The venue that submitted it as locked in; `None` for a bilateral trade.
+    pub venue: Option<MemberId>,
+}
+
+/// Whether a venue may submit locked-in trades on the accounts that a firm keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Mandate {
+    /// The firm that gave it.
+    pub(crate) firm: MemberId,
+    /// The venue that has it.
+    pub(crate) venue: MemberId,
+    /// Whether it holds now.
+    pub(crate) in_force: bool,
+    /// The number of the order that last granted or revoked it.
+    pub(crate) since: u64,
 }
 
 /// An order that was accepted, so that the same reference is answered the same.

@@ -27,8 +27,8 @@ use crate::member::Member;
 use crate::outcome::{Code, Outcome, Status};
 use crate::rows::{
     Account, AccountIndex, BlockIndex, BlockStart, CashBalance, CashIndex, Clock, Currency,
-    CurrencyIndex, Day, DayIndex, Issue, IssueIndex, MemberId, Position, PositionIndex,
-    ReferenceIndex, Remembered, Trade, TradeIndex,
+    CurrencyIndex, Day, DayIndex, Issue, IssueIndex, Mandate, MandateIndex, MemberId, Position,
+    PositionIndex, ReferenceIndex, Remembered, Trade, TradeIndex,
 };
 use crate::table::Table;
 use crate::text::{AccountId, ClientReference, MemberName};
@@ -50,6 +50,7 @@ pub struct State {
     pub(crate) blocks: Table<BlockIndex, BlockStart>,
     pub(crate) position_history: History,
     pub(crate) issued_history: History,
+    pub(crate) mandates: Table<MandateIndex, Mandate>,
     pub(crate) lookups: Lookups,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Lookups {
     pub(crate) currencies_by_code: BTreeMap<CurrencyCode, CurrencyIndex>,
     pub(crate) references: BTreeMap<(MemberId, ClientReference), ReferenceIndex>,
     pub(crate) trades_by_counterparty: BTreeSet<(MemberId, ClientReference, TradeIndex)>,
-    /// By member: its accounts and the trades that it is a party to.
+    /// By member: its accounts, the trades that it is a party to, and the mandates it ever gave.
     pub(crate) by_member: Vec<MemberLists>,
     /// By account: what it holds.
     pub(crate) by_account: Vec<AccountLists>,
@@ -75,6 +76,8 @@ pub(crate) struct Lookups {
 pub(crate) struct MemberLists {
     pub(crate) accounts: Vec<AccountIndex>,
     pub(crate) trades: Vec<TradeIndex>,
+    /// Sorted by venue; a firm trades at few venues.
+    pub(crate) mandates: Vec<(MemberId, MandateIndex)>,
 }
 
 /// Sorted by key; an account holds few different things, and a short sorted list is the fastest
@@ -146,6 +149,7 @@ impl State {
             blocks: Table::new(),
             position_history: History::new(),
             issued_history: History::new(),
+            mandates: Table::new(),
             lookups: Lookups::default(),
         }
     }
@@ -286,6 +290,7 @@ impl State {
             self.position_history.changes.len(),
             self.issued_history.changes.len(),
             self.cash.len(),
+            self.mandates.len(),
         ]
         .into_iter()
         .max()

@@ -38,7 +38,7 @@ macro_rules! row_index {
 pub(crate) use row_index;
 
 /// The version that begins every encoded row.
-pub const ROW_VERSION: u16 = 1;
+pub const ROW_VERSION: u16 = 2;
 
 #[derive(Clone)]
 pub(crate) struct Table<I, R> {
@@ -158,7 +158,7 @@ mod tests {
         table.push(7);
         let mut bytes = Vec::new();
         table.write_row(0, &mut bytes);
-        assert_eq!(bytes, [1, 0, 7, 0]);
+        assert_eq!(bytes, [2, 0, 7, 0]);
         table.write_row(1, &mut bytes);
         assert_eq!(bytes.len(), 4);
     }

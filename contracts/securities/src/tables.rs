@@ -39,11 +39,13 @@ pub enum TableId {
     PositionChanges,
     /// Every change of an issue's total.
     IssuedChanges,
+    /// Which venue may submit locked-in trades on whose accounts.
+    Mandates,
 }
 
 impl TableId {
     /// All tables.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Clock,
         Self::Members,
         Self::Accounts,
@@ -57,6 +59,7 @@ impl TableId {
         Self::Blocks,
         Self::PositionChanges,
         Self::IssuedChanges,
+        Self::Mandates,
     ];
 }
 
@@ -84,6 +87,7 @@ impl State {
             TableId::Blocks => self.blocks.len(),
             TableId::PositionChanges => self.position_history.changes.len(),
             TableId::IssuedChanges => self.issued_history.changes.len(),
+            TableId::Mandates => self.mandates.len(),
         }
     }
 
@@ -114,6 +118,7 @@ impl State {
         self.issued_history
             .changes
             .drain_touched(TableId::IssuedChanges, &mut touched);
+        self.mandates.drain_touched(TableId::Mandates, &mut touched);
         touched
     }
 
@@ -143,6 +148,7 @@ impl State {
             TableId::Blocks => self.blocks.write_row(row, into),
             TableId::PositionChanges => self.position_history.changes.write_row(row, into),
             TableId::IssuedChanges => self.issued_history.changes.write_row(row, into),
+            TableId::Mandates => self.mandates.write_row(row, into),
         }
     }
 }

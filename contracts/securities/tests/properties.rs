@@ -72,6 +72,7 @@ const CURRENCIES: [&str; 6] = ["USD", "USD", "USD", "USD", "JPY", "EUR"];
 const FIRMS: [&str; 8] = [
     "alpha", "beta", "gamma", "alpha", "beta", "alpha", "bank", "nobody",
 ];
+const VENUES: [&str; 6] = ["admin", "admin", "admin", "bank", "beta", "nobody"];
 const DATES: [&str; 6] = [
     "2012-01-03",
     "2012-01-04",
@@ -89,7 +90,7 @@ impl Step {
         let other = pick(&ACCOUNTS, c);
         let number = pick(&NUMBERS, d);
         let currency = pick(&CURRENCIES, e);
-        match self.verb % 24 {
+        match self.verb % 30 {
             0 => world::open_day(pick(&DATES, a)),
             1 => world::register(
                 pick(&[GOOGLE, IBM, APPLE], a),
@@ -128,6 +129,16 @@ impl Step {
                     record,
                 )
             }
+            23 => world::grant(pick(&VENUES, a)),
+            24 => world::revoke(pick(&VENUES, a)),
+            25..=28 => world::locked_in_for(
+                account,
+                pick(&ACCOUNTS, f),
+                isin,
+                number,
+                currency,
+                pick(&NUMBERS, c),
+            ),
             _ => {
                 let new = [0, 1, 2, 3, 4, u32::MAX][usize::from(b % 6)];
                 world::split(isin, new, u32::from(c % 4))
@@ -149,6 +160,9 @@ impl Step {
         }
         match instruction {
             Instruction::MintCash { .. } => pick(&["bank", "bank", "bank", "mint"], self.caller),
+            Instruction::GrantMandate { .. } | Instruction::RevokeMandate { .. } => {
+                pick(&["alpha", "beta", "gamma", "alpha", "beta"], self.caller)
+            }
             Instruction::OpenAccount { account, .. }
             | Instruction::RecordTrade { account, .. }
             | Instruction::ConfirmTrade { account, .. }
@@ -198,6 +212,8 @@ impl Pair {
             ("admin", world::allocate(APPLE, "A-1", "1000")),
             ("bank", world::mint("USD", "B-1", "100000")),
             ("bank", world::mint("USD", "APPLE-T", "100000")),
+            ("alpha", world::grant("admin")),
+            ("beta", world::grant("admin")),
         ] {
             let outcome = pair.apply(caller, "~setup", &instruction);
             assert_eq!(outcome, "settled", "{instruction:?}");
@@ -280,6 +296,10 @@ impl Pair {
         let mut expected = self.model.now.held.clone();
         expected.retain(|_, number| *number != 0);
         assert_eq!(held, expected);
+        let counts = self.state.totals().counts;
+        let (open, settled) = self.model.count_trades();
+        assert_eq!(counts.trades_open as usize, open);
+        assert_eq!(counts.trades_settled as usize, settled);
     }
 
     /// Compares the registries of all issues at all moments that have a name.
@@ -475,6 +495,19 @@ fn random_streams_reach_every_outcome() {
         "dividend settled",
         "dividend rejected MONY",
         "dividend rejected unknown-record-time",
+        "grant-mandate settled",
+        "grant-mandate rejected unknown-venue",
+        "revoke-mandate settled",
+        "revoke-mandate rejected unknown-venue",
+        "locked-in-trade settled",
+        "locked-in-trade denied not-permitted",
+        "locked-in-trade denied not-found",
+        "locked-in-trade rejected malformed",
+        "locked-in-trade rejected duplicate",
+        "locked-in-trade rejected unknown-issue",
+        "locked-in-trade rejected limit",
+        "locked-in-trade rejected LACK",
+        "locked-in-trade rejected MONY",
         "split settled",
         "split rejected malformed",
         "split rejected limit",

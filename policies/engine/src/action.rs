@@ -34,9 +34,15 @@ pub const READ_HOLDINGS: &str = "read-holdings";
 pub const READ_TRADES: &str = "read-trades";
 /// Read the totals of every issue and currency.
 pub const READ_AUDIT: &str = "read-audit";
+/// Let a venue submit locked-in trades on one's accounts.
+pub const GRANT_MANDATE: &str = "grant-mandate";
+/// Take that back.
+pub const REVOKE_MANDATE: &str = "revoke-mandate";
+/// Submit a trade that binds both firms, which settles it at once.
+pub const LOCKED_IN_TRADE: &str = "locked-in-trade";
 
 /// All of them.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 20] = [
     ADMIT_MEMBER,
     OPEN_DAY,
     REGISTER_ISSUE,
@@ -54,4 +60,7 @@ pub const ALL: [&str; 17] = [
     READ_HOLDINGS,
     READ_TRADES,
     READ_AUDIT,
+    GRANT_MANDATE,
+    REVOKE_MANDATE,
+    LOCKED_IN_TRADE,
 ];

@@ -26,6 +26,9 @@ mint-cash          -      -     -       -          own         -       -
 transfer           -      own   -       -          -           -       -
 record-trade       -      own   -       -          -           -       -
 confirm-trade      -      own   -       -          -           -       -
+grant-mandate      -      own   -       -          -           -       -
+revoke-mandate     -      own   -       -          -           -       -
+locked-in-trade    all    -     -       -          -           -       -
 dividend           all    -     -       -          -           -       -
 split              all    -     -       -          -           -       -
 read-shareholders  -      -     own     -          -           -       -

@@ -18,6 +18,8 @@ mod confirm_trade;
 mod day;
 mod dividend;
 mod issue_units;
+mod locked_in_trade;
+mod mandate;
 mod mint_cash;
 mod open_account;
 mod record_trade;
@@ -30,7 +32,9 @@ pub(crate) fn check(instruction: &Instruction) -> Result<(), Code> {
     match instruction {
         Instruction::OpenDay { .. }
         | Instruction::OpenAccount { .. }
-        | Instruction::ConfirmTrade { .. } => Ok(()),
+        | Instruction::ConfirmTrade { .. }
+        | Instruction::GrantMandate { .. }
+        | Instruction::RevokeMandate { .. } => Ok(()),
         Instruction::RegisterIssue { decimals, .. } => register_issue::check(*decimals),
         Instruction::IssueUnits { quantity, .. } | Instruction::Allocate { quantity, .. } => {
             check_positive(*quantity)
@@ -40,6 +44,12 @@ pub(crate) fn check(instruction: &Instruction) -> Result<(), Code> {
         } => mint_cash::check(*currency, *amount),
         Instruction::Transfer { asset, .. } => transfer::check(asset),
         Instruction::RecordTrade {
+            quantity,
+            currency,
+            amount,
+            ..
+        }
+        | Instruction::LockedInTrade {
             quantity,
             currency,
             amount,
@@ -112,6 +122,9 @@ pub(crate) fn apply(
             record,
         } => dividend::apply(state, caller, isin, *amount_per_unit, *currency, *record),
         Instruction::Split { isin, new, old, .. } => split::apply(state, caller, isin, *new, *old),
+        Instruction::GrantMandate { venue } => mandate::apply(state, caller, venue, true),
+        Instruction::RevokeMandate { venue } => mandate::apply(state, caller, venue, false),
+        Instruction::LockedInTrade { .. } => locked_in_trade::apply(state, caller, instruction),
     }
 }
 

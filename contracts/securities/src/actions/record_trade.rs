@@ -72,16 +72,13 @@ pub(crate) fn apply(
         status: TradeStatus::Open,
         recorded: state.clock.sequence,
         settled: 0,
+        venue: None,
     };
-    let index = state.trades.push(trade);
+    let index = state.add_trade(trade);
     state
         .lookups
         .trades_by_counterparty
         .insert((counterparty, trade.reference, index));
-    state.lists_of(caller.member).trades.push(index);
-    if counterparty != caller.member {
-        state.lists_of(counterparty).trades.push(index);
-    }
     Ok(Status::Pending)
 }
 

@@ -31,9 +31,9 @@ pub struct TradesView {
 /// One trade.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TradeRow {
-    /// The recorder's reference, which names the trade.
+    /// The reference that names the trade: the recorder's, or the venue's.
     pub reference: ClientReference,
-    /// The firm that recorded it.
+    /// The firm that recorded it; the seller of a locked-in trade.
     pub recorder: MemberName,
     /// The recorder's side.
     pub side: Side,
@@ -57,6 +57,8 @@ pub struct TradeRow {
     pub recorded_height: u64,
     /// The height of the block that settled it.
     pub settled_height: Option<u64>,
+    /// The venue that submitted it as locked in; `None` for a bilateral trade.
+    pub venue: Option<MemberName>,
 }
 
 impl State {
@@ -119,6 +121,7 @@ impl State {
             status: trade.status,
             recorded_height: self.height_of(trade.recorded),
             settled_height: settled.then(|| self.height_of(trade.settled)),
+            venue: trade.venue.map(|venue| self.members.row(venue).name),
         }
     }
 }

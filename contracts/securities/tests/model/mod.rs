@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealbook_securities::{Asset, BusinessDate, Decimal, Instruction, RecordTime, Side};
 
@@ -39,6 +39,10 @@ pub struct Model {
     issues: BTreeMap<String, (String, u8, String)>,
     agents: BTreeMap<String, String>,
     trades: Vec<ModelTrade>,
+    /// Firm and venue.
+    mandates: BTreeSet<(String, String)>,
+    /// How many trades were locked in.
+    locked_in: usize,
     accepted: BTreeMap<(String, String), (Instruction, &'static str)>,
     /// Each opened date with the state just before it.
     days: Vec<(BusinessDate, Snapshot)>,
@@ -74,7 +78,13 @@ impl Model {
         self.block_time = time;
     }
 
-    /// Reference and counterparty of every trade, settled or not.
+    /// How many trades wait and how many are settled.
+    pub fn count_trades(&self) -> (usize, usize) {
+        let settled = self.trades.iter().filter(|trade| trade.settled).count();
+        (self.trades.len() - settled, settled + self.locked_in)
+    }
+
+    /// Reference and counterparty of every trade that was recorded, settled or not.
     pub fn recorded_trades(&self) -> Vec<(&str, &str)> {
         self.trades
             .iter()
@@ -132,7 +142,10 @@ impl Model {
             Instruction::MintCash {
                 currency, amount, ..
             } => ("cash-agent", money(currency, amount)),
-            Instruction::OpenAccount { .. } | Instruction::ConfirmTrade { .. } => ("firm", Ok(())),
+            Instruction::OpenAccount { .. }
+            | Instruction::ConfirmTrade { .. }
+            | Instruction::GrantMandate { .. }
+            | Instruction::RevokeMandate { .. } => ("firm", Ok(())),
             Instruction::Transfer {
                 asset: Asset::Security { quantity, .. },
                 ..
@@ -148,6 +161,15 @@ impl Model {
                 ..
             } => (
                 "firm",
+                positive(*quantity).and_then(|()| money(currency, amount)),
+            ),
+            Instruction::LockedInTrade {
+                quantity,
+                currency,
+                amount,
+                ..
+            } => (
+                "admin",
                 positive(*quantity).and_then(|()| money(currency, amount)),
             ),
         };
@@ -250,7 +272,56 @@ impl Model {
             }
             Instruction::Dividend { .. } => self.dividend(order),
             Instruction::Split { isin, new, old, .. } => self.split(isin.as_str(), *new, *old),
+            Instruction::GrantMandate { venue } => self.mandate(caller, venue.as_str(), true),
+            Instruction::RevokeMandate { venue } => self.mandate(caller, venue.as_str(), false),
+            Instruction::LockedInTrade { .. } => self.lock_in(caller, order),
         }
+    }
+
+    fn mandate(&mut self, firm: &str, venue: &str, in_force: bool) -> Answer {
+        if !self.roles.contains_key(venue) {
+            return Err("unknown-venue");
+        }
+        let key = (firm.to_owned(), venue.to_owned());
+        if in_force {
+            self.mandates.insert(key);
+        } else {
+            self.mandates.remove(&key);
+        }
+        Ok("settled")
+    }
+
+    fn lock_in(&mut self, caller: &str, order: &Instruction) -> Answer {
+        let Instruction::LockedInTrade {
+            seller_account,
+            buyer_account,
+            isin,
+            quantity,
+            currency,
+            amount,
+        } = order
+        else {
+            return Err("no trade");
+        };
+        for account in [seller_account, buyer_account] {
+            let keeper = self.owners.get(account.as_str()).ok_or("not-found")?;
+            if !self.mandates.contains(&(keeper.clone(), caller.to_owned())) {
+                return Err("not-found");
+            }
+        }
+        let (_, decimals, _) = self.issue(isin.as_str(), "unknown-issue")?;
+        let quantity = units(*quantity, decimals)?;
+        let amount = units(*amount, currency.minor_units())?;
+        if quantity > LIMIT || amount > LIMIT {
+            return Err("limit");
+        }
+        let (seller, buyer) = (seller_account.as_str(), buyer_account.as_str());
+        self.available(seller, isin.as_str(), quantity, "LACK")?;
+        self.available(buyer, currency.as_str(), amount, "MONY")?;
+        self.shift(seller, buyer, isin.as_str(), quantity);
+        self.shift(buyer, seller, currency.as_str(), amount);
+        self.locked_in += 1;
+        Ok("settled")
     }
 
     fn dividend(&mut self, order: &Instruction) -> Answer {

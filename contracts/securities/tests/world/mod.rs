@@ -29,9 +29,10 @@ pub struct Permissions(pub Role);
 impl Authority for Permissions {
     fn permits(&self, action: Action, relation: Relation) -> bool {
         use Action::{
-            AdmitMember, Allocate, ConfirmTrade, Dividend, IssueUnits, MintCash, OpenAccount,
-            OpenDay, ReadAudit, ReadHoldings, ReadRegistry, ReadShareholders, ReadTrades,
-            RecordTrade, RegisterIssue, Split, Transfer,
+            AdmitMember, Allocate, ConfirmTrade, Dividend, GrantMandate, IssueUnits, LockedInTrade,
+            MintCash, OpenAccount, OpenDay, ReadAudit, ReadHoldings, ReadRegistry,
+            ReadShareholders, ReadTrades, RecordTrade, RegisterIssue, RevokeMandate, Split,
+            Transfer,
         };
         let read = matches!(
             action,
@@ -49,6 +50,7 @@ impl Authority for Permissions {
                         | Allocate
                         | Dividend
                         | Split
+                        | LockedInTrade
                 );
                 read || run
             }
@@ -56,7 +58,14 @@ impl Authority for Permissions {
             Role::Firm => {
                 own && matches!(
                     action,
-                    OpenAccount | Transfer | RecordTrade | ConfirmTrade | ReadHoldings | ReadTrades
+                    OpenAccount
+                        | Transfer
+                        | RecordTrade
+                        | ConfirmTrade
+                        | GrantMandate
+                        | RevokeMandate
+                        | ReadHoldings
+                        | ReadTrades
                 )
             }
             Role::Issuer => own && action == ReadShareholders,
@@ -181,6 +190,46 @@ pub fn confirm(reference: &str, with: &str) -> Instruction {
     Instruction::ConfirmTrade {
         trade: ClientReference::new(reference).unwrap(),
         account: account(with),
+    }
+}
+
+pub fn grant(venue: &str) -> Instruction {
+    Instruction::GrantMandate {
+        venue: MemberName::new(venue).unwrap(),
+    }
+}
+
+pub fn revoke(venue: &str) -> Instruction {
+    Instruction::RevokeMandate {
+        venue: MemberName::new(venue).unwrap(),
+    }
+}
+
+pub fn locked_in(
+    seller: &str,
+    buyer: &str,
+    number: &str,
+    quantity: &str,
+    amount: &str,
+) -> Instruction {
+    locked_in_for(seller, buyer, number, quantity, "USD", amount)
+}
+
+pub fn locked_in_for(
+    seller: &str,
+    buyer: &str,
+    number: &str,
+    quantity: &str,
+    currency: &str,
+    amount: &str,
+) -> Instruction {
+    Instruction::LockedInTrade {
+        seller_account: account(seller),
+        buyer_account: account(buyer),
+        isin: isin(number),
+        quantity: decimal(quantity),
+        currency: currency.parse().unwrap(),
+        amount: decimal(amount),
     }
 }
 
