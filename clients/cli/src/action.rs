@@ -169,6 +169,24 @@ struct ConfirmTrade {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Mandate {
+    venue: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedInTrade {
+    id: String,
+    seller_account: String,
+    buyer_account: String,
+    isin: String,
+    quantity: String,
+    currency: String,
+    amount: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Dividend {
     id: String,
     isin: String,
@@ -291,6 +309,19 @@ impl Action {
                 let account = self::value("account", &line.account)?;
                 order(Instruction::ConfirmTrade { trade, account })
             }
+            "grant-mandate" => {
+                let Mandate { venue } = fields(value)?;
+                order(Instruction::GrantMandate {
+                    venue: self::value("venue", &venue)?,
+                })
+            }
+            "revoke-mandate" => {
+                let Mandate { venue } = fields(value)?;
+                order(Instruction::RevokeMandate {
+                    venue: self::value("venue", &venue)?,
+                })
+            }
+            "locked-in-trade" => locked_in_trade(&fields(value)?),
             "dividend" => dividend(&fields(value)?),
             "split" => split(&fields(value)?),
             "registry" => {
@@ -382,6 +413,22 @@ fn record_trade(line: &RecordTrade) -> Parsed<Action> {
         side: value::<Side>("side", &line.side)?,
         account: value("account", &line.account)?,
         counterparty: value("counterparty", &line.counterparty)?,
+        isin: value("isin", &line.isin)?,
+        quantity: value("quantity", &line.quantity)?,
+        currency: value("currency", &line.currency)?,
+        amount: value("amount", &line.amount)?,
+    };
+    Ok(Action::Order {
+        reference: reference(&line.id)?,
+        instruction,
+        record_line: None,
+    })
+}
+
+fn locked_in_trade(line: &LockedInTrade) -> Parsed<Action> {
+    let instruction = Instruction::LockedInTrade {
+        seller_account: value("seller_account", &line.seller_account)?,
+        buyer_account: value("buyer_account", &line.buyer_account)?,
         isin: value("isin", &line.isin)?,
         quantity: value("quantity", &line.quantity)?,
         currency: value("currency", &line.currency)?,

@@ -82,7 +82,7 @@ pub enum Command {
     /// Accounts, transfers and money tokens.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Bilateral trades, settled by delivery against payment.
+    /// Trades, bilateral or locked in by a venue, settled by delivery against payment.
     #[command(subcommand)]
     Trade(TradeCommand),
     /// The registry of an issue, now or as of a past moment.
@@ -363,6 +363,39 @@ pub enum TradeCommand {
         /// Your account.
         #[arg(long)]
         account: String,
+    },
+    /// Let a venue submit locked-in trades on the accounts that you keep.
+    GrantMandate {
+        /// The member that may submit them.
+        venue: String,
+    },
+    /// Take a venue's mandate back.
+    RevokeMandate {
+        /// The member that may submit them no longer.
+        venue: String,
+    },
+    /// Submit a trade that you matched, as venue: both legs settle at once, or neither.
+    LockedIn {
+        /// Your reference; it names the trade.
+        id: String,
+        /// The account that delivers and is paid.
+        #[arg(long)]
+        seller_account: String,
+        /// The account that pays and receives.
+        #[arg(long)]
+        buyer_account: String,
+        /// ISIN.
+        #[arg(long)]
+        isin: String,
+        /// How many units.
+        #[arg(long)]
+        quantity: String,
+        /// Currency.
+        #[arg(long)]
+        currency: String,
+        /// The payment for all units.
+        #[arg(long)]
+        amount: String,
     },
     /// The trades that you may see.
     List,

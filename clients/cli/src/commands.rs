@@ -232,6 +232,21 @@ fn trade(command: TradeCommand) -> (&'static str, Value) {
         TradeCommand::Confirm { id, account } => {
             ("confirm-trade", json!({"id": id, "account": account}))
         }
+        TradeCommand::GrantMandate { venue } => ("grant-mandate", json!({ "venue": venue })),
+        TradeCommand::RevokeMandate { venue } => ("revoke-mandate", json!({ "venue": venue })),
+        TradeCommand::LockedIn {
+            id,
+            seller_account,
+            buyer_account,
+            isin,
+            quantity,
+            currency,
+            amount,
+        } => (
+            "locked-in-trade",
+            json!({"id": id, "seller_account": seller_account, "buyer_account": buyer_account,
+                "isin": isin, "quantity": quantity, "currency": currency, "amount": amount}),
+        ),
         TradeCommand::List => ("trades", json!({})),
     }
 }

@@ -153,6 +153,7 @@ fn explain(code: &str) -> &str {
         "unknown-issue" => "there is no such issue",
         "unknown-issuer" => "there is no such issuer",
         "unknown-counterparty" => "there is no such firm",
+        "unknown-venue" => "there is no such member",
         "already-settled" => "the trade has settled already",
         "date-not-forward" => "the business date only moves forward",
         "limit" => "a total would exceed its limit",

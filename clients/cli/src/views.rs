@@ -102,7 +102,7 @@ fn trades(view: &TradesView) -> Value {
         .trades
         .iter()
         .map(|trade| {
-            json!({
+            let mut row = json!({
                 "id": trade.reference.as_str(),
                 "recorder": trade.recorder.as_str(),
                 "side": trade.side.as_str(),
@@ -120,7 +120,11 @@ fn trades(view: &TradesView) -> Value {
                 },
                 "recorded_height": trade.recorded_height,
                 "settled_height": trade.settled_height,
-            })
+            });
+            if let (Value::Object(object), Some(venue)) = (&mut row, trade.venue) {
+                object.insert("venue".to_owned(), json!(venue.as_str()));
+            }
+            row
         })
         .collect();
     json!({ "trades": trades })

@@ -323,11 +323,12 @@ fn sort_distinct<K: Ord + Copy, V>(list: &mut [(K, V)]) -> bool {
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::rows::{MandateIndex, MemberId};
     use crate::world::{
         APPLE, Permissions, World, confirm, dividend, grant, locked_in, mint, open_day, revoke,
         split, trade,
     };
-    use crate::{Code, RecordTime, Role, TableId};
+    use crate::{Code, Outcome, RecordTime, Role, TableId};
 
     /// Books in which every table has rows.
     fn story() -> World {
@@ -414,6 +415,69 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn refusal(change: impl FnOnce(&mut State)) -> Option<BooksError> {
+        let mut state = story().state;
+        change(&mut state);
+        State::decode(&encoded(&state)).err()
+    }
+
+    #[test]
+    fn mandates_that_do_not_fit_are_refused() {
+        let index = MandateIndex(0);
+        let wrong = Some(BooksError::Inconsistent("mandates"));
+        assert_eq!(refusal(|_| {}), None);
+        let nobody = MemberId(10);
+        let firm = |state: &mut State| state.mandates.row_mut(index).firm = nobody;
+        assert_eq!(refusal(firm), wrong);
+        let venue = |state: &mut State| state.mandates.row_mut(index).venue = nobody;
+        assert_eq!(refusal(venue), wrong);
+        let future = |state: &mut State| {
+            state.mandates.row_mut(index).since = state.sequence() + 1;
+        };
+        assert_eq!(refusal(future), wrong);
+        let twice = |state: &mut State| {
+            let first = *state.mandates.row(index);
+            state.mandates.push(first);
+        };
+        assert_eq!(refusal(twice), wrong);
+    }
+
+    #[test]
+    fn locked_in_trades_that_do_not_fit_are_refused() {
+        let locked_in = |state: &State| {
+            let found = state.trades.iter().find(|(_, trade)| trade.venue.is_some());
+            found.unwrap().0
+        };
+        let changes: [fn(&mut Trade); 6] = [
+            |trade| trade.venue = Some(MemberId(10)),
+            |trade| trade.side = Side::Buy,
+            |trade| trade.counterparty_account = None,
+            |trade| trade.status = TradeStatus::Open,
+            |trade| trade.settled += 1,
+            |trade| trade.recorded -= 1,
+        ];
+        for change in changes {
+            let found = refusal(|state| {
+                let index = locked_in(state);
+                change(state.trades.row_mut(index));
+            });
+            assert_eq!(found, Some(BooksError::Inconsistent("trades")));
+        }
+    }
+
+    #[test]
+    fn decoded_books_know_their_mandates_and_what_cannot_be_confirmed() {
+        let mut world = story();
+        world.state = State::decode(&encoded(&world.state)).unwrap();
+        let order = || locked_in("A-1", "B-1", APPLE, "1", "1.00");
+        world.refuse("admin", order(), Code::NotFound);
+        world.settle("alpha", grant("admin"));
+        assert_eq!(world.state.mandates.len(), 2);
+        assert_eq!(world.order("admin", "V1", order()), Outcome::SETTLED);
+        world.state = State::decode(&encoded(&world.state)).unwrap();
+        world.refuse("beta", confirm("V1", "B-1"), Code::NotFound);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use sealbook_securities::{
     Status, UNITS_MAX,
 };
 use world::{
-    APPLE, GOOGLE, World, account, allocate, confirm, dividend, isin, issue_units, mint,
-    open_account, open_day, register, split, trade, transfer, transfer_cash,
+    APPLE, GOOGLE, World, account, allocate, confirm, dividend, grant, isin, issue_units,
+    locked_in, locked_in_for, mint, open_account, open_day, register, revoke, split, trade,
+    transfer, transfer_cash,
 };
 
 /// Everything that a firm can try with `foreign`, an account that is not its own.
@@ -48,6 +49,14 @@ fn attempts(foreign: &str) -> Vec<(Instruction, Code)> {
         ),
         (confirm("D1", foreign), Code::NotFound),
         (confirm("D-unknown", foreign), Code::NotFound),
+        (
+            locked_in(foreign, "A-1", APPLE, "1", "1.00"),
+            Code::NotPermitted,
+        ),
+        (
+            locked_in("A-1", foreign, APPLE, "1", "1.00"),
+            Code::NotPermitted,
+        ),
     ]
 }
 
@@ -88,6 +97,73 @@ fn a_trade_of_others_is_as_if_it_did_not_exist() {
         world.refuse("alpha", confirm(reference, "A-1"), Code::NotFound);
     }
     world.settle("alpha", confirm("D1", "A-1"));
+}
+
+/// Everything that a venue can try on `foreign`, an account on which it may not trade.
+fn venue_attempts(foreign: &str) -> Vec<Instruction> {
+    let mut all = Vec::new();
+    for (seller, buyer) in [(foreign, "A-1"), ("A-1", foreign), (foreign, foreign)] {
+        for number in [APPLE, GOOGLE] {
+            for (quantity, amount) in [("1", "1.00"), ("999999999999999999", "9999999999999999")] {
+                all.push(locked_in(seller, buyer, number, quantity, amount));
+            }
+        }
+        all.push(locked_in_for(seller, buyer, APPLE, "1", "JPY", "1"));
+    }
+    all
+}
+
+#[test]
+fn a_venue_gets_nothing_from_an_account_without_mandate() {
+    // Never given, given to somebody else, taken back, a treasury, an account that does not exist: the same bytes.
+    let cases: [(&str, &[(&str, Instruction)]); 6] = [
+        ("B-1", &[]),
+        ("B-1", &[("beta", grant("bank"))]),
+        ("B-1", &[("beta", grant("beta"))]),
+        (
+            "B-1",
+            &[("beta", grant("admin")), ("beta", revoke("admin"))],
+        ),
+        ("APPLE-T", &[]),
+        ("X-9", &[]),
+    ];
+    for (foreign, before) in cases {
+        let mut world = World::furnished();
+        world.settle("alpha", grant("admin"));
+        for (name, instruction) in before {
+            world.settle(name, instruction.clone());
+        }
+        for instruction in venue_attempts(foreign) {
+            world.refuse("admin", instruction, Code::NotFound);
+        }
+    }
+}
+
+#[test]
+fn a_mandate_is_the_firms_own_to_give_and_to_take() {
+    let mut world = World::furnished();
+    world.settle("alpha", grant("admin"));
+    world.settle("beta", grant("admin"));
+    // What others say of the same venue changes nothing of it.
+    for name in ["beta", "gamma"] {
+        world.settle(name, revoke("admin"));
+        world.settle(name, grant("bank"));
+    }
+    for name in ["admin", "bank", "apple", "regulator", "oracle"] {
+        world.refuse(name, revoke("admin"), Code::NotPermitted);
+        world.refuse(name, grant("admin"), Code::NotPermitted);
+    }
+    let own = || locked_in("A-1", "A-1", APPLE, "1000", "0.01");
+    world.settle("bank", mint("USD", "A-1", "0.01"));
+    world.settle("admin", own());
+    let order = locked_in("A-1", "B-1", APPLE, "1", "1.00");
+    world.refuse("admin", order, Code::NotFound);
+    // Accounts that are opened later are under the mandate, too.
+    world.settle("alpha", open_account("A-3"));
+    world.settle("bank", mint("USD", "A-3", "1.00"));
+    world.settle("admin", locked_in("A-1", "A-3", APPLE, "1", "1.00"));
+    world.settle("alpha", revoke("admin"));
+    world.refuse("admin", own(), Code::NotFound);
 }
 
 /// Numbers at the edges: the smallest, the greatest, and those around the limits.
@@ -170,6 +246,18 @@ fn with_number(number: Decimal) -> Vec<(&'static str, Instruction)> {
         };
         orders.push(("alpha", record(number, other)));
         orders.push(("alpha", record(other, number)));
+        for (seller, buyer) in [("A-1", "B-1"), ("B-1", "A-1"), ("B-1", "B-1")] {
+            let lock_in = |quantity, amount| Instruction::LockedInTrade {
+                seller_account: account(seller),
+                buyer_account: account(buyer),
+                isin,
+                quantity,
+                currency: usd,
+                amount,
+            };
+            orders.push(("admin", lock_in(number, other)));
+            orders.push(("admin", lock_in(other, number)));
+        }
     }
     orders
 }
@@ -182,6 +270,8 @@ fn numbers_at_the_edges_never_panic_and_never_break_a_law() {
         world.settle("admin", register(APPLE, "apple", decimals, "APPLE-T"));
         world.settle("alpha", open_account("A-1"));
         world.settle("beta", open_account("B-1"));
+        world.settle("alpha", grant("admin"));
+        world.settle("beta", grant("admin"));
         world.settle("admin", issue_units(APPLE, "5000000000"));
         world.settle("admin", allocate(APPLE, "A-1", "2000000000"));
         world.settle("bank", mint("USD", "B-1", "5000000000000000.00"));

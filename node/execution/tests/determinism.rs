@@ -45,6 +45,11 @@ fn story() -> Play {
     let record = RecordTime::Height(play.engine.height() - 3);
     play.settle("admin", words::dividend("0.01", record));
     play.settle("admin", words::split(3, 2));
+    play.settle("alpha", words::grant("admin"));
+    play.settle("beta", words::grant("admin"));
+    play.settle("admin", words::locked_in("A-1", "B-1", "10", "4112.30"));
+    play.settle("beta", words::revoke("admin"));
+    play.order("admin", words::locked_in("B-1", "A-1", "10", "4112.30"));
     play.settle("admin", words::open_day("2012-08-10"));
     play.step(&[], &[]);
     play.step(&[&two], &[]);

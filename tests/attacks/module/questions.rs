@@ -173,6 +173,14 @@ fn a12_answers_whose_shape_tells_what_the_caller_may_not_see() {
     assert_eq!(outcome("alpha", words::transfer("X-1", "A-1", "1")), theirs);
     assert_eq!(outcome("alpha", words::confirm("D1", "A-1")), theirs);
     assert_eq!(outcome("beta", words::transfer("A-1", "B-1", "1")), theirs);
+    // For a venue: an account of a firm that gave it no mandate, a treasury, and one that there is not.
+    outcome("alpha", words::grant("admin"));
+    for account in ["B-1", "APPLE-T", "X-1"] {
+        let trade = words::locked_in("A-1", account, "1", "1.00");
+        assert_eq!(outcome("admin", trade), theirs, "{account}");
+        let trade = words::locked_in(account, "A-1", "1", "1.00");
+        assert_eq!(outcome("admin", trade), theirs, "{account}");
+    }
     // What settles and what is refused have replies of one size, too.
     let settled = outcome("alpha", words::transfer("A-1", "A-2", "1"));
     assert_eq!(settled.1, theirs.1);

@@ -82,6 +82,9 @@ fn amounts(instruction: &Instruction) -> impl Iterator<Item = Decimal> {
         } => (Some(*amount), None),
         Instruction::RecordTrade {
             quantity, amount, ..
+        }
+        | Instruction::LockedInTrade {
+            quantity, amount, ..
         } => (Some(*quantity), Some(*amount)),
         Instruction::Dividend {
             amount_per_unit, ..

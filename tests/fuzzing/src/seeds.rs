@@ -24,8 +24,8 @@ use sealbook_securities::{
 };
 
 use crate::fixtures::books::{
-    ADMIN, APPLE, Permits, Roll, books as known_books, books_after, governance, isin, member, name,
-    reference, story,
+    ADMIN, APPLE, Permits, Roll, books as known_books, books_after, governance, isin, locked_in,
+    member, name, reference, story,
 };
 use crate::fixtures::network::{
     Chain, chain, commitment, envelope, key_holder, module_key, network, newcomer, observer,
@@ -372,6 +372,7 @@ fn securities_orders() -> Group {
     orders.extend([
         written("new-nothing", &other("N6", nothing)),
         written("new-buy", &other("N1", buy)),
+        written("new-locked-in", &other("N7", locked_in("B-1", "A-1"))),
         written("new-split-limit", &other("N2", tear)),
         written(
             "new-dividend-height",

@@ -129,8 +129,8 @@ impl State {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
-    use crate::world::{APPLE, World, confirm, refused, trade};
-    use crate::{Code, Side, TradeStatus, TradesView};
+    use crate::world::{APPLE, World, confirm, grant, locked_in, refused, trade};
+    use crate::{Code, Outcome, Side, TradeStatus, TradesView};
 
     fn ask(world: &World, name: &str) -> TradesView {
         world
@@ -186,5 +186,47 @@ mod tests {
             .state
             .trades(world.id("apple"), &world.permissions("apple"));
         assert_eq!(denied.unwrap_err(), refused(Code::NotPermitted));
+    }
+
+    #[test]
+    fn a_locked_in_trade_names_its_venue_and_hides_the_other_account() {
+        let mut world = World::furnished();
+        world.settle("alpha", grant("admin"));
+        world.settle("beta", grant("admin"));
+        let order = locked_in("B-1", "A-1", APPLE, "100", "0.01");
+        world.refuse("admin", order, Code::LackOfSecurities);
+        let order = locked_in("A-1", "B-1", APPLE, "100", "41123.00");
+        assert_eq!(world.order("admin", "V1", order), Outcome::SETTLED);
+
+        let seller = ask(&world, "alpha").trades;
+        assert_eq!(seller.len(), 1);
+        let row = &seller[0];
+        assert_eq!(
+            (row.reference.as_str(), row.status, row.side),
+            ("V1", TradeStatus::Settled, Side::Sell)
+        );
+        assert_eq!(
+            (row.recorder.as_str(), row.counterparty.as_str()),
+            ("alpha", "beta")
+        );
+        let height = world.state.height();
+        assert_eq!(
+            (row.recorded_height, row.settled_height),
+            (height, Some(height))
+        );
+        assert_eq!(row.venue.unwrap().as_str(), "admin");
+        assert_eq!(row.recorder_account.unwrap().as_str(), "A-1");
+        assert_eq!(row.counterparty_account, None);
+
+        let buyer = ask(&world, "beta").trades;
+        assert_eq!(buyer[0].venue, row.venue);
+        assert_eq!(buyer[0].recorder_account, None);
+        assert_eq!(buyer[0].counterparty_account.unwrap().as_str(), "B-1");
+        assert!(ask(&world, "gamma").trades.is_empty());
+        // Who merely submits them reads none.
+        let bank = world
+            .state
+            .trades(world.id("bank"), &world.permissions("bank"));
+        assert_eq!(bank.unwrap_err(), refused(Code::NotPermitted));
     }
 }

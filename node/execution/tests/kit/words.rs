@@ -135,6 +135,27 @@ pub fn confirm(trade: &str, into: &str) -> Instruction {
     }
 }
 
+pub fn grant(venue: &str) -> Instruction {
+    let venue = MemberName::new(venue).unwrap();
+    Instruction::GrantMandate { venue }
+}
+
+pub fn revoke(venue: &str) -> Instruction {
+    let venue = MemberName::new(venue).unwrap();
+    Instruction::RevokeMandate { venue }
+}
+
+pub fn locked_in(seller: &str, buyer: &str, quantity: &str, amount: &str) -> Instruction {
+    Instruction::LockedInTrade {
+        seller_account: account(seller),
+        buyer_account: account(buyer),
+        isin: APPLE.parse().unwrap(),
+        quantity: quantity.parse().unwrap(),
+        currency: "USD".parse().unwrap(),
+        amount: amount.parse().unwrap(),
+    }
+}
+
 pub fn dividend(amount_per_unit: &str, record: RecordTime) -> Instruction {
     Instruction::Dividend {
         isin: APPLE.parse().unwrap(),

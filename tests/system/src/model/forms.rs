@@ -82,6 +82,16 @@ fn fields_of(verb: &str) -> Option<Fields> {
             ("amount", Amount, true),
         ],
         "confirm-trade" => &[("id", Reference, true), ("account", Account, true)],
+        "grant-mandate" | "revoke-mandate" => &[("venue", Member, true)],
+        "locked-in-trade" => &[
+            ("id", Reference, true),
+            ("seller_account", Account, true),
+            ("buyer_account", Account, true),
+            ("isin", Isin, true),
+            ("quantity", Quantity, true),
+            ("currency", Currency, true),
+            ("amount", Amount, true),
+        ],
         "dividend" => &[
             ("id", Reference, true),
             ("isin", Isin, true),

@@ -8,7 +8,7 @@ mod rules;
 pub mod values;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -70,6 +70,8 @@ struct Trade {
     quantity: u128,
     currency: String,
     amount: u128,
+    /// Of a locked-in trade.
+    venue: Option<String>,
 }
 
 /// What a registry of a past moment needs.
@@ -92,6 +94,8 @@ pub struct Model {
     /// Agent and total by currency.
     minted: BTreeMap<String, (String, u128)>,
     trades: Vec<Trade>,
+    /// Firm and venue.
+    mandates: BTreeSet<(String, String)>,
     accepted: BTreeMap<(String, String), (Value, Verdict)>,
     date: Option<String>,
     /// Each opened date with the state just before.
@@ -117,6 +121,7 @@ impl Model {
             money: BTreeMap::new(),
             minted: BTreeMap::new(),
             trades: Vec::new(),
+            mandates: BTreeSet::new(),
             accepted: BTreeMap::new(),
             date: None,
             closes: Vec::new(),
@@ -246,6 +251,7 @@ fn may(role: &str, verb: &str) -> bool {
             "allocate",
             "dividend",
             "split",
+            "locked-in-trade",
             "registry",
             "holdings",
             "trades",
@@ -256,6 +262,8 @@ fn may(role: &str, verb: &str) -> bool {
             "transfer",
             "record-trade",
             "confirm-trade",
+            "grant-mandate",
+            "revoke-mandate",
             "holdings",
             "trades",
         ],

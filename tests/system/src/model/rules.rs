@@ -19,6 +19,9 @@ impl Model {
             "transfer" => self.transfer(caller, form),
             "record-trade" => self.record_trade(caller, form),
             "confirm-trade" => self.confirm_trade(caller, form),
+            "grant-mandate" => self.mandate(caller, form, true),
+            "revoke-mandate" => self.mandate(caller, form, false),
+            "locked-in-trade" => self.locked_in_trade(caller, form),
             "dividend" => self.dividend(form),
             "split" => self.split(form),
             _ => Err(MALFORMED),
@@ -211,13 +214,68 @@ impl Model {
             quantity,
             currency: form.text("currency").to_owned(),
             amount: form.money("amount"),
+            venue: None,
         });
         Ok(PENDING)
     }
 
+    fn mandate(&mut self, caller: &str, form: &Form, in_force: bool) -> Judged<Verdict> {
+        let venue = form.text("venue").to_owned();
+        if !self.members.contains_key(&venue) {
+            return Err(rejected("unknown-venue"));
+        }
+        let key = (caller.to_owned(), venue);
+        if in_force {
+            self.mandates.insert(key);
+        } else {
+            self.mandates.remove(&key);
+        }
+        Ok(SETTLED)
+    }
+
+    /// The firm that keeps an account and gave the venue its mandate.
+    fn mandating(&self, venue: &str, account: &str) -> Judged<String> {
+        let entry = self.accounts.get(account).ok_or(NOT_FOUND)?;
+        let key = (entry.owner.clone(), venue.to_owned());
+        if entry.treasury || !self.mandates.contains(&key) {
+            return Err(NOT_FOUND);
+        }
+        Ok(key.0)
+    }
+
+    fn locked_in_trade(&mut self, caller: &str, form: &Form) -> Judged<Verdict> {
+        let (seller, buyer) = (form.text("seller_account"), form.text("buyer_account"));
+        let recorder = self.mandating(caller, seller)?;
+        let counterparty = self.mandating(caller, buyer)?;
+        let (_, quantity) = self.issue_and_quantity(form)?;
+        let amount = form.money("amount");
+        if quantity > LIMIT || amount > LIMIT {
+            return Err(rejected("limit"));
+        }
+        let (isin, currency) = (form.text("isin"), form.text("currency"));
+        self.move_units(isin, seller, buyer, quantity)?;
+        self.move_money(currency, buyer, seller, amount)?;
+        self.trades.push(Trade {
+            id: form.text("id").to_owned(),
+            recorder,
+            side: "sell".to_owned(),
+            account: seller.to_owned(),
+            counterparty,
+            counterparty_account: Some(buyer.to_owned()),
+            isin: isin.to_owned(),
+            quantity,
+            currency: currency.to_owned(),
+            amount,
+            venue: Some(caller.to_owned()),
+        });
+        Ok(SETTLED)
+    }
+
     fn confirm_trade(&mut self, caller: &str, form: &Form) -> Judged<Verdict> {
-        let named =
-            |trade: &&mut Trade| trade.id == form.text("id") && trade.counterparty == caller;
+        let named = |trade: &&mut Trade| {
+            let mine = trade.id == form.text("id") && trade.counterparty == caller;
+            mine && trade.venue.is_none()
+        };
         let mut matching: Vec<&mut Trade> = self.trades.iter_mut().filter(named).collect();
         if matching.is_empty() {
             return Err(NOT_FOUND);

@@ -147,7 +147,7 @@ impl Model {
                 .counterparty_account
                 .clone()
                 .filter(|_| everything || other);
-            rows.push(json!({
+            let mut row = json!({
                 "id": trade.id,
                 "recorder": trade.recorder,
                 "side": trade.side,
@@ -159,7 +159,11 @@ impl Model {
                 "currency": trade.currency,
                 "amount": shown(trade.amount, decimals),
                 "status": if settled { "settled" } else { "pending" },
-            }));
+            });
+            if let Some(venue) = &trade.venue {
+                row["venue"] = json!(venue);
+            }
+            rows.push(row);
         }
         json!({ "trades": rows })
     }

@@ -79,7 +79,7 @@ impl World {
     fn next(&mut self) -> String {
         let firm = self.one(&FIRMS);
         let mut isin = self.isin();
-        match self.random.below(20) {
+        match self.random.below(24) {
             0..=4 => {
                 let mut fields = json!({"id": self.identifier(), "from": self.account_of(&firm),
                     "to": self.one(&ACCOUNTS)});
@@ -141,6 +141,18 @@ impl World {
                     "registry",
                     json!({"isin": isin, "as_of": self.moment(true)}),
                 )
+            }
+            19 | 20 => {
+                let buyer = self.one(&FIRMS);
+                let fields = json!({"id": self.identifier(), "seller_account": self.account_of(&firm),
+                    "buyer_account": self.account_of(&buyer), "isin": isin, "quantity": self.quantity(),
+                    "currency": self.one(&["USD", "EUR"]), "amount": self.amount()});
+                line("admin", "locked-in-trade", fields)
+            }
+            21 => {
+                let verb = self.one(&["grant-mandate", "grant-mandate", "revoke-mandate"]);
+                let venue = self.one(&["admin", "admin", "admin", "bank", "nobody"]);
+                line(&firm, &verb, json!({ "venue": venue }))
             }
             _ => {
                 let caller = self.one(&["watch", "alpha", "beta", "bank"]);
@@ -223,6 +235,9 @@ fn opening() -> String {
             let fields = json!({"currency": currency, "account": treasury, "amount": "900.00"});
             text += &line(agent, "mint-cash", fields);
         }
+    }
+    for firm in FIRMS {
+        text += &line(firm, "grant-mandate", json!({"venue": "admin"}));
     }
     for account in ["alpha-1", "beta-2", "gamma-1"] {
         for (agent, currency) in [("bank", "USD"), ("mint", "EUR")] {

@@ -56,6 +56,10 @@ fn not_yours_and_not_there_are_the_same_bytes(answers: &Answers) {
             r#""id":"D1","account":"NO-SUCH""#,
         ),
         (
+            r#""V2","seller_account":"G-1""#,
+            r#""V2","seller_account":"NO-SUCH""#,
+        ),
+        (
             r#"toyota","do":"registry","isin":"US0378331005""#,
             r#"toyota","do":"registry","isin":"US5949181045""#,
         ),
