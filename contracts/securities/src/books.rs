@@ -58,7 +58,7 @@ impl State {
         caller: &Caller<'_>,
         id: &AccountId,
     ) -> Result<AccountIndex, Code> {
-        let index = *self.lookups.accounts_by_id.get(id).ok_or(Code::NotFound)?;
+        let index = self.account_index(id).ok_or(Code::NotFound)?;
         let account = self.accounts.row(index);
         let own = account.owner == caller.member && !account.is_treasury();
         if own || caller.authority.permits(caller.action, Relation::Other) {
@@ -85,11 +85,11 @@ impl State {
 
     /// The account that receives.
     pub(crate) fn receiving_account(&self, id: &AccountId) -> Result<AccountIndex, Code> {
-        self.lookups
-            .accounts_by_id
-            .get(id)
-            .copied()
-            .ok_or(Code::UnknownAccount)
+        self.account_index(id).ok_or(Code::UnknownAccount)
+    }
+
+    pub(crate) fn account_index(&self, id: &AccountId) -> Option<AccountIndex> {
+        self.lookups.accounts_by_id.find(id, self.accounts.rows())
     }
 
     /// An issue that an order merely names.
@@ -105,7 +105,7 @@ impl State {
     /// Adds an account; its identifier must be free.
     pub(crate) fn add_account(&mut self, account: Account) -> AccountIndex {
         let index = self.accounts.push(account);
-        self.lookups.accounts_by_id.insert(account.id, index);
+        self.lookups.accounts_by_id.insert(&account.id, index);
         self.lookups.by_account.push(AccountLists::default());
         self.lists_of(account.owner).accounts.push(index);
         index
@@ -172,7 +172,7 @@ impl State {
         caller: &Caller<'_>,
         id: &AccountId,
     ) -> Result<(AccountIndex, MemberId), Code> {
-        let index = *self.lookups.accounts_by_id.get(id).ok_or(Code::NotFound)?;
+        let index = self.account_index(id).ok_or(Code::NotFound)?;
         let account = self.accounts.row(index);
         let mandated = self
             .mandate(account.owner, caller.member)

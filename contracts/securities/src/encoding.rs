@@ -185,13 +185,13 @@ impl Lookups {
     fn add_accounts(&mut self, rows: &Rows) -> bool {
         self.by_account
             .resize_with(rows.accounts.len(), AccountLists::default);
-        indexed(&rows.accounts).all(|(index, account)| {
+        for (index, account) in indexed(&rows.accounts) {
             let Some(lists) = self.by_member.get_mut(account.owner.place() as usize) else {
                 return false;
             };
             lists.accounts.push(index);
-            self.accounts_by_id.insert(account.id, index).is_none()
-        })
+        }
+        self.accounts_by_id.fill(&rows.accounts)
     }
 
     fn add_issues(&mut self, rows: &Rows) -> bool {
@@ -281,10 +281,8 @@ impl Lookups {
     }
 
     fn add_references(&mut self, rows: &Rows) -> bool {
-        indexed(&rows.references).all(|(index, remembered)| {
-            let key = (remembered.member, remembered.reference);
-            within(remembered.member, &rows.members) && self.references.insert(key, index).is_none()
-        })
+        let known = |remembered: &Remembered| within(remembered.member, &rows.members);
+        rows.references.iter().all(known) && self.references.fill(&rows.references)
     }
 
     fn add_mandates(&mut self, rows: &Rows) -> bool {

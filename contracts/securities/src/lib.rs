@@ -1,8 +1,8 @@
 //! The post-trade books of Sealbook: a pure, deterministic state machine over securities and money.
 //!
 //! Members give [`Order`]s; [`State::apply`] settles, rejects or denies them; views read. Integers
-//! only, no clock, no I/O, no cryptography, no randomness: the same orders in the same blocks give
-//! the same rows on every node, byte for byte. Every rule stands in `docs/SECURITIES.md`.
+//! only, no clock, no I/O, no cryptography, no randomness that a result could depend on: the same
+//! orders in the same blocks give the same rows on every node, byte for byte. Every rule stands in `docs/SECURITIES.md`.
 //!
 //! - Checked values: [`Isin`], [`Lei`], [`CurrencyCode`], [`Decimal`], [`BusinessDate`],
 //!   [`AccountId`], [`ClientReference`], [`MemberName`], [`LongName`]. A value that exists has been
@@ -31,6 +31,7 @@ mod instruction;
 mod invariants;
 mod isin;
 mod lei;
+mod lookup;
 mod member;
 mod outcome;
 mod rows;

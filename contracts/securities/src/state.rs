@@ -23,6 +23,7 @@ use crate::date::BusinessDate;
 use crate::history::History;
 use crate::instruction::Order;
 use crate::isin::Isin;
+use crate::lookup::Lookup;
 use crate::member::Member;
 use crate::outcome::{Code, Outcome, Status};
 use crate::rows::{
@@ -59,10 +60,10 @@ pub struct State {
 pub(crate) struct Lookups {
     pub(crate) members_by_name: BTreeMap<MemberName, MemberId>,
     pub(crate) members_by_certificate: BTreeMap<[u8; 32], MemberId>,
-    pub(crate) accounts_by_id: BTreeMap<AccountId, AccountIndex>,
+    pub(crate) accounts_by_id: Lookup<AccountIndex, Account>,
     pub(crate) issues_by_isin: BTreeMap<Isin, IssueIndex>,
     pub(crate) currencies_by_code: BTreeMap<CurrencyCode, CurrencyIndex>,
-    pub(crate) references: BTreeMap<(MemberId, ClientReference), ReferenceIndex>,
+    pub(crate) references: Lookup<ReferenceIndex, Remembered>,
     pub(crate) trades_by_counterparty: BTreeSet<(MemberId, ClientReference, TradeIndex)>,
     /// By member: its accounts, the trades that it is a party to, and the mandates it ever gave.
     pub(crate) by_member: Vec<MemberLists>,
@@ -250,10 +251,11 @@ impl State {
         reference: &ClientReference,
         content: [u8; 32],
     ) -> Result<Option<Status>, Code> {
-        let Some(index) = self.lookups.references.get(&(member, *reference)) else {
+        let key = (member, *reference);
+        let Some(index) = self.lookups.references.find(&key, self.references.rows()) else {
             return Ok(None);
         };
-        let remembered = self.references.row(*index);
+        let remembered = self.references.row(index);
         if remembered.content == content {
             Ok(Some(remembered.status))
         } else {
@@ -274,7 +276,7 @@ impl State {
             content,
             status,
         });
-        self.lookups.references.insert((member, reference), index);
+        self.lookups.references.insert(&(member, reference), index);
     }
 
     /// Whether every table has room for whatever one order can add.
@@ -378,7 +380,7 @@ impl State {
     /// The account of this identifier.
     #[must_use]
     pub fn account_by_id(&self, id: &AccountId) -> Option<(AccountIndex, &Account)> {
-        let index = *self.lookups.accounts_by_id.get(id)?;
+        let index = self.account_index(id)?;
         Some((index, self.accounts.row(index)))
     }
 

@@ -92,8 +92,9 @@ const CLOSED: &[(&str, &[&str])] = &[
     ("authority", &["cli"]),
 ];
 
-/// All that the contract may link: it has no clock, no input or output, no keys.
-const CONTRACT: (&str, &[&str]) = ("securities", &["borsh", "thiserror"]);
+/// All that the contract may link: it has no clock, no input or output, no keys. Of `hashbrown` it uses the table
+/// that its lookups are made of (`lookup.rs`), whose order nothing there can see.
+const CONTRACT: (&str, &[&str]) = ("securities", &["borsh", "hashbrown", "thiserror"]);
 
 fn full(short: &str) -> String {
     format!("sealbook-{short}")
@@ -238,7 +239,7 @@ fn the_contract_is_pure() {
         })
         .collect();
     report(
-        "the contract links nothing but its encoding and its errors",
+        "the contract links nothing but its encoding, its errors and a table for its lookups",
         &offenders,
     );
 }

@@ -19,7 +19,7 @@ pub(crate) fn apply(
     account: AccountId,
     holder: HolderReference,
 ) -> Result<Status, Code> {
-    if state.lookups.accounts_by_id.contains_key(&account) {
+    if state.account_index(&account).is_some() {
         return Err(Code::Taken);
     }
     state.add_account(Account {

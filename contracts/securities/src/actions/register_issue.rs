@@ -46,7 +46,7 @@ pub(crate) fn apply(state: &mut State, terms: &Terms<'_>) -> Result<Status, Code
         return Err(Code::UnknownIssuer);
     }
     if state.lookups.issues_by_isin.contains_key(&terms.isin)
-        || state.lookups.accounts_by_id.contains_key(&terms.treasury)
+        || state.account_index(&terms.treasury).is_some()
     {
         return Err(Code::Taken);
     }
