@@ -12,6 +12,8 @@
 
 #![forbid(unsafe_code)]
 
+mod suite_one;
+
 use hpke::{Deserializable, Kem, OpModeR, Serializable, single_shot_open};
 use sealbook_primitives::aead::{self, NONCE_LENGTH};
 use sealbook_primitives::padding::unpad;
@@ -21,6 +23,8 @@ use sealbook_sealing::format::{
     WRAP_VERSION, reply_key, wrap_associated, wrap_info,
 };
 use sealbook_sealing::{Envelope, EnvelopeError, OpeningPublicKey, Purpose, Suite, binding};
+
+use crate::suite_one::FastKey;
 
 /// Why something did not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +52,9 @@ pub struct OpeningKey {
     public: OpeningPublicKey,
 }
 
-/// The private key of a suite. The crate `hpke` wipes it when it is dropped.
+/// The private key of a suite. The library that opens with it wipes it when it is dropped.
 enum PrivateKey {
-    SuiteOne(Box<<SuiteOneKem as Kem>::PrivateKey>),
+    SuiteOne(Box<FastKey>),
     SuiteTwo(Box<<SuiteTwoKem as Kem>::PrivateKey>),
 }
 
@@ -63,7 +67,9 @@ impl OpeningKey {
         let (secret, public) = match suite {
             Suite::X25519ChaCha20Poly1305 => {
                 let (secret, public) = derive::<SuiteOneKem>(secret);
-                (PrivateKey::SuiteOne(secret), public)
+                let bytes = SecretBytes::copy_of(&secret.to_bytes());
+                let fast = fast_key(bytes.expose(), &public);
+                (PrivateKey::SuiteOne(Box::new(fast)), public)
             }
             Suite::XWingChaCha20Poly1305 => {
                 let (secret, public) = derive::<SuiteTwoKem>(secret);
@@ -131,14 +137,20 @@ impl OpeningKey {
         ciphertext: &[u8],
     ) -> Result<SecretBytes, OpenError> {
         match &self.secret {
-            PrivateKey::SuiteOne(secret) => {
-                decrypt::<SuiteOneKem>(secret, encapsulated, info, associated, ciphertext)
-            }
+            PrivateKey::SuiteOne(secret) => secret.open(encapsulated, info, associated, ciphertext),
             PrivateKey::SuiteTwo(secret) => {
                 decrypt::<SuiteTwoKem>(secret, encapsulated, info, associated, ciphertext)
             }
         }
     }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "any 32 bytes are a private key of X25519"
+)]
+fn fast_key(secret: &[u8], public: &[u8]) -> FastKey {
+    FastKey::new(secret, public).expect("a private key has 32 bytes")
 }
 
 fn derive<K: Kem>(secret: &Secret32) -> (Box<K::PrivateKey>, Vec<u8>) {
