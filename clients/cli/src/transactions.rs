@@ -69,7 +69,7 @@ fn list(context: &Context, from: u64, limit: usize, own: bool) -> Result<()> {
                 if let Some((row, last)) = row(client, &block, transaction, own)? {
                     let when = time(block.header.time_ms);
                     let id = transaction.id().to_string();
-                    let bytes = transaction.envelope.len().to_string();
+                    let bytes = transaction.envelope().len().to_string();
                     table.add_row([&block.height().to_string(), &when, &id, &bytes, &last]);
                     rows.push(row);
                 }
@@ -89,14 +89,15 @@ fn row(
     transaction: &Transaction,
     own: bool,
 ) -> Result<Option<(Value, String)>> {
-    let Ok(envelope) = Envelope::decode(&transaction.envelope, transaction.envelope.len()) else {
+    let Ok(envelope) = Envelope::decode(transaction.envelope(), transaction.envelope().len())
+    else {
         return Ok(None);
     };
     let mut row = json!({
         "height": block.height(),
         "time": time(block.header.time_ms),
         "transaction": transaction.id().to_string(),
-        "sealed_bytes": transaction.envelope.len(),
+        "sealed_bytes": transaction.envelope().len(),
         "expires": time(envelope.header.expires_ms),
         "carrier": transaction.carrier,
     });

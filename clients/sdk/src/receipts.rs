@@ -71,7 +71,7 @@ impl Client {
     }
 
     fn reply_key(&self, transaction: &Transaction) -> Option<Secret32> {
-        let envelope = &transaction.envelope;
+        let envelope = transaction.envelope();
         let envelope = Envelope::decode(envelope, envelope.len()).ok()?;
         let network = self.network.id();
         Some(self.identity.reply_key(&network, &envelope.encapsulated))

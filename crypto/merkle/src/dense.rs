@@ -4,7 +4,7 @@
 //! of all marked leaves, level by level, so that shared parts are hashed once. A change of k among
 //! n leaves costs at most k * log2(n) hashes.
 
-use sealbook_primitives::hash::Digest;
+use sealbook_primitives::hash::{Digest, Pair, pair};
 
 use crate::log::Proof;
 use crate::node;
@@ -46,7 +46,7 @@ impl DenseTree {
     #[must_use]
     pub fn from_leaves(leaves: &[Digest]) -> Self {
         let mut levels = Vec::new();
-        let mut level: Vec<Digest> = leaves.iter().map(node::leaf).collect();
+        let mut level: Vec<Digest> = node::leaves(leaves);
         while level.len() > 1 {
             let above = node::level_above(&level);
             levels.push(std::mem::replace(&mut level, above));
@@ -109,6 +109,39 @@ impl DenseTree {
         Ok(())
     }
 
+    /// Changes and adds leaves: as [`DenseTree::set`] for an index that is there, as [`DenseTree::push`] for the one
+    /// after the last.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchLeaf`] for the first index that is neither; what came before it is changed.
+    pub fn update(&mut self, changes: &[(u64, Digest)]) -> Result<(), NoSuchLeaf> {
+        let hashed = node::leaves(changes.iter().map(|(_, leaf)| leaf));
+        if self.levels.is_empty() && !changes.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        for ((index, _), hashed) in changes.iter().zip(hashed) {
+            let count = self.len();
+            let position = usize::try_from(*index).unwrap_or(usize::MAX);
+            let Some(leaves) = self.levels.first_mut() else {
+                continue;
+            };
+            match leaves.get_mut(position) {
+                Some(slot) if *slot == hashed => continue,
+                Some(slot) => *slot = hashed,
+                None if *index == count => leaves.push(hashed),
+                None => {
+                    return Err(NoSuchLeaf {
+                        index: *index,
+                        count,
+                    });
+                }
+            }
+            self.mark(position);
+        }
+        Ok(())
+    }
+
     /// The root over all leaves.
     pub fn root(&mut self) -> Digest {
         self.refresh();
@@ -159,6 +192,7 @@ impl DenseTree {
         }
         touched.sort_unstable();
         touched.dedup();
+        let mut pairs = Vec::with_capacity(node::PAIRS_AT_ONCE.min(touched.len()));
         let mut height = 0;
         // INVARIANT: here `touched` holds, ascending and once each, the changed nodes of the level
         // `height`. A new leaf is touched too, and whatever gains a sibling by it is on its path.
@@ -180,13 +214,35 @@ impl DenseTree {
                 *index /= 2;
             }
             touched.dedup();
-            for index in &touched {
-                if let (Some(left), Some(slot)) = (below.get(2 * index), above.get_mut(*index)) {
-                    *slot = node::parent(left, below.get(2 * index + 1));
-                }
-            }
+            renew(below, above, &touched, &mut pairs);
             height += 1;
         }
+    }
+}
+
+/// Computes the nodes at `touched`, which is ascending, from the level below; `pairs` is room to gather them in.
+fn renew(below: &[Digest], above: &mut [Digest], touched: &[usize], pairs: &mut Vec<Pair>) {
+    for some in touched.chunks(node::PAIRS_AT_ONCE) {
+        pairs.clear();
+        for index in some {
+            match (below.get(2 * index), below.get(2 * index + 1)) {
+                (Some(left), Some(right)) => pairs.push(pair(left, right)),
+                // The last node of a level has no sibling if their number is odd, and is the node above itself.
+                (Some(alone), None) => {
+                    if let Some(slot) = above.get_mut(*index) {
+                        *slot = *alone;
+                    }
+                }
+                (None, _) => {}
+            }
+        }
+        // Only the very last of all can have had no sibling, so the pairs are those of the first.
+        let mut places = some.iter();
+        node::inner_each(pairs, |node| {
+            if let Some(slot) = places.next().and_then(|index| above.get_mut(*index)) {
+                *slot = node;
+            }
+        });
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Proof {
 #[must_use]
 pub fn root(leaves: &[Digest]) -> Digest {
     let count = leaves.len() as u64;
-    let mut level: Vec<Digest> = leaves.iter().map(node::leaf).collect();
+    let mut level: Vec<Digest> = node::leaves(leaves);
     while level.len() > 1 {
         level = node::level_above(&level);
     }
@@ -31,7 +31,7 @@ pub fn prove(leaves: &[Digest], index: u64) -> Option<Proof> {
         return None;
     }
     let mut siblings = Vec::new();
-    let mut level: Vec<Digest> = leaves.iter().map(node::leaf).collect();
+    let mut level: Vec<Digest> = node::leaves(leaves);
     while level.len() > 1 {
         siblings.extend(level.get(position ^ 1));
         level = node::level_above(&level);

@@ -29,7 +29,7 @@ fn top_of_rfc_6962(leaves: &[Digest]) -> Digest {
         return PairHasher::new("sealbook/merkle/inner/1")
             .two(&top_of_rfc_6962(left), &top_of_rfc_6962(right));
     };
-    PairHasher::new("sealbook/merkle/leaf/1").one(only)
+    PairHasher::new("sealbook/merkle/leaf/2").two(only, &Digest::ZERO)
 }
 
 fn root_of_rfc_6962(leaves: &[Digest]) -> Digest {
@@ -116,10 +116,11 @@ fn altered_proofs_are_refused() {
 fn an_inner_node_is_not_a_leaf() {
     let four = leaves(4);
     let root = log::root(&four);
-    let hashed = PairHasher::new("sealbook/merkle/leaf/1");
+    let hasher = PairHasher::new("sealbook/merkle/leaf/2");
+    let hashed = |leaf| hasher.two(leaf, &Digest::ZERO);
     let inner = PairHasher::new("sealbook/merkle/inner/1");
-    let left = inner.two(&hashed.one(&four[0]), &hashed.one(&four[1]));
-    let right = inner.two(&hashed.one(&four[2]), &hashed.one(&four[3]));
+    let left = inner.two(&hashed(&four[0]), &hashed(&four[1]));
+    let right = inner.two(&hashed(&four[2]), &hashed(&four[3]));
     let proof = Proof {
         siblings: vec![right],
     };
@@ -137,12 +138,12 @@ fn roots_and_proofs_are_pinned() {
     );
     assert_eq!(
         log::root(&leaves(11)).to_string(),
-        "22d571213959986615db56116421052e3bed43b3737639c7891b0d24d0e8b656"
+        "4b8aea2e3953490ea7b759a058ad829adc482a62ac72f40c845fa50d35df50b4"
     );
     let proof = encode(&log::prove(&leaves(11), 10).unwrap());
     assert_eq!(
         hash("pinned", &[&proof]).to_string(),
-        "da280d684b20a49082cd983000cb554dec06ed281f4818f8882a8aecdf2c284a"
+        "0ed32f57334d66bd4f4d2eaa04d4aa7192677d8b6f3c48db81a1e244e50e64ef"
     );
     assert_eq!(
         decode::<Proof>(&proof, 100).unwrap(),
@@ -154,6 +155,7 @@ fn roots_and_proofs_are_pinned() {
 enum Change {
     Push(u64),
     Set(u64, u64),
+    Update(Vec<(u64, u64)>),
     Root,
     Prove(u64),
 }
@@ -162,6 +164,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         4 => any::<u64>().prop_map(Change::Push),
         4 => (any::<u64>(), any::<u64>()).prop_map(|(index, value)| Change::Set(index, value)),
+        2 => prop::collection::vec((any::<u64>(), any::<u64>()), 0..40).prop_map(Change::Update),
         1 => Just(Change::Root),
         1 => any::<u64>().prop_map(Change::Prove),
     ]
@@ -186,6 +189,22 @@ proptest! {
                     let index = index % model.len() as u64;
                     tree.set(index, leaf(value)).unwrap();
                     model[usize::try_from(index).unwrap()] = leaf(value);
+                }
+                Change::Update(changes) => {
+                    let mut all = Vec::new();
+                    for (index, value) in changes {
+                        let index = index % (model.len() as u64 + 1);
+                        let place = usize::try_from(index).unwrap();
+                        if place == model.len() {
+                            model.push(leaf(value));
+                        } else {
+                            model[place] = leaf(value);
+                        }
+                        all.push((index, leaf(value)));
+                    }
+                    tree.update(&all).unwrap();
+                    let beyond = model.len() as u64 + 1;
+                    prop_assert!(tree.update(&[(beyond, leaf(0))]).is_err());
                 }
                 Change::Prove(index) if !model.is_empty() => {
                     let index = index % model.len() as u64;

@@ -11,12 +11,16 @@
 //! INVARIANT: two different lists of parts never give the same input to the hash function, and two
 //! domains never share an input, so an equal digest means equal domain and equal parts.
 
+mod blocks;
+
 use std::fmt;
 use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::secret::Secret32;
+
+pub use blocks::{BLOCK_LENGTH, BlockHasher};
 
 /// The length of a digest, in bytes.
 pub const DIGEST_LENGTH: usize = 32;
@@ -162,39 +166,56 @@ pub fn keyed_hash(key: &Secret32, domain: &'static str, parts: &[&[u8]]) -> Dige
     hasher.finish()
 }
 
-/// Hashes of one or two digests under a domain, in a single compression: for trees, whose nodes are
-/// too many for [`hash`].
+/// BLAKE3 keyed, of a message that says by itself what it is: the caller sees to it that no two kinds of message share a
+/// key. The same as [`BlockHasher`] where the message is whole blocks.
+#[must_use]
+pub fn keyed(key: &Secret32, message: &[u8]) -> Digest {
+    Digest(*blake3::keyed_hash(key.expose(), message).as_bytes())
+}
+
+/// Hashes of pairs of digests under a domain, each in a single compression: for trees, whose nodes are too many for
+/// [`hash`].
 ///
-/// The input has 32 or 64 bytes, so the lengths need no prefix.
-#[derive(Clone, Copy)]
+/// The input always has 64 bytes, so the lengths need no prefix.
 pub struct PairHasher {
     // Not a secret: everybody can compute it from the domain.
     domain_key: [u8; DIGEST_LENGTH],
+    many: BlockHasher,
+}
+
+/// Two digests, one after the other.
+pub type Pair = [u8; 2 * DIGEST_LENGTH];
+
+/// The pair of two digests in this order.
+#[must_use]
+pub fn pair(left: &Digest, right: &Digest) -> Pair {
+    let mut both = [0; 2 * DIGEST_LENGTH];
+    let (first, second) = both.split_at_mut(DIGEST_LENGTH);
+    first.copy_from_slice(&left.0);
+    second.copy_from_slice(&right.0);
+    both
 }
 
 impl PairHasher {
     /// A hasher under `domain`.
     #[must_use]
     pub fn new(domain: &'static str) -> Self {
+        let domain_key = blake3::derive_key(domain, b"");
         PairHasher {
-            domain_key: blake3::derive_key(domain, b""),
+            domain_key,
+            many: BlockHasher::under(&domain_key),
         }
-    }
-
-    /// The hash of one digest.
-    #[must_use]
-    pub fn one(&self, digest: &Digest) -> Digest {
-        Digest(*blake3::keyed_hash(&self.domain_key, &digest.0).as_bytes())
     }
 
     /// The hash of two digests in this order.
     #[must_use]
     pub fn two(&self, left: &Digest, right: &Digest) -> Digest {
-        let mut both = [0; 2 * DIGEST_LENGTH];
-        let (first, second) = both.split_at_mut(DIGEST_LENGTH);
-        first.copy_from_slice(&left.0);
-        second.copy_from_slice(&right.0);
-        Digest(*blake3::keyed_hash(&self.domain_key, &both).as_bytes())
+        Digest(*blake3::keyed_hash(&self.domain_key, &pair(left, right)).as_bytes())
+    }
+
+    /// Hands on the hash of each pair, in their order: the same as one by one, and several times faster.
+    pub fn each(&self, pairs: &[Pair], take: impl FnMut(Digest)) {
+        self.many.each(pairs, take);
     }
 }
 
@@ -250,8 +271,9 @@ mod tests {
         let (nodes, leaves) = (PairHasher::new("nodes"), PairHasher::new("leaves"));
         assert_ne!(nodes.two(&a, &b), nodes.two(&b, &a));
         assert_ne!(nodes.two(&a, &b), leaves.two(&a, &b));
-        assert_ne!(nodes.one(&a), leaves.one(&a));
-        assert_ne!(nodes.one(&a), nodes.two(&a, &Digest::ZERO));
+        let mut all = Vec::new();
+        nodes.each(&[pair(&a, &b), pair(&b, &a)], |digest| all.push(digest));
+        assert_eq!(all, [nodes.two(&a, &b), nodes.two(&b, &a)]);
     }
 
     #[test]

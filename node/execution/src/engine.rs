@@ -452,9 +452,11 @@ impl Engine {
         let context = BlockContext::of(block);
         let mut brought = Brought::default();
         let mut carried = self.carried();
-        for transaction in &block.transactions {
-            let opened = self.execute_transaction(&context, transaction, &mut brought);
-            carried.count(transaction.carrier, opened);
+        let opened = self.open_all(block);
+        for (transaction, opened) in block.transactions.iter().zip(opened) {
+            let answered = opened
+                .is_some_and(|opened| self.execute_transaction(&context, opened, &mut brought));
+            carried.count(transaction.carrier, answered);
         }
         self.head = block.header.clone();
         self.governance

@@ -27,6 +27,7 @@ mod asked;
 mod contracts;
 mod error;
 mod network;
+mod opened;
 mod permissions;
 pub mod recovery;
 mod results;

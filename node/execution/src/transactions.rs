@@ -4,25 +4,23 @@ use std::collections::BTreeMap;
 
 use borsh::BorshDeserialize;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
-use sealbook_ledger::{
-    Attachment, Block, MAX_ATTACHMENT_BYTES, MAX_TRANSACTION_BYTES, Transaction,
-};
+use sealbook_ledger::{Attachment, Block, MAX_ATTACHMENT_BYTES};
 use sealbook_primitives::hash::{Digest, hash};
-use sealbook_primitives::secret::{Secret32, SecretBytes};
+use sealbook_primitives::secret::SecretBytes;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
     Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed,
-    Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    TRANSACTION_SIGNATURE, signed_bytes,
 };
 use sealbook_sealing::{Envelope, Purpose, binding};
 use sealbook_securities::{
     Action, Authority as _, ClientReference, Code, Instruction, MemberId, NewMember, Order,
     Outcome, Relation, Status,
 };
-use zeroize::Zeroizing;
 
 use crate::contracts::{contract_of, is_authorised};
 use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
+use crate::opened::{Content, Opened};
 use crate::permissions::Permissions;
 use crate::results::{self, Waiting};
 use crate::snapshot::content::HolderName;
@@ -62,26 +60,20 @@ enum Author {
     Nobody,
 }
 
-/// What came out of an envelope: who signed it and what is asked, or only where to send a refusal.
-struct Opened {
-    caller: Author,
-    reply_key: Secret32,
-    orders: Vec<OrderBytes>,
-}
-
 impl Engine {
     /// Executes one transaction; false if it is not answered. One that does not open, is not signed by who it says, or
     /// comes outside the time in which it is answered, leaves no trace but a count.
     pub(crate) fn execute_transaction(
         &mut self,
         block: &BlockContext<'_>,
-        transaction: &Transaction,
+        transaction: Opened,
         brought: &mut Brought,
     ) -> bool {
-        let Ok(envelope) = Envelope::decode(&transaction.envelope, MAX_TRANSACTION_BYTES) else {
-            return false;
-        };
-        let (id, expires_ms) = (transaction.id(), envelope.header.expires_ms);
+        let Opened {
+            id,
+            expires_ms,
+            content,
+        } = transaction;
         if self.is_remembered(expires_ms, id) {
             // A copy: the first one was answered, and the answer stands.
             return true;
@@ -92,16 +84,17 @@ impl Engine {
         if !(earliest..=latest).contains(&expires_ms) {
             return false;
         }
-        let Some(opened) = self.open_transaction(&envelope, block) else {
+        let Some(content) = content else {
+            return false;
+        };
+        let Some(caller) = self.author(&content, block.time_ms) else {
             return false;
         };
         self.remember(expires_ms, id);
         self.note_sign(&id);
-        let Opened {
-            caller,
-            reply_key,
-            orders,
-        } = opened;
+        let Content {
+            reply_key, orders, ..
+        } = content;
         let outcomes = if expires_ms < block.time_ms {
             vec![Outcome::refused(Code::Expired)]
         } else {
@@ -146,31 +139,17 @@ impl Engine {
         true
     }
 
-    fn open_transaction(&self, envelope: &Envelope, block: &BlockContext<'_>) -> Option<Opened> {
-        let mut signed = self.open_signed(envelope, Purpose::Transaction, block.height)?;
-        let submission = Submission::try_from_slice(&signed.body).ok()?;
-        let reply_key = Secret32::new(submission.reply_key);
-        if submission.version != PAYLOAD_VERSION {
-            return None;
-        }
-        let purpose = Purpose::Transaction;
-        let caller =
-            if let Some((id, member)) = self.current_member(&signed.certificate, block.time_ms) {
-                let key = VerifyingKey(member.key);
-                self.check_signature(envelope, purpose, &signed, &key)?;
-                Author::Member(id)
-            } else if let Some(key) = self.module_key(&signed.certificate) {
-                self.check_signature(envelope, purpose, &signed, &key)?;
-                Author::Module(signed.certificate)
+    /// Who signed a transaction, as things stand now; nothing if the signature is not that of whoever it names.
+    fn author(&self, content: &Content, time_ms: u64) -> Option<Author> {
+        let (key, author) =
+            if let Some((id, member)) = self.current_member(&content.certificate, time_ms) {
+                (VerifyingKey(member.key), Author::Member(id))
+            } else if let Some(key) = self.module_key(&content.certificate) {
+                (key, Author::Module(content.certificate))
             } else {
-                Author::Nobody
+                return Some(Author::Nobody);
             };
-        drop(Zeroizing::new(std::mem::take(&mut signed.body)));
-        Some(Opened {
-            caller,
-            reply_key,
-            orders: submission.orders,
-        })
+        content.is_signed_by(&key).then_some(author)
     }
 
     /// Opens an envelope of this network and a key epoch that is open at a height.
@@ -240,10 +219,10 @@ impl Engine {
             OrderBytes::Governance(bytes) => self.execute_governance(block.time_ms, caller, bytes),
             OrderBytes::Module(_) => Outcome::refused(Code::NotPermitted),
             OrderBytes::Securities(bytes) => {
-                let Ok(order) = Order::try_from_slice(bytes) else {
+                let Some((order, content)) = read_order(bytes) else {
                     return Outcome::refused(Code::Malformed);
                 };
-                self.execute_securities(block, caller, &order)
+                self.execute_securities(block, caller, &order, content)
             }
         }
     }
@@ -253,8 +232,8 @@ impl Engine {
         block: &BlockContext<'_>,
         caller: MemberId,
         order: &Order,
+        content: Digest,
     ) -> Outcome {
-        let content = content_digest(&order.instruction);
         let named = match &order.instruction {
             Instruction::OpenAccount { account, holder } => Some((account, holder)),
             _ => None,
@@ -266,13 +245,14 @@ impl Engine {
         let Self {
             state, policies, ..
         } = self;
-        let Some(member) = state.member(caller).cloned() else {
+        let Some(member) = state.member(caller) else {
             return Outcome::refused(Code::NotAMember);
         };
+        let (name, role) = (member.name, member.role);
         let permissions = Permissions {
             policies,
-            member: member.name.as_str(),
-            role: member.role.as_str(),
+            member: name.as_str(),
+            role: role.as_str(),
         };
         // An account that exists needs no name any more: a retry is answered as the first time.
         if let Some((account, _)) = named
@@ -401,9 +381,16 @@ fn count(outcomes: &[Outcome], counts: &mut [u64; 4]) {
     }
 }
 
-fn content_digest(instruction: &Instruction) -> Digest {
-    hash(
-        CONTENT_DOMAIN,
-        &[&borsh::to_vec(instruction).unwrap_or_default()],
-    )
+/// An order with the digest of its instruction. An order has one encoding only, so the instruction is the bytes after
+/// the reference.
+fn read_order(bytes: &[u8]) -> Option<(Order, Digest)> {
+    let mut rest = bytes;
+    let reference = ClientReference::deserialize(&mut rest).ok()?;
+    let content = hash(CONTENT_DOMAIN, &[rest]);
+    let instruction = Instruction::try_from_slice(rest).ok()?;
+    let order = Order {
+        reference,
+        instruction,
+    };
+    Some((order, content))
 }

@@ -103,34 +103,16 @@ impl Shared {
         })
     }
 
+    /// Judges a block as often as the engine asks: what cannot change is judged once.
     fn judge(&self, parent: &Header, block: &Block) -> Judged {
-        block
-            .header
-            .check_follows(parent)
-            .map_err(|error| Verdict::Refuse(error.to_string()))?;
-        block
-            .check_body()
-            .map_err(|error| Verdict::Refuse(error.to_string()))?;
+        let digest = block.digest();
+        if !self.was_judged(&digest) {
+            self.judge_for_good(parent, block)?;
+            self.note_judged(digest, block.height());
+        }
         let definition = self
             .with_epochs(|epochs| epochs.after(parent))
             .ok_or(Verdict::Wait)?;
-        let limit = definition.parameters.block_bytes_max as usize;
-        let sealed: usize = block
-            .transactions
-            .iter()
-            .map(|one| one.envelope.len())
-            .sum::<usize>()
-            + block
-                .attachments
-                .iter()
-                .map(|one| one.bytes().map_or(0, Bytes::len))
-                .sum::<usize>();
-        let overhead = block.encoded_length().saturating_sub(sealed);
-        let per_item = 70 * block.transactions.len() + 40 * block.attachments.len();
-        if sealed > limit || overhead > BLOCK_OVERHEAD_BYTES.saturating_add(per_item) {
-            return Err(refuse("more bytes than the network allows"));
-        }
-        self.judge_transactions(parent, block, &definition)?;
         if self.halted() {
             return Err(Verdict::Wait);
         }
@@ -153,6 +135,37 @@ impl Shared {
         Ok(())
     }
 
+    /// What of a block follows from it and from what came before it.
+    fn judge_for_good(&self, parent: &Header, block: &Block) -> Judged {
+        block
+            .header
+            .check_follows(parent)
+            .map_err(|error| Verdict::Refuse(error.to_string()))?;
+        block
+            .check_body()
+            .map_err(|error| Verdict::Refuse(error.to_string()))?;
+        let definition = self
+            .with_epochs(|epochs| epochs.after(parent))
+            .ok_or(Verdict::Wait)?;
+        let limit = definition.parameters.block_bytes_max as usize;
+        let sealed: usize = block
+            .transactions
+            .iter()
+            .map(|one| one.envelope().len())
+            .sum::<usize>()
+            + block
+                .attachments
+                .iter()
+                .map(|one| one.bytes().map_or(0, Bytes::len))
+                .sum::<usize>();
+        let overhead = block.encoded_length().saturating_sub(sealed);
+        let per_item = 70 * block.transactions.len() + 40 * block.attachments.len();
+        if sealed > limit || overhead > BLOCK_OVERHEAD_BYTES.saturating_add(per_item) {
+            return Err(refuse("more bytes than the network allows"));
+        }
+        self.judge_transactions(parent, block, &definition)
+    }
+
     fn judge_transactions(
         &self,
         parent: &Header,
@@ -170,7 +183,7 @@ impl Shared {
         let mut unverified: Vec<(VerifyingKey, Vec<u8>, &Transaction)> = Vec::new();
         for transaction in &block.transactions {
             let (network, height) = (self.network(), block.height());
-            let Ok(envelope) = check_envelope(&transaction.envelope, &network, definition, height)
+            let Ok(envelope) = check_envelope(transaction.envelope(), &network, definition, height)
             else {
                 return Err(refuse(
                     "not a sealed transaction of this network and its key epoch",
@@ -191,7 +204,7 @@ impl Shared {
             };
             let (count, bytes) = carried.entry(transaction.carrier).or_default();
             *count += 1;
-            *bytes = bytes.saturating_add(transaction.envelope.len() as u64);
+            *bytes = bytes.saturating_add(transaction.envelope().len() as u64);
             let verified =
                 self.with_waiting(|waiting| waiting.is_verified(&id, key, &transaction.signature));
             if !verified {
@@ -295,16 +308,13 @@ impl Application for HostApplication {
         let newest = shared.note_final(&block);
         shared.compare_results(&block, certificate.as_ref());
         // The engine's archive is the ledger store, so the block is durable before it comes here.
-        let tip = Tip {
-            height: block.height(),
-            block: block.digest(),
-        };
-        if newest
-            && let Some(folder) = &shared.ledger
-            && let Err(error) = tip.write(folder)
-        {
-            tracing::warn!(%error, "the note of the ledger's tip cannot be written");
+        if newest {
+            shared.note_tip(Tip {
+                height: block.height(),
+                block: block.digest(),
+            });
         }
+        shared.keep_for_module(block);
         done.acknowledge();
         shared.pass_on();
         if let Some(module) = shared.module() {
@@ -318,9 +328,13 @@ impl Application for HostApplication {
         self.shared.evidence.contradiction(&validator, &evidence);
     }
 
-    fn message(&self, _from: [u8; 32], bytes: Bytes) {
-        if let Some(carried) = Carried::decode(&bytes) {
-            self.shared.receive(carried);
-        }
+    fn message(&self, from: [u8; 32], bytes: Bytes) {
+        self.messages(vec![(from, bytes)]);
+    }
+
+    fn messages(&self, messages: Vec<([u8; 32], Bytes)>) {
+        let carried = messages.iter();
+        let carried = carried.filter_map(|(_, bytes)| Carried::decode(bytes));
+        self.shared.receive(carried.collect());
     }
 }

@@ -30,6 +30,7 @@ pub mod relay;
 pub mod revocations;
 pub mod shared;
 pub mod snapshots;
+pub mod unexecuted;
 pub mod waiting;
 mod words;
 

@@ -442,7 +442,7 @@ pub fn next_run(executed: u64, shared: &Shared) -> Result<Option<Run>, ModuleErr
         .min(next.saturating_add(BATCH_BLOCKS_MAX - 1))
         .max(certified)
     {
-        let block = store.block(height)?;
+        let block = shared.block_for_module(height)?;
         let block = block.ok_or_else(|| missing("block", height))?;
         let is_boundary = block.header.next_epoch.is_some();
         let encoded = block.encode();

@@ -14,7 +14,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_protocol::module::{PastResult, QuotaLevel};
 use sealbook_sealing::Envelope;
-use sealbook_store::{LedgerStore, StoreError};
+use sealbook_store::{LedgerStore, StoreError, Tip};
 
 use crate::clock::Clock;
 use crate::epochs::Epochs;
@@ -22,6 +22,7 @@ use crate::evidence::Evidence;
 use crate::lock;
 use crate::module_link::ModuleLink;
 use crate::outbox::Outbox;
+use crate::unexecuted::Unexecuted;
 use crate::waiting::{Carried, Lane, Refusal, Waiting, check_envelope};
 
 /// How many results are remembered; headers lag behind by two or three blocks.
@@ -36,6 +37,16 @@ const ORDERED_BLOCKS: u64 = 1_024;
 /// After how long an own transaction that is not ordered is passed on again.
 const OVERDUE_MS: u64 = 500;
 const OVERDUE_MAX: usize = 256;
+
+/// How often the note of the ledger's tip is written at the most.
+const TIP_INTERVAL_MS: u64 = 200;
+
+/// The note of the ledger's tip: what it is to say, and when it was last written, by the node's own clock.
+#[derive(Default)]
+struct TipNote {
+    newest: Option<Tip>,
+    written_ms: Option<u64>,
+}
 
 /// Passes messages on to the other nodes.
 pub type Gossip = Box<dyn Fn(Bytes) + Send + Sync>;
@@ -88,6 +99,10 @@ pub struct Shared {
     /// Results of execution by height.
     results: Mutex<BTreeMap<u64, PastResult>>,
     recent: Mutex<BTreeMap<Digest, Recent>>,
+    /// Blocks that are not yet final and about which everything is judged that cannot change, with their heights.
+    judged: Mutex<BTreeMap<Digest, u64>>,
+    unexecuted: Mutex<Unexecuted>,
+    tip: Mutex<TipNote>,
     ordered: Mutex<Ordered>,
     asked: Mutex<Option<(Digest, u64)>>,
     head: Mutex<Header>,
@@ -132,6 +147,9 @@ impl Shared {
             own_words: Mutex::default(),
             results: Mutex::default(),
             recent: Mutex::default(),
+            judged: Mutex::default(),
+            unexecuted: Mutex::default(),
+            tip: Mutex::default(),
             ordered: Mutex::new(ordered),
             asked: Mutex::default(),
             // Until the module has caught up, everything up to here may still need a header that commits to it.
@@ -362,24 +380,31 @@ impl Shared {
         Ok(id)
     }
 
-    /// Takes what another node passes on, if its carrier has a place in this epoch and really signed it.
-    pub(crate) fn receive(&self, carried: Carried) {
+    /// Takes what other nodes pass on, as far as its carriers have a place in this epoch and really signed it.
+    pub(crate) fn receive(&self, carried: Vec<Carried>) {
         let Some(definition) = self.present() else {
             return;
         };
-        if definition.carrier_place(&carried.carrier).is_none() || carried.carrier == self.me {
-            return;
-        }
-        let Ok(envelope) = self.check(&carried.transaction, &definition) else {
-            return;
-        };
-        let id = envelope.digest();
-        if self.is_ordered(&id) || lock(&self.waiting).contains(&id) {
-            return;
-        }
-        let lane = Lane::Carrier(carried.carrier);
-        if carried.verify(&self.network) {
-            let _ = self.take(carried, lane);
+        let news: Vec<(Digest, Carried)> = carried
+            .into_iter()
+            .filter_map(|one| {
+                let seated = definition.carrier_place(&one.carrier).is_some();
+                if !seated || one.carrier == self.me {
+                    return None;
+                }
+                self.check(&one.transaction, &definition).ok()?;
+                let id = Transaction::id_of(&one.transaction);
+                let known = self.is_ordered(&id) || lock(&self.waiting).contains(&id);
+                (!known).then_some((id, one))
+            })
+            .collect();
+        // Together, which costs less; one by one only if somebody did not sign what it passes on.
+        let all = Carried::verify_all(&self.network, &news);
+        for (id, one) in news {
+            if all || one.verify(&self.network, &id) {
+                let lane = Lane::Carrier(one.carrier);
+                let _ = self.take(one, lane);
+            }
         }
     }
 
@@ -421,6 +446,7 @@ impl Shared {
     /// Forgets what expired, and passes on again what is overdue.
     pub fn tend(&self) {
         self.carry_words();
+        self.write_tip(TIP_INTERVAL_MS);
         let now_ms = self.clock.now_ms();
         let overdue = {
             let mut waiting = lock(&self.waiting);
@@ -586,7 +612,66 @@ impl Shared {
             }
         }
         lock(&self.recent).retain(|_, recent| recent.height > height);
+        lock(&self.judged).retain(|_, judged| *judged > height);
         newest
+    }
+
+    pub(crate) fn was_judged(&self, block: &Digest) -> bool {
+        lock(&self.judged).contains_key(block)
+    }
+
+    pub(crate) fn note_judged(&self, block: Digest, height: u64) {
+        let mut judged = lock(&self.judged);
+        judged.insert(block, height);
+        if judged.len() > RECENT_MAX {
+            let lowest = judged.iter().min_by_key(|(_, height)| **height);
+            if let Some(digest) = lowest.map(|(digest, _)| *digest) {
+                judged.remove(&digest);
+            }
+        }
+    }
+
+    /// Keeps a final block until the module has executed it.
+    pub(crate) fn keep_for_module(&self, block: Arc<Block>) {
+        if self.module().is_some() {
+            lock(&self.unexecuted).keep(block);
+        }
+    }
+
+    /// A final block for the module: from memory while it is new, otherwise from the store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn block_for_module(&self, height: u64) -> Result<Option<Arc<Block>>, StoreError> {
+        let kept = lock(&self.unexecuted).at(height);
+        match kept {
+            Some(block) => Ok(Some(block)),
+            None => Ok(self.store.block(height)?.map(Arc::new)),
+        }
+    }
+
+    /// Notes the newest final block beside the ledger, now or, if that was done just before, a little later.
+    pub(crate) fn note_tip(&self, tip: Tip) {
+        lock(&self.tip).newest = Some(tip);
+        self.write_tip(TIP_INTERVAL_MS);
+    }
+
+    /// Writes the note of the newest final block, unless it was written less than so many milliseconds ago.
+    pub fn write_tip(&self, interval_ms: u64) {
+        let Some(folder) = &self.ledger else {
+            return;
+        };
+        let now_ms = self.clock.elapsed_ms();
+        let mut note = lock(&self.tip);
+        let due = note
+            .written_ms
+            .is_none_or(|written| now_ms.saturating_sub(written) >= interval_ms);
+        if let Some(tip) = note.newest.take_if(|_| due) {
+            note.written_ms = Some(now_ms);
+            if let Err(error) = tip.write(folder) {
+                tracing::warn!(%error, "the note of the ledger's tip cannot be written");
+            }
+        }
     }
 }
 

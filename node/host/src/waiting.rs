@@ -27,7 +27,9 @@ use sealbook_ledger::{
     MAX_TRANSACTIONS, Transaction,
 };
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::signature::{Signature, SigningKey, VerifyingKey};
+use sealbook_primitives::signature::{
+    BatchItem, Signature, SigningKey, VerifyingKey, verify_batch,
+};
 use sealbook_sealing::Envelope;
 
 const WAITING_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -75,18 +77,38 @@ impl Carried {
             version: CARRIED_VERSION,
             carrier: key.verifying_key(),
             signature: signed.signature,
-            transaction: signed.envelope.to_vec(),
+            transaction: signed.envelope().to_vec(),
             attachments,
         }
     }
 
-    /// Whether the carrier really signed it.
+    /// Whether the carrier really signed it; `id` is the transaction's name.
     #[must_use]
-    pub fn verify(&self, network: &Digest) -> bool {
-        let message = Transaction::signed_bytes(network, &Transaction::id_of(&self.transaction));
+    pub fn verify(&self, network: &Digest, id: &Digest) -> bool {
+        let message = Transaction::signed_bytes(network, id);
         self.carrier
             .verify(Transaction::signature_domain(), &message, &self.signature)
             .is_ok()
+    }
+
+    /// Whether the carriers really signed all of these; of a single one nothing is found out.
+    #[must_use]
+    pub fn verify_all(network: &Digest, all: &[(Digest, Self)]) -> bool {
+        let messages: Vec<Vec<u8>> = all
+            .iter()
+            .map(|(id, _)| Transaction::signed_bytes(network, id))
+            .collect();
+        let items: Vec<BatchItem<'_>> = all
+            .iter()
+            .zip(&messages)
+            .map(|((_, one), message)| BatchItem {
+                key: one.carrier,
+                domain: Transaction::signature_domain(),
+                message,
+                signature: one.signature,
+            })
+            .collect();
+        items.len() > 1 && verify_batch(&items).is_ok()
     }
 
     /// Reads one that another node passed on.
@@ -534,9 +556,9 @@ impl Waiting {
                 };
                 let next = carrier.rest.by_ref().find_map(|id| {
                     let entry = self.entries.get(id).filter(|entry| fits(entry))?;
-                    (!taken.contains(id)).then_some(entry)
+                    (!taken.contains(id)).then_some((*id, entry))
                 });
-                let Some(entry) = next else {
+                let Some((id, entry)) = next else {
                     return false;
                 };
                 // The quota is about envelopes: attachments do not name their carrier.
@@ -553,11 +575,12 @@ impl Waiting {
                 }
                 carrier.used = used;
                 bytes = bytes.saturating_add(size);
-                transactions.push(Transaction {
-                    carrier: carrier.place,
-                    signature: entry.signature,
-                    envelope: entry.envelope.clone(),
-                });
+                transactions.push(Transaction::named(
+                    carrier.place,
+                    entry.signature,
+                    entry.envelope.clone(),
+                    id,
+                ));
                 attachments.extend(entry.attachments.iter().cloned().map(Attachment::Present));
                 true
             });

@@ -79,7 +79,7 @@ fn pick(waiting: &Waiting, quota: u64, taken: &BTreeSet<Digest>) -> Vec<(u16, By
     let (transactions, _) = waiting.pick((1, 100), &definition(), &|_| quota, taken);
     transactions
         .into_iter()
-        .map(|one| (one.carrier, one.envelope))
+        .map(|one| (one.carrier, one.envelope().clone()))
         .collect()
 }
 

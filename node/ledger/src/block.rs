@@ -322,7 +322,7 @@ impl Block {
             || self
                 .transactions
                 .iter()
-                .any(|one| one.envelope.len() > MAX_TRANSACTION_BYTES)
+                .any(|one| one.envelope().len() > MAX_TRANSACTION_BYTES)
         {
             return Err(BlockError::Limit("transactions"));
         }
@@ -369,7 +369,7 @@ impl Block {
         let transactions: usize = self
             .transactions
             .iter()
-            .map(|one| one.envelope.len() + Transaction::OVERHEAD)
+            .map(|one| one.envelope().len() + Transaction::OVERHEAD)
             .sum();
         let next_epoch = self.header.next_epoch.as_ref();
         let next_epoch = next_epoch.map_or(0, |definition| {

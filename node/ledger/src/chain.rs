@@ -76,11 +76,7 @@ mod tests {
     const NAMESPACE: &[u8] = b"a network";
 
     fn unsigned(envelope: Vec<u8>) -> Transaction {
-        Transaction {
-            carrier: 0,
-            signature: Signature([0; 64]),
-            envelope: envelope.into(),
-        }
+        Transaction::new(0, Signature([0; 64]), envelope.into())
     }
 
     fn chain(length: u64) -> (Header, Vec<Block>) {

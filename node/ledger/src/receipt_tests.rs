@@ -269,8 +269,8 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "0bdb9ffe3e8d42249e88a5bf32d4dd8ddd7ddf608ccbc058183bb0f5cc7afbcc",
-            "4af17b4d8caae471df21a909ea44faef725e2f0e6178267967600fe58e676c4e",
+            "15e6f64f1ae4750d884b612df7713a1922b6f9c75a011201457acdc685cc3676",
+            "efafb36c87895ad08fd9e9822ed9cdcd5c427222685df94a906ecbd9a0499b57",
             "86eaf38314ea5774985e4b242c7672234d00535869b8328480236b4ee7123a5f",
             "40d9bc39e8f7274b15a6d432a01f681eab50672031a2c2c3a315df6608ea711d"
         ]

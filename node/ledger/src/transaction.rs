@@ -7,6 +7,8 @@
 //! transaction = carrier u16 | signature 64 | envelope (bytes)
 //! ```
 
+use std::sync::OnceLock;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use sealbook_primitives::hash::{Digest, hash};
@@ -19,15 +21,27 @@ const ENVELOPE_DOMAIN: &str = "sealbook/envelope/1";
 const TRANSACTION_DOMAIN: &str = "sealbook 2026 transaction leaf v2";
 
 /// A sealed transaction with its carrier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Transaction {
     /// The node that took it from a client: its place among the carriers of the block's epoch.
     pub carrier: u16,
     /// The carrier's signature over [`Transaction::signed_bytes`].
     pub signature: Signature,
-    /// The encoded envelope.
-    pub envelope: Bytes,
+    /// The encoded envelope. It is never changed: the name below is its.
+    envelope: Bytes,
+    /// The name, once somebody asked: blocks are looked at many times, and an envelope may be long.
+    id: OnceLock<Digest>,
 }
+
+impl PartialEq for Transaction {
+    fn eq(&self, other: &Self) -> bool {
+        self.carrier == other.carrier
+            && self.signature == other.signature
+            && self.envelope == other.envelope
+    }
+}
+
+impl Eq for Transaction {}
 
 #[derive(BorshSerialize, BorshDeserialize)]
 pub(crate) struct WireTransaction {
@@ -40,15 +54,42 @@ impl Transaction {
     /// Bytes of an encoded transaction besides its envelope.
     pub(crate) const OVERHEAD: usize = 2 + 64 + 4;
 
+    /// An envelope with its carrier's place and signature.
+    #[must_use]
+    pub const fn new(carrier: u16, signature: Signature, envelope: Bytes) -> Self {
+        Self {
+            carrier,
+            signature,
+            envelope,
+            id: OnceLock::new(),
+        }
+    }
+
+    /// As [`Transaction::new`], where the caller has the name of this very envelope from [`Transaction::id`] or
+    /// [`Transaction::id_of`].
+    #[must_use]
+    pub fn named(carrier: u16, signature: Signature, envelope: Bytes, id: Digest) -> Self {
+        Self {
+            carrier,
+            signature,
+            envelope,
+            id: OnceLock::from(id),
+        }
+    }
+
     /// An envelope, signed by the carrier at `place` with its key.
     #[must_use]
     pub fn carried(place: u16, key: &SigningKey, network: &Digest, envelope: Bytes) -> Self {
-        let message = Self::signed_bytes(network, &Self::id_of(&envelope));
-        Self {
-            carrier: place,
-            signature: key.sign(CARRIER_SIGNATURE, &message),
-            envelope,
-        }
+        let id = Self::id_of(&envelope);
+        let message = Self::signed_bytes(network, &id);
+        let signature = key.sign(CARRIER_SIGNATURE, &message);
+        Self::named(place, signature, envelope, id)
+    }
+
+    /// The encoded envelope.
+    #[must_use]
+    pub const fn envelope(&self) -> &Bytes {
+        &self.envelope
     }
 
     /// What a carrier signs, in the domain of [`Transaction::signature_domain`].
@@ -79,7 +120,7 @@ impl Transaction {
     /// The name of this transaction on the ledger: the digest of its envelope.
     #[must_use]
     pub fn id(&self) -> Digest {
-        Self::id_of(&self.envelope)
+        *self.id.get_or_init(|| Self::id_of(&self.envelope))
     }
 
     /// The name of the transaction with this envelope.
@@ -114,10 +155,6 @@ impl From<&Transaction> for WireTransaction {
 
 impl From<WireTransaction> for Transaction {
     fn from(wire: WireTransaction) -> Self {
-        Self {
-            carrier: wire.carrier,
-            signature: wire.signature,
-            envelope: Bytes::from(wire.envelope),
-        }
+        Self::new(wire.carrier, wire.signature, Bytes::from(wire.envelope))
     }
 }

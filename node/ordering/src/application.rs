@@ -72,6 +72,9 @@ impl Drop for Acknowledgement {
     }
 }
 
+/// How many messages the application is handed together at the most.
+pub const MESSAGES_AT_ONCE: usize = 64;
+
 /// What is ordered, and what becomes of it.
 ///
 /// `propose` and `verify` run on the engine's threads and must return within a few milliseconds.
@@ -107,4 +110,11 @@ pub trait Application: Send + Sync + 'static {
 
     /// A message of another node, whose certificate has the key `from`. Messages may be lost.
     fn message(&self, from: [u8; 32], bytes: Bytes);
+
+    /// Messages that came together, in their order; at most [`MESSAGES_AT_ONCE`].
+    fn messages(&self, messages: Vec<([u8; 32], Bytes)>) {
+        for (from, bytes) in messages {
+            self.message(from, bytes);
+        }
+    }
 }

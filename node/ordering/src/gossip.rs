@@ -17,7 +17,7 @@ use commonware_p2p::{Receiver as PeerReceiver, Recipients, Sender as PeerSender}
 use commonware_runtime::Clock;
 use commonware_utils::channel::mpsc;
 
-use crate::application::Application;
+use crate::application::{Application, MESSAGES_AT_ONCE};
 use crate::committee::key_bytes;
 use crate::status::Counters;
 
@@ -253,9 +253,17 @@ pub(crate) async fn receive(
 
 /// Hands messages to the application until the engine is gone.
 pub(crate) async fn deliver(mut incoming: IncomingQueue, application: Arc<dyn Application>) {
-    while let Some((from, message)) = incoming.queue.recv().await {
-        incoming.budget.give_back(message.len());
-        application.message(from, message);
+    let mut messages = Vec::new();
+    while incoming
+        .queue
+        .recv_many(&mut messages, MESSAGES_AT_ONCE)
+        .await
+        > 0
+    {
+        for (_, message) in &messages {
+            incoming.budget.give_back(message.len());
+        }
+        application.messages(std::mem::take(&mut messages));
     }
 }
 

@@ -49,7 +49,7 @@ mod status;
 mod transport;
 mod vote_log;
 
-pub use application::{Acknowledgement, Application, Proposal, Verdict};
+pub use application::{Acknowledgement, Application, MESSAGES_AT_ONCE, Proposal, Verdict};
 pub use config::{
     Floor, Limits, MAX_APPLICATION_MESSAGE_BYTES, NodeIdentity, OrderingConfig, OrderingError,
     Start, Timing,

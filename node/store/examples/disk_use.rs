@@ -79,10 +79,9 @@ fn measure(sending: &Sending, replies: bool, engine: Engine) -> Result<(), Box<d
     {
         let ledger = LedgerStore::open(open_store(engine, folder.path())?)?;
         for height in 1..=sending.blocks {
-            let transactions = (0..ENVELOPES).map(|_| Transaction {
-                carrier: 0,
-                signature: Signature([7; 64]),
-                envelope: Bytes::from(noise(sending.envelope_bytes)),
+            let transactions = (0..ENVELOPES).map(|_| {
+                let envelope = Bytes::from(noise(sending.envelope_bytes));
+                Transaction::new(0, Signature([7; 64]), envelope)
             });
             let block = Block::after(
                 &parent.header,

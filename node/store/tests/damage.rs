@@ -37,10 +37,9 @@ fn fill(engine: Engine, path: &Path) {
         }
         for number in 0..8 {
             let height = parent.height() + 1;
-            let transactions = (0..4_u64).map(|place| Transaction {
-                carrier: 0,
-                signature: Signature([1; 64]),
-                envelope: Bytes::from(noise(height * 10 + place, 400 << (2 * number.min(3)))),
+            let transactions = (0..4_u64).map(|place| {
+                let envelope = noise(height * 10 + place, 400 << (2 * number.min(3)));
+                Transaction::new(0, Signature([1; 64]), Bytes::from(envelope))
             });
             let attachment = Attachment::Present(Bytes::from(noise(height, 900)));
             let transactions: Vec<_> = transactions.collect();

@@ -18,11 +18,7 @@ use sealbook_store::{
 };
 
 fn transaction(byte: u8) -> Transaction {
-    Transaction {
-        carrier: 1,
-        signature: Signature([byte; 64]),
-        envelope: Bytes::from(vec![byte; 600]),
-    }
+    Transaction::new(1, Signature([byte; 64]), Bytes::from(vec![byte; 600]))
 }
 
 fn chain(length: u64) -> Vec<Block> {

@@ -72,7 +72,7 @@ fn nothing_wrong_in(network: &TestNetwork, blocks: &[Block]) {
         assert!(time_ms <= now + definition.parameters.clock_drift_ms);
         let mut size = 0;
         for transaction in &block.transactions {
-            let bytes = &transaction.envelope;
+            let bytes = transaction.envelope();
             let envelope = Envelope::decode(bytes, bytes.len()).unwrap();
             assert_eq!(envelope.header.network, genesis.network());
             assert!(envelope.header.expires_ms >= time_ms, "expired");

@@ -40,10 +40,8 @@ struct WireBlock {
 fn mend_block(data: &[u8]) -> Option<Vec<u8>> {
     let wire = WireBlock::try_from_slice(data).ok()?;
     let transactions = wire.transactions.into_iter();
-    let transactions = transactions.map(|(carrier, signature, envelope)| Transaction {
-        carrier,
-        signature,
-        envelope: Bytes::from(envelope),
+    let transactions = transactions.map(|(carrier, signature, envelope)| {
+        Transaction::new(carrier, signature, Bytes::from(envelope))
     });
     let attachments = wire.attachments.into_iter().map(|one| match one {
         Ok(digest) => Attachment::Erased(digest),
@@ -63,7 +61,7 @@ fn mend_block(data: &[u8]) -> Option<Vec<u8>> {
         attachments_root: block.header.attachments_root,
         ..wire.header
     };
-    let envelopes = block.transactions.iter().map(|one| one.envelope.len());
+    let envelopes = block.transactions.iter().map(|one| one.envelope().len());
     let sealed = block.attachments.iter().filter_map(Attachment::bytes);
     let within = block.header.roots.len() <= MAX_ROOTS
         && block.transactions.len() <= MAX_TRANSACTIONS
@@ -105,7 +103,7 @@ fn check_block(data: &[u8]) -> bool {
             let elsewhere = founding.digest();
             assert!(!holds || transaction.verify_carrier(&elsewhere, key).is_err());
         }
-        envelope(&transaction.envelope);
+        envelope(transaction.envelope());
     }
     check_erasure(&block);
     check_continuation(&block);

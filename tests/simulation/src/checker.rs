@@ -298,8 +298,8 @@ impl Laws {
         let mut bytes = 0;
         for transaction in &block.transactions {
             let id = transaction.id();
-            bytes += transaction.envelope.len();
-            let envelope = Envelope::decode(&transaction.envelope, MAX_TRANSACTION_BYTES);
+            bytes += transaction.envelope().len();
+            let envelope = Envelope::decode(transaction.envelope(), MAX_TRANSACTION_BYTES);
             match envelope {
                 Ok(envelope) if envelope.header.network == self.network => {
                     if envelope.header.expires_ms < block.header.time_ms {

@@ -13,6 +13,11 @@ use crate::world::World;
 const NOW_MS: u64 = 1_344_470_400_000;
 const AHEAD_MAX_MS: u64 = 1_000;
 
+fn with_carrier(mut transaction: Transaction, place: u16) -> Transaction {
+    transaction.carrier = place;
+    transaction
+}
+
 struct Desk {
     world: World,
     checker: Checker,
@@ -119,15 +124,12 @@ fn junk_in_a_final_block_is_found() {
     found(&|desk| vec![desk.good(1), desk.good(1)], "again in block 1");
     let unsigned = |desk: &Desk| {
         let good = desk.good(1);
-        vec![Transaction { carrier: 1, ..good }]
+        vec![with_carrier(good, 1)]
     };
     found(&unsigned, "which nobody carried");
     let nobody = |desk: &Desk| {
         let good = desk.good(1);
-        vec![Transaction {
-            carrier: 99,
-            ..good
-        }]
+        vec![with_carrier(good, 99)]
     };
     found(&nobody, "which nobody carried");
     // The same transaction in a later block.

@@ -412,7 +412,7 @@ fn sealed_transaction(session: &mut Session, chosen: &Chosen) -> Result<(Vec<u8>
         .transactions
         .iter()
         .find(|one| one.id() == chosen.transaction);
-    Ok((sealed.ok_or_else(missing)?.envelope.to_vec(), count))
+    Ok((sealed.ok_or_else(missing)?.envelope().to_vec(), count))
 }
 
 /// Searches every file of every node, and fails unless it finds the sealed transaction and nothing

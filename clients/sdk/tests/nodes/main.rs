@@ -299,7 +299,7 @@ fn a_receipt_is_made_of_what_nodes_give_and_believed_only_when_it_holds() {
             return ResponseBody::Absent;
         };
         let own = ledger.block.transactions[1].clone();
-        let key = open(&module, &own.envelope).reply_key;
+        let key = open(&module, own.envelope()).reply_key;
         match body {
             RequestBody::Find { transaction } if transaction == own.id() => {
                 ResponseBody::Found { height: 1 }

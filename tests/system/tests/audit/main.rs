@@ -480,7 +480,7 @@ fn a_network_of_the_post_quantum_suite() {
     assert_eq!(proposed["outcome"], "settled", "{proposed}");
     let blocks = network.blocks_of("node-1");
     let sealed = blocks.iter().flat_map(|block| &block.transactions);
-    let suites: Vec<u8> = sealed.map(|one| one.envelope[1]).collect();
+    let suites: Vec<u8> = sealed.map(|one| one.envelope()[1]).collect();
     assert!(suites.len() > 5 && suites.iter().all(|suite| *suite == 2));
     network.agreement();
     network.stop_all();
