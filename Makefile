@@ -13,8 +13,8 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test test-release defences measurement reproduce bench bench-network bench-sealing bench-module \
-    bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz
+.PHONY: help demo test test-release defences measurement reproduce bench bench-quick bench-load bench-network \
+    bench-sealing bench-module bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz deps-postgres
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -29,13 +29,26 @@ build: deps ## build everything, tests included
 test: build deps-nextest deps-hosts ## build and run every test
 	$(CARGO) nextest run --workspace --locked $(FEATURES) $(ARGS)
 
-bench: deps ## measure this version on a network of its own; prints its conditions
-	$(CARGO) build --workspace --bins --locked
-	$(TARGET_DIR)/debug/sealbook-bench
+# Always the same packages: others would build the same ones with other features.
+BENCH_BUILD := $(CARGO) build --release --locked --bins -p sealbook-host -p sealbook-execution -p sealbook-cli \
+    -p sealbook-benches
+BENCH := $(TARGET_DIR)/release/sealbook-bench
+
+bench: deps deps-postgres ## measure this version beside PostgreSQL, in turns; needs an idle machine for 15 minutes
+	$(BENCH_BUILD)
+	$(BENCH) compare --json $(TARGET_DIR)/bench.json $(ARGS)
+
+bench-quick: deps deps-postgres ## one ratio to PostgreSQL in less than a minute
+	$(BENCH_BUILD)
+	$(BENCH) compare --quick $(ARGS)
+
+bench-load: deps ## one load of trades and the processor time it takes: make bench-load ARGS="--validators 1 --batch 1"
+	$(BENCH_BUILD)
+	$(BENCH) load $(ARGS)
 
 bench-network: deps ## latency, throughput and catch-up by validators and distance
-	$(CARGO) build --workspace --bins --locked
-	$(TARGET_DIR)/debug/sealbook-bench network $(ARGS)
+	$(BENCH_BUILD)
+	$(BENCH) network $(ARGS)
 
 bench-sealing: deps ## time and size of envelopes, suite by suite, beside other libraries
 	$(CARGO) run --release --locked --package sealbook-opening --example sealing
@@ -145,6 +158,22 @@ deps-rust:
 
 deps-nextest: deps
 	@command -v cargo-nextest >/dev/null || $(CARGO) install cargo-nextest --version $(NEXTEST_VERSION) --locked
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+# Without it the comparison with PostgreSQL is left out, and the benchmark says so. Debian's package would make and start a
+# server of its own, which nobody needs here.
+POSTGRES_CLUSTERS := /etc/postgresql-common/createcluster.d
+deps-postgres:
+	@if ! ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 && ! command -v pgbench >/dev/null; then \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        mkdir -p $(POSTGRES_CLUSTERS); \
+	        echo 'create_main_cluster = false' > $(POSTGRES_CLUSTERS)/sealbook.conf; \
+	        apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; \
+	    else \
+	        echo "PostgreSQL is missing, so the comparison with it is left out: sudo apt-get install postgresql"; \
+	    fi; \
+	fi
 
 # Without it the tests with several hosts are skipped, and say so.
 deps-hosts:

@@ -1,7 +1,8 @@
-//! `sealbook-bench`: what this version does, on real processes with real fsync. It prints its conditions and claims
-//! nothing: no rival runs beside it yet.
+//! `sealbook-bench`: what this version does, on real processes with real fsync. It prints its conditions.
 //!
 //! ```text
+//! compare      settlements beside PostgreSQL in the clear, in the same run
+//! load         one load of locked-in trades, with the processor time that it takes, part by part
 //! latency      one transfer after the other: submission to outcome, and to final
 //! throughput   batches of 100 trades recorded by one firm and confirmed by another, several pairs of clients at once
 //! network      both against the number of validators and their distance, with one down, and how fast one catches up
@@ -9,10 +10,14 @@
 
 #![forbid(unsafe_code)]
 
+mod compare;
+mod cpu;
+mod load;
+mod market;
 mod network;
+mod rival;
 mod world;
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +25,8 @@ use sealbook_sdk::Stage;
 
 use crate::world::{BATCH, World, percentile, run};
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
 
 const VALIDATORS: usize = 4;
 const LATENCY_SAMPLES: usize = 60;
@@ -33,8 +39,12 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         None => usual(),
+        Some("compare") => compare::measure(&compare::Plan::read(arguments)?),
+        Some("load") => load::measure(&load::Plan::read(arguments)?),
         Some("network") => network::measure(&network::Plan::read(arguments)?),
-        Some(other) => Err(format!("`{other}` is not known: sealbook-bench [network]").into()),
+        Some(other) => {
+            Err(format!("`{other}` is not known: sealbook-bench [compare|load|network]").into())
+        }
     }
 }
 
@@ -88,6 +98,22 @@ fn conditions() {
         "conditions   {VALIDATORS} validators with their modules on {cores} cores of one machine, loopback TLS, fsync per \
          block,\n             profile {profile}, {PAIRS} pairs of clients, batches of {BATCH} orders"
     );
+}
+
+/// The machine in a few words.
+fn machine() -> String {
+    let line = |file: &str, field: &str| -> String {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let found = text.lines().find(|line| line.starts_with(field));
+        let value = found.and_then(|line| line.split(':').nth(1));
+        value.map_or("unknown", str::trim).to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let (model, memory) = (
+        line("/proc/cpuinfo", "model name"),
+        line("/proc/meminfo", "MemTotal"),
+    );
+    format!("{model}, {cores} cores, {memory} of memory")
 }
 
 const fn profile() -> &'static str {

@@ -13,7 +13,7 @@ use sealbook_system::TestNetwork;
 use sealbook_system::relay::{Line, Relay};
 
 use crate::world::{BATCH, World, percentile};
-use crate::{Result, profile};
+use crate::{Result, machine, profile};
 
 const PAIRS: usize = 8;
 
@@ -99,22 +99,14 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
 }
 
 fn conditions(plan: &Plan) {
-    let line = |file: &str, field: &str| -> String {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let found = text.lines().find(|line| line.starts_with(field));
-        let value = found.and_then(|line| line.split(':').nth(1));
-        value.map_or("unknown", str::trim).to_owned()
-    };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let (round, rounds) = (plan.round.as_secs(), plan.rounds);
     println!(
-        "Conditions: all validators with their modules, the clients and the relay on one machine ({}, {cores} cores, {} of \
-         memory), loopback, TLS, fsync per block, profile {}. Latency: single transfers, one at a time, submission to \
+        "Conditions: all validators with their modules, the clients and the relay on one machine ({}), loopback, \
+         TLS, fsync per block, profile {}. Latency: single transfers, one at a time, submission to \
          final, {} samples or {} s. Throughput: {PAIRS} pairs of clients in a closed loop, batches of {BATCH} orders, \
          two orders a DVP, median of {rounds} rounds of {round} s. Added delay: round trip between any two nodes, half \
          of it each way, by the relay; none between clients and nodes.\n",
-        line("/proc/cpuinfo", "model name"),
-        line("/proc/meminfo", "MemTotal"),
+        machine(),
         profile(),
         plan.samples,
         plan.limit.as_secs(),

@@ -42,36 +42,11 @@ pub(crate) struct World {
 impl World {
     /// Enrols members with the program `sealbook` and gives each pair of them what it will trade.
     pub(crate) fn make(sealbook: &Path, folder: &Path, pairs: usize) -> Result<Self> {
-        let enrol = |name: &str, role: &str| {
-            let organisation = format!("{name} (example)");
-            let folder = folder.display().to_string();
-            let words = [
-                "--network",
-                &folder,
-                "member",
-                "enrol",
-                name,
-                "--role",
-                role,
-            ];
-            run(
-                sealbook,
-                &[&words[..], &["--organisation", &organisation]].concat(),
-            )
-        };
-        enrol("issuer", "issuer")?;
-        enrol("bank", "cash-agent")?;
-        enrol("seller", "firm")?;
-        enrol("buyer", "firm")?;
-        let toml = std::fs::read_to_string(folder.join("network.toml"))?;
-        let toml: NetworkToml = toml::from_str(&toml)?;
-        let nodes = toml.nodes.into_iter().map(|node| NodeAddress {
-            name: node.name,
-            address: node.clients,
-            observer: node.observer,
-        });
-        let genesis = Genesis::decode(&std::fs::read(folder.join("genesis"))?)?;
-        let network = Arc::new(Network::new(genesis, nodes.collect())?);
+        enrol(sealbook, folder, "issuer", "issuer")?;
+        enrol(sealbook, folder, "bank", "cash-agent")?;
+        enrol(sealbook, folder, "seller", "firm")?;
+        enrol(sealbook, folder, "buyer", "firm")?;
+        let network = network(folder)?;
         let world = Self {
             folder: folder.to_path_buf(),
             network,
@@ -83,14 +58,7 @@ impl World {
 
     /// A client of a member, which begins with this node.
     pub(crate) fn client(&self, member: &str, node: usize) -> Result<Client> {
-        let folder = self.folder.join("members").join(member);
-        let seed = files::read_private_key(&folder.join("key.pem"))?;
-        let chain = files::read_chain(&folder.join("chain.pem"))?;
-        Ok(Client::new(
-            Arc::clone(&self.network),
-            Identity::new(&seed, chain)?,
-            node,
-        )?)
+        client(&self.folder, &self.network, member, node)
     }
 
     /// One issue, and for each pair an account with securities and one with money.
@@ -250,7 +218,56 @@ fn accounts(pair: usize) -> Result<(AccountId, AccountId)> {
     ))
 }
 
-fn plain(instruction: Instruction) -> Result<Prepared> {
+/// Enrols a member with the program `sealbook`.
+pub(crate) fn enrol(sealbook: &Path, folder: &Path, name: &str, role: &str) -> Result<()> {
+    let organisation = format!("{name} (example)");
+    let folder = folder.display().to_string();
+    let words = [
+        "--network",
+        &folder,
+        "member",
+        "enrol",
+        name,
+        "--role",
+        role,
+    ];
+    run(
+        sealbook,
+        &[&words[..], &["--organisation", &organisation]].concat(),
+    )
+}
+
+/// The network in a folder, as its clients know it.
+pub(crate) fn network(folder: &Path) -> Result<Arc<Network>> {
+    let toml = std::fs::read_to_string(folder.join("network.toml"))?;
+    let toml: NetworkToml = toml::from_str(&toml)?;
+    let nodes = toml.nodes.into_iter().map(|node| NodeAddress {
+        name: node.name,
+        address: node.clients,
+        observer: node.observer,
+    });
+    let genesis = Genesis::decode(&std::fs::read(folder.join("genesis"))?)?;
+    Ok(Arc::new(Network::new(genesis, nodes.collect())?))
+}
+
+/// A client of a member, which begins with this node.
+pub(crate) fn client(
+    folder: &Path,
+    network: &Arc<Network>,
+    member: &str,
+    node: usize,
+) -> Result<Client> {
+    let folder = folder.join("members").join(member);
+    let seed = files::read_private_key(&folder.join("key.pem"))?;
+    let chain = files::read_chain(&folder.join("chain.pem"))?;
+    Ok(Client::new(
+        Arc::clone(network),
+        Identity::new(&seed, chain)?,
+        node,
+    )?)
+}
+
+pub(crate) fn plain(instruction: Instruction) -> Result<Prepared> {
     Ok(Prepared::instruction(None, instruction)?)
 }
 
@@ -261,7 +278,7 @@ fn submit(client: &mut Client, orders: &[Prepared]) -> Result<()> {
     )
 }
 
-fn expect(outcomes: &[sealbook_securities::Outcome], status: Status) -> Result<()> {
+pub(crate) fn expect(outcomes: &[sealbook_securities::Outcome], status: Status) -> Result<()> {
     match outcomes.iter().find(|outcome| outcome.status != status) {
         Some(outcome) => Err(format!("unexpected outcome: {outcome}").into()),
         None => Ok(()),
