@@ -18,7 +18,8 @@ use crate::market::{Done, Load, Market, VENUE};
 use crate::rival::{Load as RivalLoad, Measured, Rival, Script};
 use crate::{Result, cpu, machine, profile};
 
-const USAGE: &str = "sealbook-bench compare [--quick] [--rounds 3] [--seconds 6] [--json FILE]";
+const USAGE: &str =
+    "sealbook-bench compare [--quick] [--accounts 100000] [--rounds 3] [--seconds 6] [--json FILE]";
 const VALIDATORS: usize = 4;
 /// Client counts that are tried; the best is kept.
 const OUR_CLIENTS: [usize; 3] = [32, 64, 128];
@@ -54,6 +55,13 @@ impl Plan {
                     plan.accounts = 1_000;
                     plan.rival = RivalLoad::QUICK;
                     plan.round = Duration::from_secs(3);
+                }
+                "--accounts" => {
+                    plan.accounts = value()?.parse()?;
+                    plan.rival = RivalLoad {
+                        accounts: u32::try_from(plan.accounts)?,
+                        history: 0,
+                    };
                 }
                 "--rounds" => plan.rounds = value()?.parse()?,
                 "--seconds" => plan.round = Duration::from_secs(value()?.parse()?),
