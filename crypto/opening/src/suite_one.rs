@@ -48,7 +48,7 @@ impl FastKey {
         ciphertext: &[u8],
     ) -> Result<SecretBytes, OpenError> {
         let other = UnparsedPublicKey::new(&X25519, encapsulated);
-        let shared = agree(&self.secret, &other, OpenError::DoesNotOpen, |agreed| {
+        let shared = agree(&self.secret, other, OpenError::DoesNotOpen, |agreed| {
             Ok(self.shared(agreed, encapsulated))
         })?;
         let (key, nonce) = schedule(&shared, info);
