@@ -3,7 +3,7 @@
 //! ```text
 //! leaf  = PairHasher("sealbook/merkle/leaf/2")(content, 32 zero bytes)
 //! inner = PairHasher("sealbook/merkle/inner/1")(left, right)
-//! root  = hash("sealbook/merkle/root/1"; number of leaves as u64, topmost node)
+//! root  = hash(domain of roots; number of leaves as u64, topmost node)
 //! ```
 
 use std::sync::LazyLock;
