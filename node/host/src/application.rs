@@ -308,11 +308,15 @@ impl Application for HostApplication {
         let newest = shared.note_final(&block);
         shared.compare_results(&block, certificate.as_ref());
         // The engine's archive is the ledger store, so the block is durable before it comes here.
-        if newest {
-            shared.note_tip(Tip {
-                height: block.height(),
-                block: block.digest(),
-            });
+        let tip = Tip {
+            height: block.height(),
+            block: block.digest(),
+        };
+        if newest
+            && let Some(folder) = &shared.ledger
+            && let Err(error) = tip.write(folder)
+        {
+            tracing::warn!(%error, "the note of the ledger's tip cannot be written");
         }
         shared.keep_for_module(block);
         done.acknowledge();

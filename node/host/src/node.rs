@@ -240,7 +240,6 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
     if let Ok(ordering) = Arc::try_unwrap(ordering) {
         ordering.stop();
     }
-    shared.write_tip(0);
     let damage = shared.damaged().or_else(|| match &outcome {
         Ok(()) => None,
         Err(_) => found_damage(&store),

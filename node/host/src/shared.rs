@@ -14,7 +14,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_protocol::module::{PastResult, QuotaLevel};
 use sealbook_sealing::Envelope;
-use sealbook_store::{LedgerStore, StoreError, Tip};
+use sealbook_store::{LedgerStore, StoreError};
 
 use crate::clock::Clock;
 use crate::epochs::Epochs;
@@ -37,16 +37,6 @@ const ORDERED_BLOCKS: u64 = 1_024;
 /// After how long an own transaction that is not ordered is passed on again.
 const OVERDUE_MS: u64 = 500;
 const OVERDUE_MAX: usize = 256;
-
-/// How often the note of the ledger's tip is written at the most.
-const TIP_INTERVAL_MS: u64 = 200;
-
-/// The note of the ledger's tip: what it is to say, and when it was last written, by the node's own clock.
-#[derive(Default)]
-struct TipNote {
-    newest: Option<Tip>,
-    written_ms: Option<u64>,
-}
 
 /// Passes messages on to the other nodes.
 pub type Gossip = Box<dyn Fn(Bytes) + Send + Sync>;
@@ -102,7 +92,6 @@ pub struct Shared {
     /// Blocks that are not yet final and about which everything is judged that cannot change, with their heights.
     judged: Mutex<BTreeMap<Digest, u64>>,
     unexecuted: Mutex<Unexecuted>,
-    tip: Mutex<TipNote>,
     ordered: Mutex<Ordered>,
     asked: Mutex<Option<(Digest, u64)>>,
     head: Mutex<Header>,
@@ -149,7 +138,6 @@ impl Shared {
             recent: Mutex::default(),
             judged: Mutex::default(),
             unexecuted: Mutex::default(),
-            tip: Mutex::default(),
             ordered: Mutex::new(ordered),
             asked: Mutex::default(),
             // Until the module has caught up, everything up to here may still need a header that commits to it.
@@ -446,7 +434,6 @@ impl Shared {
     /// Forgets what expired, and passes on again what is overdue.
     pub fn tend(&self) {
         self.carry_words();
-        self.write_tip(TIP_INTERVAL_MS);
         let now_ms = self.clock.now_ms();
         let overdue = {
             let mut waiting = lock(&self.waiting);
@@ -647,30 +634,6 @@ impl Shared {
         match kept {
             Some(block) => Ok(Some(block)),
             None => Ok(self.store.block(height)?.map(Arc::new)),
-        }
-    }
-
-    /// Notes the newest final block beside the ledger, now or, if that was done just before, a little later.
-    pub(crate) fn note_tip(&self, tip: Tip) {
-        lock(&self.tip).newest = Some(tip);
-        self.write_tip(TIP_INTERVAL_MS);
-    }
-
-    /// Writes the note of the newest final block, unless it was written less than so many milliseconds ago.
-    pub fn write_tip(&self, interval_ms: u64) {
-        let Some(folder) = &self.ledger else {
-            return;
-        };
-        let now_ms = self.clock.elapsed_ms();
-        let mut note = lock(&self.tip);
-        let due = note
-            .written_ms
-            .is_none_or(|written| now_ms.saturating_sub(written) >= interval_ms);
-        if let Some(tip) = note.newest.take_if(|_| due) {
-            note.written_ms = Some(now_ms);
-            if let Err(error) = tip.write(folder) {
-                tracing::warn!(%error, "the note of the ledger's tip cannot be written");
-            }
         }
     }
 }

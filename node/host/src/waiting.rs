@@ -351,7 +351,7 @@ impl Waiting {
     ) -> Result<Digest, Refusal> {
         let envelope = Envelope::decode(&carried.transaction, MAX_TRANSACTION_BYTES)
             .map_err(|_| Refusal::Malformed("it does not decode"))?;
-        let id = envelope.digest();
+        let id = Transaction::id_of(&carried.transaction);
         let expires_ms = envelope.header.expires_ms;
         if expires_ms <= now_ms {
             return Err(Refusal::Expiry("past"));
