@@ -182,3 +182,72 @@ impl Leaves {
         &self.made
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sealbook_securities::NewMember;
+
+    use super::*;
+    use crate::permissions::Nobody;
+
+    /// The leaf as the header of this file defines it.
+    fn defined(
+        state: &State,
+        table: TableId,
+        index: u32,
+        leaf_key: &LeafKey<Securities>,
+    ) -> Digest {
+        let row = state.row_bytes(table, index);
+        let mut message = [
+            &index.to_le_bytes()[..],
+            &(row.len() as u32).to_le_bytes(),
+            &row,
+        ]
+        .concat();
+        message.resize(message.len().next_multiple_of(64), 0);
+        let key = keyed_hash(leaf_key.key(), TABLE_DOMAIN, &[&[table as u8]]);
+        keyed(&Secret32::new(key.0), &message)
+    }
+
+    #[test]
+    fn leaves_that_are_made_together_are_those_that_are_defined() {
+        let mut state = State::new();
+        for number in 0..140_u8 {
+            // Three bytes a letter: rows of two to nine blocks.
+            let organisation = "\u{682a}".repeat(usize::from(number) + 1);
+            let name = format!("m{number}");
+            let new = NewMember::parse(&name, "firm", &organisation, None, [number; 32], [1; 32]);
+            let outcome = state.admit(None, &Nobody, new.unwrap(), None);
+            assert!(outcome.is_accepted());
+        }
+        let key = LeafKey::of(&Secret32::new([7; 32]));
+        let mut blocks = std::collections::BTreeSet::new();
+        for table in [TableId::Members, TableId::Clock] {
+            let count = state.table_len(table);
+            let made = Leaves::of(table, &key).make(&state, 0..count).to_vec();
+            let expected: Vec<(u64, Digest)> = (0..count)
+                .map(|index| (u64::from(index), defined(&state, table, index, &key)))
+                .collect();
+            assert_eq!(made, expected);
+            let lengths = (0..count).map(|index| state.row_bytes(table, index).len() + 8);
+            blocks.extend(lengths.map(|length| length.div_ceil(64)));
+        }
+        assert!((1..=8).all(|count| blocks.contains(&count)), "{blocks:?}");
+    }
+
+    #[test]
+    fn keyed_anew_or_row_by_row_the_trees_are_the_same() {
+        let mut state = State::new();
+        let key = LeafKey::of(&Secret32::new([7; 32]));
+        let mut followed = StateTree::new();
+        followed.update(&mut state, &key, 0);
+        for height in 1..=200 {
+            state.begin_block(height, height).unwrap();
+            let root = followed.update(&mut state, &key, height);
+            let mut anew = StateTree::new();
+            anew.rekey(&state, &key);
+            assert_eq!(anew.update(&mut state, &key, height), root);
+        }
+    }
+}

@@ -14,6 +14,7 @@ use kit::words::{self, order};
 use kit::{Network, Sealed, sign};
 use proptest::prelude::*;
 use sealbook_execution::Executed;
+use sealbook_identity::Role;
 use sealbook_ledger::{Attachment, Block};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
@@ -298,6 +299,87 @@ fn only_the_member_itself_signs_for_it() {
         .network
         .seal_signed(header, purpose, &wrong_version, Secret32::random());
     no_trace(&mut play, &sealed.bytes);
+}
+
+/// The signatures of a block are verified together: one that is wrong takes nothing from the others, and gets nothing
+/// from them.
+#[test]
+fn a_wrong_signature_among_others_of_its_block_counts_alone() {
+    let mut play = Play::furnished();
+    let header = play.network.header(play.expiry());
+    let purpose = Purpose::Transaction;
+    let by_beta = || {
+        let beta = &play.network.members["beta"];
+        let mut signed = sign(
+            beta,
+            &header,
+            purpose,
+            TRANSACTION_SIGNATURE,
+            transfer_body(),
+        );
+        signed.certificate = play.network.members["alpha"].fingerprint;
+        play.network
+            .seal_signed(header, purpose, &signed, Secret32::random())
+    };
+    let forged = [by_beta(), by_beta()];
+    let good: Vec<Sealed> = ["1", "2", "3"]
+        .iter()
+        .map(|quantity| {
+            let reference = format!("G{quantity}");
+            let transfer = words::transfer("A-1", "A-2", quantity);
+            play.seal("alpha", vec![order(&reference, transfer)])
+        })
+        .collect();
+    let all = [&good[0], &forged[0], &good[1], &forged[1], &good[2]];
+    let bytes: Vec<&[u8]> = all.iter().map(|one| one.bytes.as_slice()).collect();
+    let executed = play.step(&bytes, &[]);
+    assert_eq!((executed.unopened, executed.replies.len()), (2, 3));
+    for one in &good {
+        assert_eq!(outcomes(one, &executed), [Outcome::SETTLED]);
+    }
+}
+
+/// Who is admitted in a block was unknown when its signatures were verified together.
+#[test]
+fn a_newcomer_acts_in_the_block_that_admits_it_and_only_under_its_own_signature() {
+    let mut play = Play::furnished();
+    let newcomer = play.network.certify(
+        "newcomer",
+        Role::Firm,
+        "Newcomer (example)",
+        kit::CREATED_MS + 900_000_000,
+    );
+    let admit = OrderBytes::Admit {
+        reference: "N".to_owned(),
+        chain: newcomer.chain.clone(),
+    };
+    let header = play.network.header(play.expiry());
+    let purpose = Purpose::Transaction;
+    let orders = || vec![order("T", words::transfer("A-1", "A-2", "1"))];
+    let early = play.network.seal_as(&newcomer, header, orders());
+    let admission = play.seal("admin", vec![admit]);
+    let own = play.network.seal_as(&newcomer, header, orders());
+    let alpha = &play.network.members["alpha"];
+    let mut signed = sign(
+        alpha,
+        &header,
+        purpose,
+        TRANSACTION_SIGNATURE,
+        transfer_body(),
+    );
+    signed.certificate = newcomer.fingerprint;
+    let forged = play
+        .network
+        .seal_signed(header, purpose, &signed, Secret32::random());
+    let all = [&early, &admission, &own, &forged];
+    let bytes: Vec<&[u8]> = all.iter().map(|one| one.bytes.as_slice()).collect();
+    let executed = play.step(&bytes, &[]);
+    assert_eq!((executed.unopened, executed.replies.len()), (1, 3));
+    let refused = |code| [Outcome::refused(code)];
+    assert_eq!(outcomes(&early, &executed), refused(Code::NotAMember));
+    assert_eq!(outcomes(&admission, &executed), [Outcome::SETTLED]);
+    // A member by now, and the account is another's.
+    assert_eq!(outcomes(&own, &executed), refused(Code::NotFound));
 }
 
 #[test]

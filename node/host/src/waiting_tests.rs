@@ -84,6 +84,30 @@ fn pick(waiting: &Waiting, quota: u64, taken: &BTreeSet<Digest>) -> Vec<(u16, By
 }
 
 #[test]
+fn carriers_are_verified_together_and_one_wrong_signature_shows() {
+    let signed = |seed: u8, number: u32| {
+        let key = SigningKey::from_seed([seed; 32]);
+        let one = carried(key.verifying_key(), number, 500, Vec::new());
+        let one = Carried::own(&key, &NETWORK, one.transaction, Vec::new());
+        (id(&one), one)
+    };
+    let good = [signed(2, 1), signed(3, 2), signed(2, 3)];
+    assert!(Carried::verify_all(&NETWORK, &good));
+    assert!(!Carried::verify_all(&Digest([8; 32]), &good));
+    for place in 0..good.len() {
+        let mut all = good.clone();
+        all[place].1.carrier = key(4);
+        assert!(!Carried::verify_all(&NETWORK, &all));
+        for (number, (id, one)) in all.iter().enumerate() {
+            assert_eq!(one.verify(&NETWORK, id), number != place);
+        }
+    }
+    // Of one, or none, it says nothing good.
+    assert!(!Carried::verify_all(&NETWORK, &good[..1]));
+    assert!(!Carried::verify_all(&NETWORK, &[]));
+}
+
+#[test]
 fn own_transactions_leave_once_they_were_passed_on_with_their_attachments() {
     let mut waiting = waiting();
     let all: Vec<Carried> = [3, 1, 2]
