@@ -67,13 +67,11 @@ struct Rows {
 }
 
 impl State {
-    /// Appends the encoded books to `into`.
-    pub fn encode_into(&self, into: &mut Vec<u8>) {
-        // Writing to memory cannot fail, and the rows hold nothing that borsh refuses.
-        let _: io::Result<()> = self.write_rows(into);
-    }
-
-    fn write_rows(&self, into: &mut Vec<u8>) -> io::Result<()> {
+    /// Writes the encoded books to `into`.
+    ///
+    /// # Errors
+    /// Those of `into`: the rows hold nothing that cannot be encoded.
+    pub fn encode_into(&self, into: &mut impl io::Write) -> io::Result<()> {
         (BOOKS_VERSION, self.clock).serialize(into)?;
         self.members.rows().serialize(into)?;
         self.accounts.rows().serialize(into)?;
@@ -349,7 +347,7 @@ mod tests {
 
     fn encoded(state: &State) -> Vec<u8> {
         let mut bytes = Vec::new();
-        state.encode_into(&mut bytes);
+        state.encode_into(&mut bytes).unwrap();
         bytes
     }
 

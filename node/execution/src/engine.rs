@@ -31,8 +31,8 @@ use crate::keys::{EpochKeys, Vault};
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
 use crate::rotation::{Custodian, Former, Session};
-use crate::snapshot::Progress;
 use crate::snapshot::content::{HolderName, Parts};
+use crate::snapshot::{Growth, Progress};
 use crate::state_tree::StateTree;
 use crate::transactions::{BlockContext, new_member};
 
@@ -138,6 +138,8 @@ pub struct Engine {
     /// The newest snapshot that commitments name.
     pub(crate) newest_snapshot: Option<SnapshotReference>,
     pub(crate) progress: Progress,
+    /// What was submitted since the last snapshot was taken.
+    pub(crate) growth: Growth,
     stopped: bool,
 }
 
@@ -217,6 +219,7 @@ impl Engine {
             names: BTreeMap::new(),
             newest_snapshot: None,
             progress: Progress::None,
+            growth: Growth::default(),
             stopped: false,
             genesis,
         })
@@ -472,8 +475,8 @@ impl Engine {
                 .definition()
                 .committee()
                 .map_err(EngineError::Committee)?;
-            self.begin_snapshot();
         }
+        self.begin_snapshot(block);
         self.forget_former();
         #[cfg(debug_assertions)]
         self.state

@@ -18,7 +18,7 @@ use sealbook_execution::{Engine, Output, RestoreError};
 use sealbook_governance::Change;
 use sealbook_ledger::{
     Block, Commitment, FinalityCertificate, FinalityProof, GovernanceRules, ProofError,
-    SNAPSHOT_DELAY, SNAPSHOT_PIECE_BYTES, SnapshotManifest,
+    SNAPSHOT_DELAY_MIN, SNAPSHOT_PIECE_BYTES, SnapshotManifest,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::module::{FromModule, SealedReply, SnapshotOffer, ToModule};
@@ -188,13 +188,13 @@ fn commitments_name_a_snapshot_after_the_delay_and_until_the_next() {
     go_on(&mut play, &copy);
     let epoch = u64::from(EPOCH);
     for commitment in &play.commitments {
-        let complete = commitment.height.saturating_sub(SNAPSHOT_DELAY) / epoch * epoch;
+        let complete = commitment.height.saturating_sub(SNAPSHOT_DELAY_MIN) / epoch * epoch;
         let named = commitment.snapshot.map_or(0, |reference| reference.height);
         assert_eq!(named, complete, "at {}", commitment.height);
     }
     for snapshot in &play.snapshots {
         let manifest = &snapshot.manifest;
-        let first = &play.commitments[(manifest.height + SNAPSHOT_DELAY) as usize - 1];
+        let first = &play.commitments[(manifest.height + SNAPSHOT_DELAY_MIN) as usize - 1];
         assert_eq!(first.snapshot.unwrap().digest, manifest.digest());
     }
 }

@@ -183,7 +183,8 @@ pub struct Parameters {
     pub expiry_horizon_ms: u64,
     /// Blocks in a committee epoch.
     pub epoch_blocks: u32,
-    /// A sealed snapshot is taken at the end of every so many committee epochs.
+    /// A sealed snapshot may be taken at the end of every so many committee epochs: one of large books only when
+    /// enough was submitted since the last.
     pub snapshot_epochs: u32,
     /// A new key epoch begins after so many committee epochs; with 0, only by decision.
     pub key_epochs: u32,

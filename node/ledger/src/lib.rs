@@ -57,7 +57,7 @@ pub use key_record::{
 pub use proof::{EpochStep, FinalityProof, MAX_PROOF_BYTES, ProofError};
 pub use receipt::{MAX_RECEIPT_BYTES, OutcomesProof, Proven, Receipt, ReceiptError, ShownOutcome};
 pub use snapshot::{
-    MAX_MANIFEST_BYTES, MAX_SNAPSHOT_PIECES, SNAPSHOT_DELAY, SNAPSHOT_PIECE_BYTES, SnapshotError,
-    SnapshotManifest,
+    MAX_MANIFEST_BYTES, MAX_SNAPSHOT_PIECES, SNAPSHOT_DELAY_MIN, SNAPSHOT_PIECE_BYTES,
+    SnapshotError, SnapshotManifest,
 };
 pub use transaction::Transaction;

@@ -62,7 +62,7 @@ fn carry_out(state: &mut State, who: MemberId, permits: &Permits, order: &Order,
     assert_eq!(other, Outcome::refused(Code::Duplicate));
     assert!(!touches_rows(state));
     let mut bytes = Vec::new();
-    state.encode_into(&mut bytes);
+    assert!(state.encode_into(&mut bytes).is_ok());
     assert!(State::decode(&bytes).is_ok(), "after {order:?}");
 }
 
@@ -179,7 +179,7 @@ pub fn books(data: &[u8]) -> bool {
     };
     let encoded = |state: &State| {
         let mut bytes = Vec::new();
-        state.encode_into(&mut bytes);
+        assert!(state.encode_into(&mut bytes).is_ok());
         bytes
     };
     assert_eq!(encoded(&state), data, "books with two encodings");

@@ -468,7 +468,7 @@ fn governance_orders() -> Group {
 fn books() -> Group {
     let encoded = |state: &State| {
         let mut bytes = Vec::new();
-        state.encode_into(&mut bytes);
+        assert!(state.encode_into(&mut bytes).is_ok());
         bytes
     };
     vec![

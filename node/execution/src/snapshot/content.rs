@@ -11,7 +11,8 @@
 //! INVARIANT: engines that executed the same blocks have equal content, whatever way they came there. The names are
 //! the exception, since attachments are erased: each is checked against the commitment to it in the books.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Write;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::Governance;
@@ -22,7 +23,7 @@ use sealbook_protocol::module::{PastResult, SealedReply};
 use sealbook_protocol::payload::{Attachment, PAYLOAD_VERSION};
 use sealbook_securities::{AccountIndex, Holder, LongName, MemberId, State};
 
-use super::pieces::{CONTENT_BYTES, framed};
+use super::pieces::{CONTENT_BYTES, Cutter};
 use crate::engine::Engine;
 use crate::keys::Derived;
 use crate::results::Results;
@@ -79,24 +80,18 @@ pub struct Parts {
     pub records: Vec<KeyRecord>,
 }
 
-/// The content of a snapshot of `engine`, ready to be framed.
-pub fn state_of(engine: &Engine) -> Vec<u8> {
+/// The content of a snapshot of `engine`, cut into pieces.
+pub fn state_of(engine: &Engine) -> VecDeque<SecretBytes> {
     let mut parts = Vec::new();
     // Writing to memory cannot fail.
     let _: std::io::Result<()> = write_parts(engine, &mut parts);
     let parts = SecretBytes::new(parts);
-    // Room for the books, so that they are not copied while they grow: about 100 bytes a row.
-    let rows: usize = engine
-        .state
-        .tables()
-        .iter()
-        .map(|table| engine.state.table_len(*table) as usize)
-        .sum();
-    let mut content = framed(parts.len().saturating_add(rows.saturating_mul(100)));
-    content.extend_from_slice(&(parts.len() as u64).to_le_bytes());
-    content.extend_from_slice(parts.expose());
-    engine.state.encode_into(&mut content);
-    content
+    let mut cutter = Cutter::new();
+    let _: std::io::Result<()> = cutter
+        .write_all(&(parts.len() as u64).to_le_bytes())
+        .and_then(|()| cutter.write_all(parts.expose()))
+        .and_then(|()| engine.state.encode_into(&mut cutter));
+    cutter.finish()
 }
 
 fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
@@ -132,7 +127,7 @@ pub fn read_state(content: &[u8]) -> Option<(Parts, &[u8])> {
 }
 
 /// The names that `engine` knows, as the padded contents of pieces, each of which can be read without the others.
-pub fn names_of(engine: &Engine) -> Vec<SecretBytes> {
+pub fn names_of(engine: &Engine) -> VecDeque<SecretBytes> {
     let names: Vec<(&AccountIndex, &HolderName)> = engine.names.iter().collect();
     let entries = (CONTENT_BYTES - COUNT_BYTES) / NAME_BYTES_MAX;
     names

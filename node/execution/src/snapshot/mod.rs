@@ -2,36 +2,37 @@
 //! alike.
 //!
 //! ```text
-//! block S        the state after it is copied
+//! block S        the state after it is copied, if one is due: see the schedule
 //! S + 1 ...      a few pieces are sealed with every block
 //! S + delay      all pieces are sealed; this block's commitment is the first to name the manifest
 //! ```
 //!
-//! The copy is made at once, so what is sealed does not change under the sealing. A module that was restored from the
-//! snapshot of S names it at S + delay too, without making it again.
+//! The copy is made at once, so what is sealed does not change under the sealing, and each piece of it is wiped when it
+//! is sealed. A module that was restored from the snapshot of S names it at S + delay too, without making it again.
 //!
 //! INVARIANT: which snapshot a commitment names depends on the height alone, not on how blocks came or how fast
 //! pieces are sealed. After a crash the same pieces are made again while the same blocks are executed.
 
-use sealbook_ledger::{
-    Commitment, EpochDefinition, SNAPSHOT_DELAY, SnapshotManifest, SnapshotReference,
-    opening_digest,
-};
+use std::collections::VecDeque;
+
+use sealbook_ledger::{Block, Commitment, SnapshotManifest, SnapshotReference, opening_digest};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 
 use crate::engine::{Engine, Output};
 use crate::keys::EpochKeys;
 use content::{names_of, state_of};
-use pieces::{CONTENT_BYTES, Kind, Snapshot, frame};
+use pieces::{Kind, Snapshot};
+pub use schedule::Growth;
 
 pub mod content;
 mod pieces;
 pub mod restore;
+mod schedule;
 
 /// The version of the rules by which blocks are executed and of what snapshots hold: a snapshot of another one is
 /// refused, since a state that was made by other rules would differ from the network's.
-pub const ENGINE_VERSION: u32 = 2;
+pub const ENGINE_VERSION: u32 = 3;
 
 /// Where the engine stands with the snapshot after the one that commitments name.
 pub enum Progress {
@@ -39,8 +40,8 @@ pub enum Progress {
     None,
     /// It is being sealed.
     Taking(Box<Taking>),
-    /// It is complete already, because this engine was restored from it.
-    Complete(SnapshotReference),
+    /// It is complete already, because this engine was restored from it; commitments name it from this height on.
+    Complete(SnapshotReference, u64),
 }
 
 /// A snapshot that is being sealed.
@@ -48,22 +49,25 @@ pub struct Taking {
     snapshot: Snapshot,
     block: Digest,
     commitment: Commitment,
-    state: SecretBytes,
-    names: Vec<SecretBytes>,
+    /// What is not sealed yet.
+    state: VecDeque<SecretBytes>,
+    names: VecDeque<SecretBytes>,
     state_pieces: Vec<Digest>,
     name_pieces: Vec<Digest>,
     per_block: usize,
+    /// The block whose commitment is the first to name it.
+    named_at: u64,
 }
 
 impl Taking {
-    fn begin(engine: &Engine) -> Self {
-        let state = frame(state_of(engine));
-        let names = names_of(engine);
-        let pieces = state.len() / CONTENT_BYTES + names.len();
+    fn begin(engine: &Engine, delay: u64) -> Self {
+        let (state, names) = (state_of(engine), names_of(engine));
+        let pieces = state.len() + names.len();
+        let height = engine.head.height;
         Self {
             snapshot: Snapshot {
                 network: engine.network,
-                height: engine.head.height,
+                height,
             },
             block: engine.head.digest(),
             commitment: engine.commitment.clone(),
@@ -71,21 +75,21 @@ impl Taking {
             names,
             state_pieces: Vec::new(),
             name_pieces: Vec::new(),
-            per_block: pieces.div_ceil(SNAPSHOT_DELAY as usize),
+            per_block: pieces.div_ceil(usize::try_from(delay).unwrap_or(usize::MAX)),
+            named_at: height.saturating_add(delay),
         }
     }
 
     /// Seals the next piece; nothing if all are sealed.
     fn next(&mut self, key: &Secret32) -> Option<Output> {
         let (states, names) = (self.state_pieces.len(), self.name_pieces.len());
-        let content = self.state.expose().chunks(CONTENT_BYTES).nth(states);
-        let (kind, place, content) = match content {
+        let (kind, place, content) = match self.state.pop_front() {
             Some(content) => (Kind::State, states, content),
-            None => (Kind::Names, names, self.names.get(names)?.expose()),
+            None => (Kind::Names, names, self.names.pop_front()?),
         };
         // There are far fewer pieces than 2^32: they lie in memory.
         let index = u32::try_from(place).ok()?;
-        let sealed = self.snapshot.seal(key, kind, index, content);
+        let sealed = self.snapshot.seal(key, kind, index, content.expose());
         let digest = SnapshotManifest::piece_digest(&sealed);
         let index = u32::try_from(states + names).ok()?;
         match kind {
@@ -116,21 +120,15 @@ impl Taking {
     }
 }
 
-/// Whether a snapshot is taken after the block at `height` of this epoch.
-fn is_due(definition: &EpochDefinition, height: u64) -> bool {
-    let every = u64::from(definition.parameters.snapshot_epochs.max(1));
-    height == definition.last_height && (definition.epoch + 1).is_multiple_of(every)
-}
-
 impl Engine {
     /// Seals what is to be sealed with the block at `height`, before its commitment is made.
     pub(crate) fn advance_snapshot(&mut self, height: u64, each: &mut dyn FnMut(Output)) {
-        let since = match &self.progress {
+        let named_at = match &self.progress {
             Progress::None => return,
-            Progress::Taking(taking) => taking.snapshot.height,
-            Progress::Complete(reference) => reference.height,
+            Progress::Taking(taking) => taking.named_at,
+            Progress::Complete(_, named_at) => *named_at,
         };
-        let is_last = height >= since.saturating_add(SNAPSHOT_DELAY);
+        let is_last = height >= named_at;
         if let Progress::Taking(taking) = &mut self.progress {
             let count = if is_last {
                 usize::MAX
@@ -157,14 +155,37 @@ impl Engine {
                 });
                 each(Output::Snapshot(Box::new(manifest)));
             }
-            Progress::Complete(reference) => self.newest_snapshot = Some(reference),
+            Progress::Complete(reference, _) => self.newest_snapshot = Some(reference),
         }
     }
 
-    /// Copies the state after the block that was just executed, if a snapshot is due.
-    pub(crate) fn begin_snapshot(&mut self) {
-        if is_due(self.governance.definition(), self.head.height) {
-            self.progress = Progress::Taking(Box::new(Taking::begin(self)));
+    /// Counts the block that was just executed, and copies the state after it if a snapshot is due.
+    pub(crate) fn begin_snapshot(&mut self, block: &Block) {
+        self.growth.count(block);
+        if self.head.next_epoch.is_none() {
+            return;
         }
+        let weight = schedule::weight(&self.state);
+        let next = self.definition();
+        let key_epoch_ends = next.opening.key_epoch != self.keys.key_epoch;
+        let delay = schedule::delay(weight, next);
+        let definition = self.governance.definition();
+        let height = self.head.height;
+        if self
+            .growth
+            .is_due(definition, height, weight, key_epoch_ends)
+        {
+            self.progress = Progress::Taking(Box::new(Taking::begin(self, delay)));
+            self.growth = Growth::since(weight);
+        }
+    }
+
+    /// Stands where an engine does that has just taken this snapshot.
+    fn took_snapshot(&mut self, reference: SnapshotReference) {
+        let weight = schedule::weight(&self.state);
+        let delay = schedule::delay(weight, self.definition());
+        let named_at = reference.height.saturating_add(delay);
+        self.progress = Progress::Complete(reference, named_at);
+        self.growth = Growth::since(weight);
     }
 }

@@ -13,10 +13,14 @@
 //!
 //! INVARIANT: no two contents are ever sealed under one key, since the key follows from the content.
 
+use std::collections::VecDeque;
+use std::io::{self, Write};
+
 use sealbook_ledger::SNAPSHOT_PIECE_BYTES;
 use sealbook_primitives::aead::{self, NONCE_LENGTH, TAG_LENGTH};
 use sealbook_primitives::hash::{DIGEST_LENGTH, Digest, keyed_hash};
 use sealbook_primitives::secret::{Secret32, SecretBytes};
+use zeroize::Zeroizing;
 
 const MARK_DOMAIN: &str = "sealbook 2026 snapshot mark v1";
 const KEY_DOMAIN: &str = "sealbook 2026 snapshot piece key v1";
@@ -88,26 +92,69 @@ impl Snapshot {
     }
 }
 
-/// Content with its length before it and zeros after it, so that it fills whole pieces.
-pub fn frame(mut content: Vec<u8>) -> SecretBytes {
-    // The caller left room for the length at the beginning.
-    let length = content.len().saturating_sub(LENGTH_BYTES) as u64;
-    if let Some(room) = content.get_mut(..LENGTH_BYTES) {
-        room.copy_from_slice(&length.to_le_bytes());
+/// Cuts content into the contents of pieces while it is written: its length before it, and zeros after it.
+///
+/// No piece is ever moved while it grows, so that no copy is left behind.
+pub struct Cutter {
+    pieces: VecDeque<Zeroizing<Vec<u8>>>,
+}
+
+impl Cutter {
+    /// Nothing yet, but room for the length.
+    pub fn new() -> Self {
+        let mut cutter = Self {
+            pieces: VecDeque::new(),
+        };
+        cutter.next().extend_from_slice(&[0; LENGTH_BYTES]);
+        cutter
     }
-    let pieces = content.len().div_ceil(CONTENT_BYTES).max(1);
-    content.resize(pieces * CONTENT_BYTES, 0);
-    SecretBytes::new(content)
+
+    fn next(&mut self) -> &mut Vec<u8> {
+        let piece = Zeroizing::new(Vec::with_capacity(CONTENT_BYTES));
+        self.pieces.push_back_mut(piece)
+    }
+
+    /// The pieces, all of one size.
+    pub fn finish(mut self) -> VecDeque<SecretBytes> {
+        let lengths = self.pieces.iter().map(|piece| piece.len());
+        let length = lengths.sum::<usize>().saturating_sub(LENGTH_BYTES) as u64;
+        if let Some(room) = self
+            .pieces
+            .front_mut()
+            .and_then(|one| one.get_mut(..LENGTH_BYTES))
+        {
+            room.copy_from_slice(&length.to_le_bytes());
+        }
+        if let Some(last) = self.pieces.back_mut() {
+            last.resize(CONTENT_BYTES, 0);
+        }
+        let pieces = self.pieces.into_iter();
+        pieces
+            .map(|mut piece| SecretBytes::new(std::mem::take(&mut *piece)))
+            .collect()
+    }
 }
 
-/// An empty content for [`frame`], with room for about `expected` bytes.
-pub fn framed(expected: usize) -> Vec<u8> {
-    let mut content = Vec::with_capacity(expected.saturating_add(LENGTH_BYTES + CONTENT_BYTES));
-    content.resize(LENGTH_BYTES, 0);
-    content
+impl Write for Cutter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_full = |piece: &Zeroizing<Vec<u8>>| piece.len() == CONTENT_BYTES;
+        if self.pieces.back().is_none_or(is_full) {
+            self.next();
+        }
+        let Some(piece) = self.pieces.back_mut() else {
+            return Ok(0);
+        };
+        let (now, _) = bytes.split_at(bytes.len().min(CONTENT_BYTES - piece.len()));
+        piece.extend_from_slice(now);
+        Ok(now.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-/// The content of [`frame`]; nothing if its padding is not what it must be.
+/// The content that was cut into these pieces, one after the other; nothing if its padding is not what it must be.
 pub fn unframe(padded: &[u8]) -> Option<&[u8]> {
     let (length, rest) = padded.split_at_checked(LENGTH_BYTES)?;
     let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
@@ -180,20 +227,28 @@ mod tests {
     }
 
     #[test]
-    fn content_is_framed_to_whole_pieces() {
+    fn content_is_cut_into_whole_pieces() {
         let room = CONTENT_BYTES - LENGTH_BYTES;
-        for (length, pieces) in [(0, 1), (1, 1), (room, 1), (room + 1, 2)] {
-            let mut content = framed(length);
-            content.extend(vec![6; length]);
-            let padded = frame(content);
-            assert_eq!(padded.len(), pieces * CONTENT_BYTES);
-            assert_eq!(unframe(padded.expose()).unwrap(), vec![6; length]);
-            let longer = [padded.expose(), &vec![0; CONTENT_BYTES]].concat();
-            assert!(unframe(&longer).is_none());
-            let mut dirty = padded.expose().to_vec();
-            if dirty[dirty.len() - 1] == 0 {
-                *dirty.last_mut().unwrap() = 1;
-                assert!(unframe(&dirty).is_none());
+        for (length, pieces) in [(0, 1), (1, 1), (room, 1), (room + 1, 2), (3_000_000, 3)] {
+            // Written at once or a little at a time.
+            for step in [length.max(1), 777_777] {
+                let content: Vec<u8> = (0..length).map(|place| (place % 251) as u8 | 1).collect();
+                let mut cutter = Cutter::new();
+                for part in content.chunks(step) {
+                    cutter.write_all(part).unwrap();
+                }
+                let cut = cutter.finish();
+                assert_eq!(cut.len(), pieces);
+                assert!(cut.iter().all(|piece| piece.len() == CONTENT_BYTES));
+                let padded: Vec<u8> = cut.iter().flat_map(|one| one.expose().to_vec()).collect();
+                assert!(unframe(&padded).unwrap() == content);
+                let longer = [&padded[..], &vec![0; CONTENT_BYTES]].concat();
+                assert!(unframe(&longer).is_none());
+                let mut dirty = padded;
+                if dirty[dirty.len() - 1] == 0 {
+                    *dirty.last_mut().unwrap() = 1;
+                    assert!(unframe(&dirty).is_none());
+                }
             }
         }
         assert!(unframe(&[]).is_none());

@@ -15,9 +15,9 @@ use sealbook_protocol::module::SnapshotOffer;
 use sealbook_securities::{BooksError, State};
 use zeroize::Zeroizing;
 
+use super::ENGINE_VERSION;
 use super::content::{Parts, read_names, read_state};
 use super::pieces::{CONTENT_BYTES, Kind, Snapshot, unframe};
-use super::{ENGINE_VERSION, Progress};
 use crate::engine::{Engine, EngineError};
 use crate::keys::{EpochKeys, KeyError};
 use crate::rotation::Former;
@@ -63,6 +63,7 @@ pub enum RestoreError {
 pub struct Restoring {
     engine: Engine,
     manifest: SnapshotManifest,
+    reference: SnapshotReference,
     snapshot: Snapshot,
     state: Zeroizing<Vec<u8>>,
     names: Vec<SecretBytes>,
@@ -114,8 +115,7 @@ impl Engine {
         if !is_agreed {
             return Err(RestoreError::NotAgreed(height));
         }
-        let mut engine = Self::bare(genesis, keys)?;
-        engine.progress = Progress::Complete(reference);
+        let engine = Self::bare(genesis, keys)?;
         Ok(Restoring {
             snapshot: Snapshot {
                 network: engine.network,
@@ -126,6 +126,7 @@ impl Engine {
             )),
             engine,
             manifest,
+            reference,
             names: Vec::new(),
             added: 0,
         })
@@ -216,6 +217,7 @@ impl Restoring {
             engine.keys.check(&present).map_err(EngineError::Keys)?;
         }
         engine.former = former;
+        engine.took_snapshot(self.reference);
         engine.commitment = self.manifest.commitment;
         // The network agreed on every byte already; the roots are what proves that this software reads them as it did
         // when they were written.

@@ -1,0 +1,162 @@
+//! When a snapshot is taken and how soon commitments name it: both follow from the ledger alone.
+//!
+//! ```text
+//! weight = rows of the books, 32 bytes each, in pieces; at least 1
+//! due    = at the end of every `snapshot_epochs`-th committee epoch, if it is the first, or its weight is 4 or less, or
+//!          a key epoch ends there, or the envelopes since the last one are twice as long as that one's weight
+//! delay  = one block for each piece of its weight, at least 6, at most half of the committee epoch that follows
+//! ```
+//!
+//! So what is written for snapshots stays in proportion to what members submit, however large the books are, and no
+//! block has more than a few pieces to wait for. A module that begins has twice a snapshot's length of envelopes to
+//! execute, or what a committee epoch holds if that is more.
+
+use sealbook_ledger::{Block, EpochDefinition, SNAPSHOT_DELAY_MIN};
+use sealbook_securities::State;
+
+use super::pieces::CONTENT_BYTES;
+
+/// What a row is taken to be long, in bytes. The content of a snapshot would be exact, but slow to find out.
+const ROW_BYTES: u64 = 32;
+/// Snapshots of this weight are taken at every chance.
+const SMALL_PIECES: u64 = 4;
+/// Others are taken when so many times their length was submitted.
+const GROWTH: u64 = 2;
+
+/// How heavy a snapshot of these books is, in pieces.
+pub fn weight(books: &State) -> u64 {
+    let tables = books.tables().iter();
+    let rows: u64 = tables.map(|table| u64::from(books.table_len(*table))).sum();
+    rows.saturating_mul(ROW_BYTES)
+        .div_ceil(CONTENT_BYTES as u64)
+        .max(1)
+}
+
+/// How many blocks after its own a snapshot of this weight is named in commitments, if `next` follows it.
+pub fn delay(weight: u64, next: &EpochDefinition) -> u64 {
+    let blocks = next.last_height.saturating_sub(next.first_height) + 1;
+    weight.min(blocks / 2).max(SNAPSHOT_DELAY_MIN)
+}
+
+/// What was submitted since the last snapshot.
+#[derive(Debug, Default)]
+pub struct Growth {
+    /// The weight of that snapshot, once there is one.
+    last: Option<u64>,
+    /// How long the envelopes since are, in bytes.
+    bytes: u64,
+}
+
+impl Growth {
+    /// None, since a snapshot of this weight.
+    pub const fn since(weight: u64) -> Self {
+        Self {
+            last: Some(weight),
+            bytes: 0,
+        }
+    }
+
+    /// Counts a block.
+    pub fn count(&mut self, block: &Block) {
+        for transaction in &block.transactions {
+            let length = transaction.envelope().len() as u64;
+            self.bytes = self.bytes.saturating_add(length);
+        }
+    }
+
+    /// Whether a snapshot of books of this weight is due after the block at `height` of this committee epoch.
+    pub fn is_due(
+        &self,
+        definition: &EpochDefinition,
+        height: u64,
+        weight: u64,
+        key_epoch_ends: bool,
+    ) -> bool {
+        let every = u64::from(definition.parameters.snapshot_epochs.max(1));
+        let may = height == definition.last_height && (definition.epoch + 1).is_multiple_of(every);
+        let has_grown = self.last.is_none_or(|last| {
+            let enough = last
+                .saturating_mul(CONTENT_BYTES as u64)
+                .saturating_mul(GROWTH);
+            self.bytes >= enough
+        });
+        may && (weight <= SMALL_PIECES || key_epoch_ends || has_grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealbook_ledger::{Opening, Parameters};
+    use sealbook_primitives::hash::Digest;
+
+    use super::*;
+
+    /// The third committee epoch.
+    fn definition(snapshot_epochs: u32) -> EpochDefinition {
+        EpochDefinition {
+            version: sealbook_ledger::EPOCH_VERSION,
+            epoch: 2,
+            first_height: 48,
+            last_height: 71,
+            validators: Vec::new(),
+            observers: Vec::new(),
+            parameters: Parameters {
+                snapshot_epochs,
+                ..Parameters::default()
+            },
+            opening: Opening {
+                key_epoch: 0,
+                public_key: Vec::new(),
+                since_height: 0,
+                record: Digest::ZERO,
+            },
+        }
+    }
+
+    fn grown(last: u64, pieces: u64) -> Growth {
+        Growth {
+            last: Some(last),
+            bytes: pieces * CONTENT_BYTES as u64,
+        }
+    }
+
+    #[test]
+    fn large_books_are_copied_when_as_much_was_submitted() {
+        let definition = definition(1);
+        let due = |growth: &Growth, weight| growth.is_due(&definition, 71, weight, false);
+        assert!(due(&grown(9, 0), SMALL_PIECES));
+        assert!(!due(&grown(9, 0), SMALL_PIECES + 1));
+        assert!(!due(&grown(9, 17), 100));
+        assert!(due(&grown(9, 18), 100));
+        assert!(due(&Growth::default(), 100));
+        assert!(!due(&Growth::since(9), 100));
+        assert!(grown(9, 0).is_due(&definition, 71, 100, true));
+    }
+
+    #[test]
+    fn snapshots_are_due_at_the_end_of_committee_epochs_that_have_one() {
+        let due = |every, height| Growth::default().is_due(&definition(every), height, 1, true);
+        assert!(due(1, 71) && due(3, 71));
+        assert!(!due(2, 71) && !due(4, 71));
+        assert!(!due(1, 70) && !due(3, 48));
+    }
+
+    #[test]
+    fn heavy_snapshots_take_longer_and_end_before_the_next_can_be_due() {
+        let definition = definition(1);
+        let delays = [0, 1, 6, 7, 12, 13, u64::MAX].map(|weight| delay(weight, &definition));
+        assert_eq!(delays, [6, 6, 6, 7, 12, 12, 12]);
+    }
+
+    #[test]
+    fn books_weigh_by_their_rows() {
+        let mut books = State::new();
+        assert_eq!(weight(&books), 1);
+        // A row a block.
+        let rows = CONTENT_BYTES as u64 / ROW_BYTES;
+        for height in 1..=rows {
+            let _ = books.begin_block(height, height);
+        }
+        assert_eq!(weight(&books), 2);
+    }
+}
