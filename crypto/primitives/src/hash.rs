@@ -12,10 +12,12 @@
 //! domains never share an input, so an equal digest means equal domain and equal parts.
 
 mod blocks;
+mod contexts;
 
 use std::fmt;
 use std::str::FromStr;
 
+use blake3::hazmat::HasherExt as _;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::secret::Secret32;
@@ -117,7 +119,7 @@ impl Hasher {
     #[must_use]
     pub fn new(domain: &'static str) -> Self {
         Hasher {
-            inner: blake3::Hasher::new_derive_key(domain),
+            inner: blake3::Hasher::new_from_context_key(&contexts::key(domain)),
         }
     }
 
