@@ -14,7 +14,7 @@ use crate::table::RowIndex;
 use crate::text::AccountId;
 
 /// The value under `key` in a list that is sorted by key.
-fn find<K: Ord + Copy, V: Copy>(list: &[(K, V)], key: K) -> Option<V> {
+pub(crate) fn find<K: Ord + Copy, V: Copy>(list: &[(K, V)], key: K) -> Option<V> {
     let place = list.binary_search_by_key(&key, |(key, _)| *key).ok()?;
     list.get(place).map(|(_, value)| *value)
 }

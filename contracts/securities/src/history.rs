@@ -15,7 +15,15 @@ use crate::{BusinessDate, RecordTime};
 #[derive(Clone)]
 pub(crate) struct History {
     pub(crate) changes: Table<ChangeIndex, Change>,
-    by_subject: Vec<Vec<ChangeIndex>>,
+    by_subject: Vec<Subject>,
+}
+
+/// The changes of one row.
+#[derive(Clone, Default)]
+struct Subject {
+    /// Number and value of the last change, so that the next one looks at no other row.
+    last: (u64, u64),
+    changes: Vec<ChangeIndex>,
 }
 
 impl History {
@@ -29,15 +37,15 @@ impl History {
     /// The history of these changes; nothing if one is of a subject that is not among `subjects`, or before an
     /// earlier one of the same subject.
     pub(crate) fn from_changes(changes: Vec<Change>, subjects: usize) -> Option<Self> {
-        let mut by_subject: Vec<Vec<ChangeIndex>> = Vec::new();
-        by_subject.resize_with(subjects, Vec::new);
+        let mut by_subject: Vec<Subject> = Vec::new();
+        by_subject.resize_with(subjects, Subject::default);
         for (index, change) in (0u32..).map(ChangeIndex).zip(&changes) {
-            let list = by_subject.get_mut(change.subject as usize)?;
-            let last = list.last().and_then(|last| changes.get(last.0 as usize));
-            if last.is_some_and(|last| last.sequence >= change.sequence) {
+            let subject = by_subject.get_mut(change.subject as usize)?;
+            if !subject.changes.is_empty() && subject.last.0 >= change.sequence {
                 return None;
             }
-            list.push(index);
+            subject.last = (change.sequence, change.value);
+            subject.changes.push(index);
         }
         Some(Self {
             changes: Table::from_rows(changes),
@@ -50,32 +58,41 @@ impl History {
     pub(crate) fn record(&mut self, subject: impl RowIndex, sequence: u64, value: u64) {
         let place = subject.place() as usize;
         if self.by_subject.len() <= place {
-            self.by_subject.resize_with(place + 1, Vec::new);
+            self.by_subject.resize_with(place + 1, Subject::default);
         }
-        let Some(list) = self.by_subject.get_mut(place) else {
+        let Some(of) = self.by_subject.get_mut(place) else {
             return;
         };
-        match list.last() {
-            Some(last) if self.changes.row(*last).sequence == sequence => {
-                self.changes.row_mut(*last).value = value;
-            }
-            Some(last) if self.changes.row(*last).value == value => {}
+        match of.changes.last() {
+            Some(last) if of.last.0 == sequence => self.changes.row_mut(*last).value = value,
+            Some(_) if of.last.1 == value => return,
             _ => {
                 let change = Change {
                     subject: subject.place(),
                     sequence,
                     value,
                 };
-                list.push(self.changes.push(change));
+                of.changes.push(self.changes.push(change));
             }
         }
+        of.last = (sequence, value);
+    }
+
+    /// The number of the last change of a row.
+    pub(crate) fn last_change(&self, subject: impl RowIndex) -> Option<u64> {
+        let subject = self.by_subject.get(subject.place() as usize)?;
+        Some(subject.last.0)
     }
 
     /// The value of `subject` after the order `sequence`; 0 before its first change.
     pub(crate) fn value_at(&self, subject: impl RowIndex, sequence: u64) -> u64 {
-        let Some(list) = self.by_subject.get(subject.place() as usize) else {
+        let Some(subject) = self.by_subject.get(subject.place() as usize) else {
             return 0;
         };
+        let list = &subject.changes;
+        if !list.is_empty() && subject.last.0 <= sequence {
+            return subject.last.1;
+        }
         let count = list.partition_point(|index| self.changes.row(*index).sequence <= sequence);
         let last = count.checked_sub(1).and_then(|place| list.get(place));
         last.map_or(0, |index| self.changes.row(*index).value)

@@ -34,6 +34,7 @@ mod lei;
 mod lookup;
 mod member;
 mod outcome;
+mod read_ahead;
 mod rows;
 mod state;
 mod table;

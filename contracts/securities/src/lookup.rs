@@ -75,6 +75,15 @@ impl<I: RowIndex, R: Keyed> Lookup<I, R> {
         Some(I::new(entry.place))
     }
 
+    /// The place of the row that most likely has a key, without a look at any row.
+    pub(crate) fn likely(&self, key: &R::Key) -> Option<u32> {
+        let hash = self.hash(key);
+        let entry = self
+            .entries
+            .find(spread(hash), |entry| entry.hash == hash)?;
+        Some(entry.place)
+    }
+
     /// Adds a row whose key no row has yet.
     pub(crate) fn insert(&mut self, key: &R::Key, index: I) {
         let hash = self.hash(key);

@@ -8,6 +8,7 @@
 //! length before it reads and then repeats every check of the constructor.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 use std::io;
 
@@ -17,10 +18,18 @@ use crate::error::{ValueError, ValueKind};
 
 /// Up to `CAPACITY` bytes of ASCII, padded with zeros, which sort below every printable character:
 /// the derived order is therefore the byte order of the text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct InlineText<const CAPACITY: usize> {
     bytes: [u8; CAPACITY],
     length: u8,
+}
+
+/// Without the padding, which is most of a short text.
+impl<const CAPACITY: usize> Hash for InlineText<CAPACITY> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+        state.write_u8(self.length);
+    }
 }
 
 impl<const CAPACITY: usize> InlineText<CAPACITY> {
