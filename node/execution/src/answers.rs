@@ -87,8 +87,7 @@ impl Engine {
             member: member.name.as_str(),
             role: member.role.as_str(),
         };
-        let names =
-            |account: AccountIndex| self.names.get(&account).map(|name| name.holder.clone());
+        let names = |account: AccountIndex| self.names.get(account).map(|name| name.holder.clone());
         match &query.question {
             Question::Registry { isin, as_of } => {
                 let (Ok(isin), Some(as_of)) = (Isin::new(isin), record_time(*as_of)) else {

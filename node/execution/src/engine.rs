@@ -22,16 +22,17 @@ use sealbook_policies::PolicySet;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply};
-use sealbook_securities::{AccountIndex, Member, MemberId, State};
+use sealbook_securities::{Member, MemberId, State};
 
 use crate::asked::Asked;
 use crate::contracts::{self, LeafKey};
 pub use crate::error::EngineError;
 use crate::keys::{EpochKeys, Vault};
+use crate::names::HolderNames;
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
 use crate::rotation::{Custodian, Former, Session};
-use crate::snapshot::content::{HolderName, Parts};
+use crate::snapshot::content::Parts;
 use crate::snapshot::{Growth, Progress};
 use crate::state_tree::StateTree;
 use crate::transactions::{BlockContext, new_member};
@@ -133,8 +134,7 @@ pub struct Engine {
     pub(crate) asked: Asked,
     /// When each member's certificate ends. The books hold its fingerprint, from which this follows.
     pub(crate) certificate_ends: BTreeMap<MemberId, u64>,
-    /// Holders' names by account; only in memory and in snapshots' pieces of their own, from attachments.
-    pub(crate) names: BTreeMap<AccountIndex, HolderName>,
+    pub(crate) names: HolderNames,
     /// The newest snapshot that commitments name.
     pub(crate) newest_snapshot: Option<SnapshotReference>,
     pub(crate) progress: Progress,
@@ -216,7 +216,7 @@ impl Engine {
             answered_from_ms: 0,
             asked: Asked::default(),
             certificate_ends: BTreeMap::new(),
-            names: BTreeMap::new(),
+            names: HolderNames::default(),
             newest_snapshot: None,
             progress: Progress::None,
             growth: Growth::default(),

@@ -26,6 +26,7 @@ mod answers;
 mod asked;
 mod contracts;
 mod error;
+mod names;
 mod network;
 mod opened;
 mod permissions;

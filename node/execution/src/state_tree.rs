@@ -1,13 +1,17 @@
-//! The state root: a Merkle tree over the rows of every table of the securities contract.
+//! The state root: a Merkle tree over the rows of every table of the securities contract, eight to a leaf.
 //!
 //! ```text
 //! table key = keyed hash(leaf key, table)
-//! leaf      = BLAKE3 keyed(table key; index u32 | length u32 | row bytes | zero bytes to a multiple of 64)
+//! leaf      = BLAKE3 keyed(table key; number of the leaf u32 | for each of its rows: length u32, row bytes
+//!                                     | zero bytes to a multiple of 64)
 //!                                                           a plain hash of a balance could be guessed
-//! root      = hash(height, for each table: its number, its length, the root of its dense tree)
+//! root      = hash(height, for each table: its number, its rows, the root of its dense tree)
 //! ```
 //!
-//! Only rows that a block touched are hashed again.
+//! Rows 8n to 8n + 7 make leaf n. Most changed rows are new ones, which follow each other; and of those that are
+//! anywhere, eight lie in memory as close as one, and have a tree above them with an eighth of the nodes.
+//!
+//! Only leaves with rows that a block touched are made again.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +23,14 @@ use zeroize::Zeroize as _;
 
 use crate::contracts::{LeafKey, Securities};
 
-const TABLE_DOMAIN: &str = "sealbook 2026 state leaves of a table v2";
-const ROOT_DOMAIN: &str = "sealbook 2026 state root v1";
-/// Rows whose leaves are made together.
-const ROWS_AT_ONCE: usize = 4_096;
+const TABLE_DOMAIN: &str = "sealbook 2026 state leaves of a table v3";
+const ROOT_DOMAIN: &str = "sealbook 2026 state root v2";
+/// Rows in a leaf.
+const ROWS: u32 = 8;
+/// Leaves that are made together.
+const LEAVES_AT_ONCE: usize = 1_024;
+/// Messages of up to so many blocks are hashed together; the few that are longer, one by one.
+const BLOCKS_MAX: usize = 16;
 
 /// One dense tree per table.
 pub struct StateTree {
@@ -44,11 +52,10 @@ impl StateTree {
     pub fn rekey(&mut self, state: &State, leaf_key: &LeafKey<Securities>) {
         for (table, tree) in &mut self.tables {
             let mut maker = Leaves::of(*table, leaf_key);
-            let rows: Vec<u32> = (0..state.table_len(*table)).collect();
-            let mut leaves = Vec::with_capacity(rows.len());
-            for some in rows.chunks(ROWS_AT_ONCE) {
-                let made = maker.make(state, some.iter().copied());
-                leaves.extend(made.iter().map(|(_, leaf)| *leaf));
+            let numbers: Vec<u32> = (0..state.table_len(*table).div_ceil(ROWS)).collect();
+            let mut leaves = Vec::with_capacity(numbers.len());
+            for some in numbers.chunks(LEAVES_AT_ONCE) {
+                leaves.extend(maker.make(state, some).iter().map(|(_, leaf)| *leaf));
             }
             // At once, which hashes every node once.
             *tree = DenseTree::from_leaves(&leaves);
@@ -71,15 +78,17 @@ impl StateTree {
                 continue;
             };
             let mut maker = Leaves::of(*table, leaf_key);
-            for some in of_table.chunks(ROWS_AT_ONCE) {
-                // Rows come in ascending order, so a new row is always the next one and none is out of range.
-                let _ = tree.update(maker.make(state, some.iter().map(|(_, index)| *index)));
+            let mut numbers: Vec<u32> = of_table.iter().map(|(_, row)| row / ROWS).collect();
+            numbers.dedup();
+            for some in numbers.chunks(LEAVES_AT_ONCE) {
+                // They come in ascending order, so a new leaf is always the next one and none is out of range.
+                let _ = tree.update(maker.make(state, some));
             }
         }
         let mut parts = vec![height.to_le_bytes().to_vec()];
         for (table, tree) in &mut self.tables {
             parts.push(vec![*table as u8]);
-            parts.push(tree.len().to_le_bytes().to_vec());
+            parts.push(u64::from(state.table_len(*table)).to_le_bytes().to_vec());
             parts.push(tree.root().as_bytes().to_vec());
         }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
@@ -87,46 +96,34 @@ impl StateTree {
     }
 }
 
-/// Makes the leaves of one table's rows, many at once.
+/// Makes the leaves of one table, many at once.
 struct Leaves {
     table: TableId,
     key: Secret32,
     hasher: BlockHasher,
-    /// Messages by how many blocks they have; the few that are longer are hashed one by one.
-    one: Messages<BLOCK_LENGTH>,
-    two: Messages<{ 2 * BLOCK_LENGTH }>,
-    three: Messages<{ 3 * BLOCK_LENGTH }>,
-    four: Messages<{ 4 * BLOCK_LENGTH }>,
+    /// Messages by how many blocks they have, less one.
+    messages: [Messages; BLOCKS_MAX],
     made: Vec<(u64, Digest)>,
 }
 
-/// Messages of one length, with the place in the list that each leaf belongs to.
+/// Messages of one length, one after the other, with the place in the list that each leaf belongs to.
 #[derive(Default)]
-struct Messages<const LENGTH: usize> {
-    messages: Vec<[u8; LENGTH]>,
+struct Messages {
+    bytes: Vec<u8>,
     places: Vec<usize>,
 }
 
-impl<const LENGTH: usize> Messages<LENGTH> {
-    /// Takes a message that is not longer; zero bytes fill it up.
-    fn add(&mut self, place: usize, message: &[u8]) {
-        let mut padded = [0; LENGTH];
-        if let Some(start) = padded.get_mut(..message.len()) {
-            start.copy_from_slice(message);
-        }
-        self.messages.push(padded);
-        self.places.push(place);
-    }
-
-    fn hash(&mut self, hasher: &BlockHasher, made: &mut [(u64, Digest)]) {
+impl Messages {
+    fn hash<const LENGTH: usize>(&mut self, hasher: &BlockHasher, made: &mut [(u64, Digest)]) {
         let mut places = self.places.drain(..);
-        hasher.each(&self.messages, |leaf| {
+        let (messages, _) = self.bytes.as_chunks::<LENGTH>();
+        hasher.each(messages, |leaf| {
             if let Some((_, slot)) = places.next().and_then(|place| made.get_mut(place)) {
                 *slot = leaf;
             }
         });
         drop(places);
-        self.messages.zeroize();
+        self.bytes.zeroize();
     }
 }
 
@@ -138,48 +135,70 @@ impl Leaves {
             table,
             hasher: BlockHasher::new(&key),
             key,
-            one: Messages::default(),
-            two: Messages::default(),
-            three: Messages::default(),
-            four: Messages::default(),
+            messages: Default::default(),
             made: Vec::new(),
         }
     }
 
-    /// The leaves of these rows, each with its index.
-    fn make(&mut self, state: &State, rows: impl Iterator<Item = u32>) -> &[(u64, Digest)] {
+    /// The leaves of these numbers, each with its number.
+    fn make(&mut self, state: &State, numbers: &[u32]) -> &[(u64, Digest)] {
         self.made.clear();
-        let mut message = Vec::with_capacity(4 * BLOCK_LENGTH);
-        for (place, index) in rows.enumerate() {
+        let rows = state.table_len(self.table);
+        let mut message = Vec::with_capacity(BLOCKS_MAX * BLOCK_LENGTH);
+        for (place, number) in numbers.iter().enumerate() {
             message.clear();
-            message.extend_from_slice(&index.to_le_bytes());
-            message.extend_from_slice(&[0; 4]);
-            let head = message.len();
-            state.write_row_bytes(self.table, index, &mut message);
-            let length = u32::try_from(message.len().saturating_sub(head)).unwrap_or(u32::MAX);
-            if let Some(field) = message.get_mut(4..head) {
-                field.copy_from_slice(&length.to_le_bytes());
+            message.extend_from_slice(&number.to_le_bytes());
+            let first = number.saturating_mul(ROWS);
+            for row in first..first.saturating_add(ROWS).min(rows) {
+                self.add_row(state, row, &mut message);
             }
-            self.made.push((u64::from(index), Digest::ZERO));
-            match message.len().div_ceil(BLOCK_LENGTH) {
-                0 | 1 => self.one.add(place, &message),
-                2 => self.two.add(place, &message),
-                3 => self.three.add(place, &message),
-                4 => self.four.add(place, &message),
-                blocks => {
-                    message.resize(blocks.saturating_mul(BLOCK_LENGTH), 0);
-                    let leaf = keyed(&self.key, &message);
-                    if let Some((_, slot)) = self.made.last_mut() {
-                        *slot = leaf;
-                    }
+            message.resize(message.len().next_multiple_of(BLOCK_LENGTH), 0);
+            let blocks = message.len() / BLOCK_LENGTH;
+            let leaf = match self.messages.get_mut(blocks.saturating_sub(1)) {
+                Some(of_length) => {
+                    of_length.bytes.extend_from_slice(&message);
+                    of_length.places.push(place);
+                    Digest::ZERO
                 }
-            }
+                None => keyed(&self.key, &message),
+            };
+            self.made.push((u64::from(*number), leaf));
         }
-        self.one.hash(&self.hasher, &mut self.made);
-        self.two.hash(&self.hasher, &mut self.made);
-        self.three.hash(&self.hasher, &mut self.made);
-        self.four.hash(&self.hasher, &mut self.made);
+        message.zeroize();
+        self.hash_all();
         &self.made
+    }
+
+    fn add_row(&self, state: &State, row: u32, message: &mut Vec<u8>) {
+        let start = message.len();
+        message.extend_from_slice(&[0; 4]);
+        let head = message.len();
+        state.write_row_bytes(self.table, row, message);
+        let length = u32::try_from(message.len().saturating_sub(head)).unwrap_or(u32::MAX);
+        if let Some(field) = message.get_mut(start..head) {
+            field.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+
+    fn hash_all(&mut self) {
+        let (hasher, made) = (&self.hasher, self.made.as_mut_slice());
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = &mut self.messages;
+        a.hash::<BLOCK_LENGTH>(hasher, made);
+        b.hash::<{ 2 * BLOCK_LENGTH }>(hasher, made);
+        c.hash::<{ 3 * BLOCK_LENGTH }>(hasher, made);
+        d.hash::<{ 4 * BLOCK_LENGTH }>(hasher, made);
+        e.hash::<{ 5 * BLOCK_LENGTH }>(hasher, made);
+        f.hash::<{ 6 * BLOCK_LENGTH }>(hasher, made);
+        g.hash::<{ 7 * BLOCK_LENGTH }>(hasher, made);
+        h.hash::<{ 8 * BLOCK_LENGTH }>(hasher, made);
+        i.hash::<{ 9 * BLOCK_LENGTH }>(hasher, made);
+        j.hash::<{ 10 * BLOCK_LENGTH }>(hasher, made);
+        k.hash::<{ 11 * BLOCK_LENGTH }>(hasher, made);
+        l.hash::<{ 12 * BLOCK_LENGTH }>(hasher, made);
+        m.hash::<{ 13 * BLOCK_LENGTH }>(hasher, made);
+        n.hash::<{ 14 * BLOCK_LENGTH }>(hasher, made);
+        o.hash::<{ 15 * BLOCK_LENGTH }>(hasher, made);
+        p.hash::<{ 16 * BLOCK_LENGTH }>(hasher, made);
     }
 }
 
@@ -195,45 +214,61 @@ mod tests {
     fn defined(
         state: &State,
         table: TableId,
-        index: u32,
+        number: u32,
         leaf_key: &LeafKey<Securities>,
     ) -> Digest {
-        let row = state.row_bytes(table, index);
-        let mut message = [
-            &index.to_le_bytes()[..],
-            &(row.len() as u32).to_le_bytes(),
-            &row,
-        ]
-        .concat();
+        let mut message = number.to_le_bytes().to_vec();
+        for row in (8 * number..8 * number + 8).take_while(|row| *row < state.table_len(table)) {
+            let bytes = state.row_bytes(table, row);
+            message.extend((bytes.len() as u32).to_le_bytes());
+            message.extend(bytes);
+        }
         message.resize(message.len().next_multiple_of(64), 0);
         let key = keyed_hash(leaf_key.key(), TABLE_DOMAIN, &[&[table as u8]]);
         keyed(&Secret32::new(key.0), &message)
     }
 
+    fn admitted(state: &mut State, number: usize, letters: usize) {
+        // Three bytes a letter.
+        let organisation = "\u{682a}".repeat(letters);
+        let name = format!("m{number}");
+        let mut certificate = [0; 32];
+        certificate[..8].copy_from_slice(&number.to_le_bytes());
+        let new = NewMember::parse(&name, "firm", &organisation, None, certificate, [1; 32]);
+        let outcome = state.admit(None, &Nobody, new.unwrap(), None);
+        assert!(outcome.is_accepted());
+    }
+
     #[test]
     fn leaves_that_are_made_together_are_those_that_are_defined() {
         let mut state = State::new();
-        for number in 0..140_u8 {
-            // Three bytes a letter: rows of two to nine blocks.
-            let organisation = "\u{682a}".repeat(usize::from(number) + 1);
-            let name = format!("m{number}");
-            let new = NewMember::parse(&name, "firm", &organisation, None, [number; 32], [1; 32]);
-            let outcome = state.admit(None, &Nobody, new.unwrap(), None);
-            assert!(outcome.is_accepted());
+        // Leaves of few blocks and of many, and a last one of three rows.
+        for number in 0..1_603 {
+            admitted(&mut state, number, 1 + number / 8 % 140);
         }
         let key = LeafKey::of(&Secret32::new([7; 32]));
-        let mut blocks = std::collections::BTreeSet::new();
-        for table in [TableId::Members, TableId::Clock] {
-            let count = state.table_len(table);
-            let made = Leaves::of(table, &key).make(&state, 0..count).to_vec();
-            let expected: Vec<(u64, Digest)> = (0..count)
-                .map(|index| (u64::from(index), defined(&state, table, index, &key)))
+        let mut lengths = std::collections::BTreeSet::new();
+        for table in [TableId::Members, TableId::Clock, TableId::Blocks] {
+            let numbers: Vec<u32> = (0..state.table_len(table).div_ceil(8)).collect();
+            let made = Leaves::of(table, &key).make(&state, &numbers).to_vec();
+            let expected: Vec<(u64, Digest)> = numbers
+                .iter()
+                .map(|number| (u64::from(*number), defined(&state, table, *number, &key)))
                 .collect();
             assert_eq!(made, expected);
-            let lengths = (0..count).map(|index| state.row_bytes(table, index).len() + 8);
-            blocks.extend(lengths.map(|length| length.div_ceil(64)));
+            for number in numbers {
+                let rows =
+                    (8 * number..8 * number + 8).take_while(|row| *row < state.table_len(table));
+                let bytes: usize = rows.map(|row| 4 + state.row_bytes(table, row).len()).sum();
+                lengths.insert((bytes + 4).div_ceil(64));
+            }
         }
-        assert!((1..=8).all(|count| blocks.contains(&count)), "{blocks:?}");
+        // A row of nothing but its fixed fields has more than a block.
+        assert!(
+            (12..=16).all(|blocks| lengths.contains(&blocks)),
+            "{lengths:?}"
+        );
+        assert!(lengths.first().unwrap() < &4 && lengths.last().unwrap() > &16);
     }
 
     #[test]

@@ -20,10 +20,10 @@ use sealbook_securities::{
 
 use crate::contracts::{contract_of, is_authorised};
 use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
+use crate::names::HolderName;
 use crate::opened::{Content, Opened};
 use crate::permissions::Permissions;
 use crate::results::{self, Waiting};
-use crate::snapshot::content::HolderName;
 
 const CONTENT_DOMAIN: &str = "sealbook 2026 order content v1";
 const ADMISSION_DOMAIN: &str = "sealbook 2026 admission content v1";
@@ -105,10 +105,16 @@ impl Engine {
                 _ if orders.is_empty() || orders.len() > MAX_ORDERS => {
                     vec![Outcome::refused(Code::Malformed)]
                 }
-                Author::Member(caller) => orders
-                    .iter()
-                    .map(|order| self.execute_order(block, caller, order))
-                    .collect(),
+                Author::Member(caller) => {
+                    let read: Vec<_> = orders.iter().map(read_order).collect();
+                    self.state
+                        .read_ahead(caller, read.iter().flatten().map(|(order, _)| order));
+                    orders
+                        .iter()
+                        .zip(&read)
+                        .map(|(order, read)| self.execute_order(block, caller, order, read))
+                        .collect()
+                }
                 Author::Module(module) => orders
                     .iter()
                     .map(|order| match order {
@@ -207,8 +213,8 @@ impl Engine {
         block: &BlockContext<'_>,
         caller: MemberId,
         order: &OrderBytes,
+        read: &Option<(Order, Digest)>,
     ) -> Outcome {
-        // Before anything of the order is read.
         if contract_of(order).is_some_and(|contract| !self.authorises(contract)) {
             return Outcome::refused(Code::NotAuthorised);
         }
@@ -218,12 +224,10 @@ impl Engine {
             }
             OrderBytes::Governance(bytes) => self.execute_governance(block.time_ms, caller, bytes),
             OrderBytes::Module(_) => Outcome::refused(Code::NotPermitted),
-            OrderBytes::Securities(bytes) => {
-                let Some((order, content)) = read_order(bytes) else {
-                    return Outcome::refused(Code::Malformed);
-                };
-                self.execute_securities(block, caller, &order, content)
-            }
+            OrderBytes::Securities(_) => match read {
+                Some((order, content)) => self.execute_securities(block, caller, order, *content),
+                None => Outcome::refused(Code::Malformed),
+            },
         }
     }
 
@@ -268,7 +272,7 @@ impl Engine {
             && let Some(name) = self.open_holder(attachment, &holder.commitment, block.height)
             && let Some((index, _)) = self.state.account_by_id(account)
         {
-            self.names.insert(index, name);
+            self.names.add(index, name);
         }
         outcome
     }
@@ -381,10 +385,13 @@ fn count(outcomes: &[Outcome], counts: &mut [u64; 4]) {
     }
 }
 
-/// An order with the digest of its instruction. An order has one encoding only, so the instruction is the bytes after
-/// the reference.
-fn read_order(bytes: &[u8]) -> Option<(Order, Digest)> {
-    let mut rest = bytes;
+/// An order of the securities contract with the digest of its instruction. An order has one encoding only, so the
+/// instruction is the bytes after the reference.
+fn read_order(order: &OrderBytes) -> Option<(Order, Digest)> {
+    let OrderBytes::Securities(bytes) = order else {
+        return None;
+    };
+    let mut rest = bytes.as_slice();
     let reference = ClientReference::deserialize(&mut rest).ok()?;
     let content = hash(CONTENT_DOMAIN, &[rest]);
     let instruction = Instruction::try_from_slice(rest).ok()?;

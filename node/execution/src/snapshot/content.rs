@@ -20,38 +20,17 @@ use sealbook_ledger::{Header, KeyRecord, SnapshotReference};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::SecretBytes;
 use sealbook_protocol::module::{PastResult, SealedReply};
-use sealbook_protocol::payload::{Attachment, PAYLOAD_VERSION};
-use sealbook_securities::{AccountIndex, Holder, LongName, MemberId, State};
+use sealbook_securities::{AccountIndex, Holder, MemberId, State};
 
 use super::pieces::{CONTENT_BYTES, Cutter};
 use crate::engine::Engine;
 use crate::keys::Derived;
+use crate::names::{HolderName, HolderNames};
 use crate::results::Results;
 
 /// The longest encoded entry of a name: its account, its blinding, and 140 characters.
 const NAME_BYTES_MAX: usize = 4 + 32 + 4 + 560;
 const COUNT_BYTES: usize = 4;
-
-/// A holder's name with what its commitment was blinded with.
-#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct HolderName {
-    /// Random.
-    pub blinding: [u8; 32],
-    /// The name.
-    pub holder: String,
-}
-
-impl HolderName {
-    /// Whether this is the name that the books hold a commitment to.
-    pub fn is_of(&self, commitment: &[u8; 32]) -> bool {
-        let content = Attachment {
-            version: PAYLOAD_VERSION,
-            blinding: self.blinding,
-            holder: self.holder.clone(),
-        };
-        LongName::new(&self.holder).is_ok() && content.commitment().0 == *commitment
-    }
-}
 
 /// The parts besides the books and the names.
 #[derive(BorshDeserialize)]
@@ -128,7 +107,7 @@ pub fn read_state(content: &[u8]) -> Option<(Parts, &[u8])> {
 
 /// The names that `engine` knows, as the padded contents of pieces, each of which can be read without the others.
 pub fn names_of(engine: &Engine) -> VecDeque<SecretBytes> {
-    let names: Vec<(&AccountIndex, &HolderName)> = engine.names.iter().collect();
+    let names: Vec<(AccountIndex, &HolderName)> = engine.names.iter().collect();
     let entries = (CONTENT_BYTES - COUNT_BYTES) / NAME_BYTES_MAX;
     names
         .chunks(entries)
@@ -144,11 +123,7 @@ pub fn names_of(engine: &Engine) -> VecDeque<SecretBytes> {
 
 /// Reads one piece of [`names_of`] into `names`; nothing if it is not one, or holds a name that the books hold no
 /// commitment to.
-pub fn read_names(
-    padded: &[u8],
-    state: &State,
-    names: &mut BTreeMap<AccountIndex, HolderName>,
-) -> Option<()> {
+pub fn read_names(padded: &[u8], state: &State, names: &mut HolderNames) -> Option<()> {
     let mut rest = padded;
     let count = u32::deserialize(&mut rest).ok()?;
     for _ in 0..count {
@@ -157,7 +132,7 @@ pub fn read_names(
         let Holder::Named(reference) = state.account(account)?.holder else {
             return None;
         };
-        if !name.is_of(&reference.commitment) || names.insert(account, name).is_some() {
+        if !name.is_of(&reference.commitment) || !names.add(account, name) {
             return None;
         }
     }

@@ -3,13 +3,14 @@
 //! ```text
 //! weight = rows of the books, 32 bytes each, in pieces; at least 1
 //! due    = at the end of every `snapshot_epochs`-th committee epoch, if it is the first, or its weight is 4 or less, or
-//!          a key epoch ends there, or the envelopes since the last one are twice as long as that one's weight
+//!          a key epoch ends there, or the envelopes since the last one are twice as long as that one's weight,
+//!          and as 128 pieces
 //! delay  = one block for each piece of its weight, at least 6, at most half of the committee epoch that follows
 //! ```
 //!
 //! So what is written for snapshots stays in proportion to what members submit, however large the books are, and no
-//! block has more than a few pieces to wait for. A module that begins has twice a snapshot's length of envelopes to
-//! execute, or what a committee epoch holds if that is more.
+//! block has more than a few pieces to wait for. A module that begins has at most so much to execute, and what a
+//! committee epoch holds.
 
 use sealbook_ledger::{Block, EpochDefinition, SNAPSHOT_DELAY_MIN};
 use sealbook_securities::State;
@@ -20,8 +21,9 @@ use super::pieces::CONTENT_BYTES;
 const ROW_BYTES: u64 = 32;
 /// Snapshots of this weight are taken at every chance.
 const SMALL_PIECES: u64 = 4;
-/// Others are taken when so many times their length was submitted.
+/// Others are taken when so many times the last one's length was submitted, and at least so many pieces' length.
 const GROWTH: u64 = 2;
+const GROWTH_MIN: u64 = 128;
 
 /// How heavy a snapshot of these books is, in pieces.
 pub fn weight(books: &State) -> u64 {
@@ -75,10 +77,8 @@ impl Growth {
         let every = u64::from(definition.parameters.snapshot_epochs.max(1));
         let may = height == definition.last_height && (definition.epoch + 1).is_multiple_of(every);
         let has_grown = self.last.is_none_or(|last| {
-            let enough = last
-                .saturating_mul(CONTENT_BYTES as u64)
-                .saturating_mul(GROWTH);
-            self.bytes >= enough
+            let pieces = last.saturating_mul(GROWTH).max(GROWTH_MIN);
+            self.bytes >= pieces.saturating_mul(CONTENT_BYTES as u64)
         });
         may && (weight <= SMALL_PIECES || key_epoch_ends || has_grown)
     }
@@ -126,8 +126,10 @@ mod tests {
         let due = |growth: &Growth, weight| growth.is_due(&definition, 71, weight, false);
         assert!(due(&grown(9, 0), SMALL_PIECES));
         assert!(!due(&grown(9, 0), SMALL_PIECES + 1));
-        assert!(!due(&grown(9, 17), 100));
-        assert!(due(&grown(9, 18), 100));
+        assert!(!due(&grown(90, 179), 100));
+        assert!(due(&grown(90, 180), 100));
+        assert!(!due(&grown(9, 127), 100));
+        assert!(due(&grown(9, 128), 100));
         assert!(due(&Growth::default(), 100));
         assert!(!due(&Growth::since(9), 100));
         assert!(grown(9, 0).is_due(&definition, 71, 100, true));
