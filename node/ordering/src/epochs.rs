@@ -56,6 +56,8 @@ use crate::vote_log::Voting;
 
 /// How long the engine of the epoch before goes on, for nodes that are a moment behind.
 const ENGINE_LINGERS: Duration = Duration::from_secs(1);
+/// Between two files of votes that are deleted.
+const FORGETTING_PAUSE: Duration = Duration::from_millis(20);
 /// How long nodes that leave keep their links, in views that fail.
 const LINKS_LINGER_VIEWS: u64 = 10;
 /// Least time between two hints that this node is behind.
@@ -239,13 +241,25 @@ fn votes_partition(prefix: &str, epoch: u64) -> String {
     format!("{prefix}-simplex-{epoch}")
 }
 
-/// Deletes what the engines of the two epochs before `epoch` have written.
-async fn forget_votes_before(context: &impl Runtime, prefix: &str, epoch: u64) {
-    for epoch in epoch.saturating_sub(2)..epoch {
-        let partition = votes_partition(prefix, epoch);
-        // It is almost always gone already.
-        let _ = context.remove(&partition, None).await;
-    }
+/// Deletes the votes of epochs before this one, which no engine needs any more, while the node goes on.
+///
+/// One file at a time: the runtime lets nobody open a file meanwhile, so that a whole folder of a few hundred would keep the
+/// engine of the new epoch from its votes for a second or more.
+fn forget_votes_before(context: &impl Runtime, prefix: &str, epoch: u64) {
+    let prefix = prefix.to_owned();
+    context
+        .child("forgetting")
+        .spawn(move |context| async move {
+            for epoch in epoch.saturating_sub(2)..epoch {
+                let partition = votes_partition(&prefix, epoch);
+                // It is almost always gone already.
+                for name in context.scan(&partition).await.unwrap_or_default() {
+                    let _ = context.remove(&partition, Some(&name)).await;
+                    context.sleep(FORGETTING_PAUSE).await;
+                }
+                let _ = context.remove(&partition, None).await;
+            }
+        });
 }
 
 struct Succession<E: Runtime, L: Links> {
@@ -415,7 +429,7 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         self.engine = Some(Running { epoch, task });
         if self.previous.is_none() {
             let epochs = &self.epochs;
-            forget_votes_before(&epochs.context, &epochs.partition, epoch).await;
+            forget_votes_before(&epochs.context, &epochs.partition, epoch);
         }
         Ok(())
     }
@@ -430,7 +444,7 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         let _ = running.task.await;
         let epochs = &self.epochs;
         let epoch = running.epoch.saturating_add(1);
-        forget_votes_before(&epochs.context, &epochs.partition, epoch).await;
+        forget_votes_before(&epochs.context, &epochs.partition, epoch);
     }
 
     /// Links to the nodes of the current epoch and, if `lingering`, to those that left not long ago.
