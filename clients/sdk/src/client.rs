@@ -19,7 +19,7 @@ use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
 
 use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionError};
 use crate::network::{Identity, KnownOpening, Network};
 use crate::order::Prepared;
 use crate::{ClientError, NodeAddress};
@@ -27,6 +27,8 @@ use crate::{ClientError, NodeAddress};
 const TRANSACTION_LIFE_MS: u64 = 600_000;
 pub(crate) const QUERY_LIFE_MS: u64 = 120_000;
 const AWAIT_MS: u32 = 4_000;
+/// Envelopes that are handed over together: half of what a node works on for one connection.
+const AT_ONCE: usize = 128;
 /// How often a node is asked whether a transaction is ordered, and for how long before another node is.
 const FIND_PAUSE: Duration = Duration::from_millis(50);
 const FIND_TRIES: u32 = 60;
@@ -244,7 +246,17 @@ impl Client {
     pub fn submit(&mut self, orders: &[Prepared], stage: Stage) -> Result<Submitted, ClientError> {
         self.learn_opening();
         let sealed = self.seal(orders)?;
-        match self.submit_sealed(&sealed, stage) {
+        self.submit_again(&sealed, orders, stage)
+    }
+
+    /// Submits what these orders were sealed to, or seals them anew.
+    fn submit_again(
+        &mut self,
+        sealed: &Sealed,
+        orders: &[Prepared],
+        stage: Stage,
+    ) -> Result<Submitted, ClientError> {
+        match self.submit_sealed(sealed, stage) {
             // The key epoch ended meanwhile. No node has taken the envelope.
             // Attachments would have to be sealed anew, too.
             Err(ClientError::KeyEpoch) if orders.iter().all(Prepared::is_alone) => {
@@ -335,7 +347,6 @@ impl Client {
             }
             error => self.undecided(id, error.to_string()),
         })?;
-        self.know_height(reply.height);
         if stage == Stage::Final {
             let _: FinalNotice = self.persist(|client| {
                 let notice = match client.try_await(id, Stage::Final, AWAIT_MS) {
@@ -346,26 +357,108 @@ impl Client {
                     }
                     Ok(notice) => notice,
                 };
-                let notice: FinalNotice = open(&sealed.reply_key, b"final", id, &notice)?;
-                if notice.height == reply.height {
-                    Ok(notice)
-                } else {
-                    Err(Problem::false_answer())
-                }
+                open_notice(sealed, &reply, &notice)
             })?;
         }
+        self.submitted(id, &reply, stage)
+    }
+
+    /// What the reply to a transaction says.
+    fn submitted(
+        &mut self,
+        transaction: Digest,
+        reply: &Reply,
+        stage: Stage,
+    ) -> Result<Submitted, ClientError> {
+        self.know_height(reply.height);
         let outcomes = reply
             .outcomes
             .iter()
             .map(|bytes| Outcome::try_from_slice(bytes).map_err(|_| ClientError::FalseAnswer))
             .collect::<Result<_, _>>()?;
         Ok(Submitted {
-            transaction: id,
+            transaction,
             height: reply.height,
             time_ms: reply.time_ms,
             outcomes,
             is_final: stage == Stage::Final,
         })
+    }
+
+    /// Submits several envelopes at once, each sealed and signed by itself, and waits until all have come to `stage`:
+    /// what a member does that has many instructions under way. Which of them is ordered first is not said.
+    ///
+    /// # Errors
+    /// As [`Client::submit`], for the first one that fails. What came of the others can be asked for.
+    pub fn submit_all(
+        &mut self,
+        envelopes: &[Vec<Prepared>],
+        stage: Stage,
+    ) -> Result<Vec<Submitted>, ClientError> {
+        self.learn_opening();
+        let mut all = Vec::with_capacity(envelopes.len());
+        for some in envelopes.chunks(AT_ONCE) {
+            let sealed: Vec<Sealed> = some
+                .iter()
+                .map(|orders| self.seal(orders))
+                .collect::<Result<_, _>>()?;
+            let done = self.try_together(&sealed, stage);
+            let mut done = done.unwrap_or_default().into_iter();
+            for (one, orders) in sealed.iter().zip(some) {
+                // Whatever went wrong with one of them, it goes the way of a single one, which tries other nodes.
+                all.push(match done.next().flatten() {
+                    Some(reply) => self.submitted(one.id, &reply, stage)?,
+                    None => self.submit_again(one, orders, stage)?,
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Hands envelopes to one node, and waits for all replies; nothing stands for one that did not come about.
+    fn try_together(&mut self, sealed: &[Sealed], stage: Stage) -> Tried<Vec<Option<Reply>>> {
+        let submit = |one: &Sealed| RequestBody::Submit {
+            transaction: one.transaction.clone(),
+            attachments: one.attachments.clone(),
+        };
+        // Those that it does not take are asked for too, which costs a wait: they are rare.
+        self.try_ask_all(sealed.iter().map(submit).collect(), Duration::ZERO)?;
+        let mut replies: Vec<Option<Reply>> = Vec::with_capacity(sealed.len());
+        for (one, answer) in sealed
+            .iter()
+            .zip(self.try_await_all(sealed, Stage::Outcome)?)
+        {
+            let reply = answer.map(|sealed| open(&one.reply_key, b"outcome", one.id, &sealed));
+            replies.push(reply.transpose().unwrap_or_default());
+        }
+        if stage == Stage::Final {
+            let notices = self.try_await_all(sealed, Stage::Final)?;
+            for ((one, reply), notice) in sealed.iter().zip(&mut replies).zip(notices) {
+                let is_final = match (&reply, notice) {
+                    (Some(reply), Some(notice)) => open_notice(one, reply, &notice).is_ok(),
+                    _ => false,
+                };
+                if !is_final {
+                    *reply = None;
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    fn try_await_all(&mut self, sealed: &[Sealed], stage: Stage) -> Tried<Vec<Option<Vec<u8>>>> {
+        let wait = |one: &Sealed| RequestBody::Await {
+            transaction: one.id,
+            stage,
+            timeout_ms: AWAIT_MS,
+        };
+        let limit = Duration::from_millis(u64::from(AWAIT_MS));
+        let answers = self.try_ask_all(sealed.iter().map(wait).collect(), limit)?;
+        let answers = answers.into_iter().map(|answer| match answer {
+            ResponseBody::Reply(sealed) => Some(sealed),
+            _ => None,
+        });
+        Ok(answers.collect())
     }
 
     /// Submits an envelope that was sealed before and waits until a final block lists it; returns the block's height.
@@ -476,20 +569,27 @@ impl Client {
     }
 
     pub(crate) fn try_ask(&mut self, body: RequestBody, extra: Duration) -> Tried<ResponseBody> {
+        let mut answers = self.try_ask_all(vec![body], extra)?;
+        let out_of_turn = || ConnectionError::OutOfTurn.into();
+        answers.pop().ok_or_else(out_of_turn)
+    }
+
+    fn try_ask_all(
+        &mut self,
+        bodies: Vec<RequestBody>,
+        extra: Duration,
+    ) -> Tried<Vec<ResponseBody>> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let response = connection.ask(body, extra)?;
+        let responses = connection.ask_all(bodies, extra)?;
         self.connection = Some(connection);
-        Ok(response)
+        Ok(responses)
     }
 
     /// A connection of its own to one node, named by its place in the network's list.
-    pub(crate) fn connect_to(
-        &self,
-        node: &NodeAddress,
-    ) -> Result<Connection, crate::ConnectionError> {
+    pub(crate) fn connect_to(&self, node: &NodeAddress) -> Result<Connection, ConnectionError> {
         Connection::open(node.address, &self.tls, &self.alpn)
     }
 
@@ -551,6 +651,16 @@ impl Client {
 
 pub(crate) fn begin(opening: &KnownOpening, purpose: Purpose) -> Result<Sealer, ClientError> {
     Sealer::begin(&opening.key, purpose).map_err(|error| ClientError::Sealing(error.to_string()))
+}
+
+/// The notice that a reply is final.
+fn open_notice(sealed: &Sealed, reply: &Reply, notice: &[u8]) -> Tried<FinalNotice> {
+    let notice: FinalNotice = open(&sealed.reply_key, b"final", sealed.id, notice)?;
+    if notice.height == reply.height {
+        Ok(notice)
+    } else {
+        Err(Problem::false_answer())
+    }
 }
 
 /// Opens what a module sealed for this client.

@@ -1,6 +1,6 @@
-//! One connection to one node: mutual TLS 1.3, framed requests, one at a time.
+//! One connection to one node: mutual TLS 1.3, framed requests, one at a time or several at once.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,19 +140,45 @@ impl Connection {
         body: RequestBody,
         extra: Duration,
     ) -> Result<ResponseBody, ConnectionError> {
-        self.number = self.number.wrapping_add(1);
-        let request = Request {
-            number: self.number,
-            body,
-        };
+        let mut answers = self.ask_all(vec![body], extra)?;
+        answers.pop().ok_or(ConnectionError::OutOfTurn)
+    }
+
+    /// Asks several things at once and waits for all answers, which come in the order of the requests. A node works on
+    /// no more than 256 at a time.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub fn ask_all(
+        &mut self,
+        bodies: Vec<RequestBody>,
+        extra: Duration,
+    ) -> Result<Vec<ResponseBody>, ConnectionError> {
+        let first = self.number.wrapping_add(1);
+        let mut frames = Vec::new();
+        for body in bodies {
+            self.number = self.number.wrapping_add(1);
+            let number = self.number;
+            frames.extend(frame::encode(&Request { number, body }, CLIENT_FRAME_MAX)?);
+        }
+        let count = usize::try_from(self.number.wrapping_sub(first).wrapping_add(1));
+        let mut answers: Vec<Option<ResponseBody>> = Vec::new();
+        answers.resize_with(count.unwrap_or(0), || None);
         self.stream
             .sock
             .set_read_timeout(Some(ANSWER_LIMIT.saturating_add(extra)))?;
-        frame::write(&mut self.stream, &request, CLIENT_FRAME_MAX)?;
-        let response: Response = frame::read(&mut self.stream, CLIENT_FRAME_MAX)?;
-        if response.number != request.number {
-            return Err(ConnectionError::OutOfTurn);
+        self.stream.write_all(&frames)?;
+        self.stream.flush()?;
+        // The node answers each when it can.
+        for _ in 0..answers.len() {
+            let response: Response = frame::read(&mut self.stream, CLIENT_FRAME_MAX)?;
+            let place = usize::try_from(response.number.wrapping_sub(first));
+            match place.ok().and_then(|place| answers.get_mut(place)) {
+                Some(slot @ None) => *slot = Some(response.body),
+                _ => return Err(ConnectionError::OutOfTurn),
+            }
         }
-        Ok(response.body)
+        let answers: Option<Vec<ResponseBody>> = answers.into_iter().collect();
+        answers.ok_or(ConnectionError::OutOfTurn)
     }
 }

@@ -75,6 +75,8 @@ impl Plan {
 
 /// How many clients send single trades.
 const SINGLE_CLIENTS: usize = 32;
+/// How many envelopes each of them has under way at a time.
+const SINGLE_WINDOW: usize = 64;
 const RIVAL_SINGLE_CLIENTS: u32 = 32;
 const QUORUM: &str = "3 standbys, quorum of 2, batches";
 /// How many registries are read.
@@ -113,7 +115,12 @@ impl Ours {
     }
 
     fn round(&mut self, clients: usize, length: Duration) -> Result<Round> {
-        self.batches(clients, BATCH, length)
+        self.envelopes(clients, (BATCH, 1), length)
+    }
+
+    /// Single trades, each sealed and signed by itself, many of each client's under way.
+    fn singly(&mut self, length: Duration) -> Result<Round> {
+        self.envelopes(SINGLE_CLIENTS, (1, SINGLE_WINDOW), length)
     }
 
     fn two_steps(&mut self, length: Duration) -> Result<Round> {
@@ -121,6 +128,7 @@ impl Ours {
             run: 0,
             clients: self.clients,
             batch: BATCH,
+            window: 1,
             two_steps: true,
             pace: 0,
             length,
@@ -132,12 +140,18 @@ impl Ours {
         })
     }
 
-    fn batches(&mut self, clients: usize, batch: usize, length: Duration) -> Result<Round> {
+    fn envelopes(
+        &mut self,
+        clients: usize,
+        (batch, window): (usize, usize),
+        length: Duration,
+    ) -> Result<Round> {
         let before = cpu::of_network(&self.network);
         let done = self.load(Load {
             run: 0,
             clients,
             batch,
+            window,
             two_steps: false,
             pace: 0,
             length,
@@ -167,6 +181,7 @@ impl Ours {
             run: 0,
             clients: CLIENTS,
             batch: BATCH,
+            window: 1,
             two_steps: false,
             pace: pace as u32,
             length,
@@ -348,8 +363,7 @@ fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Resul
         rounds.on_one.push(one.round(one.clients, length)?);
     }
     for _ in 0..plan.rounds {
-        let ours = four.batches(SINGLE_CLIENTS, 1, length)?;
-        rounds.singly.push(ours);
+        rounds.singly.push(four.singly(length)?);
         let theirs = rival.measure(Script::Single, RIVAL_SINGLE_CLIENTS, length)?;
         rounds.single.push(sound(theirs)?);
     }
@@ -406,7 +420,7 @@ impl Rounds {
             line("1 validator", alone, &self.on_one, &self.alone, (2.5, 4.0)),
             cpu,
             line(
-                "4 validators, one trade an envelope, fresh key and signature each, 32 clients",
+                "4 validators, one trade an envelope, fresh key and signature each, 32 clients with 64 under way each",
                 "one server, one a transaction, 32 clients",
                 &self.singly,
                 &self.single,

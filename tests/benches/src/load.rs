@@ -11,8 +11,8 @@ use crate::Result;
 use crate::cpu::{self, Spent};
 use crate::market::{Load, Market};
 
-const USAGE: &str = "sealbook-bench load [--validators 4] [--accounts 1000] [--clients 16] [--batch 100] [--pace 0] \
-     [--seconds 5] [--rounds 3] [--two-steps] [--final] [--keep FOLDER]";
+const USAGE: &str = "sealbook-bench load [--validators 4] [--accounts 1000] [--clients 16] [--batch 100] [--window 1] \
+     [--pace 0] [--seconds 5] [--rounds 3] [--two-steps] [--final] [--keep FOLDER]";
 
 /// What to measure.
 pub(crate) struct Plan {
@@ -34,6 +34,7 @@ impl Plan {
                 run: 0,
                 clients: 16,
                 batch: 100,
+                window: 1,
                 two_steps: false,
                 pace: 0,
                 length: Duration::from_secs(5),
@@ -49,6 +50,7 @@ impl Plan {
                 "--accounts" => plan.accounts = value()?.parse()?,
                 "--clients" => plan.load.clients = value()?.parse()?,
                 "--batch" => plan.load.batch = value()?.parse()?,
+                "--window" => plan.load.window = value()?.parse()?,
                 "--pace" => plan.load.pace = value()?.parse()?,
                 "--seconds" => plan.load.length = Duration::from_secs(value()?.parse()?),
                 "--rounds" => plan.rounds = value()?.parse()?,

@@ -52,6 +52,8 @@ pub(crate) struct Load {
     pub(crate) clients: usize,
     /// Trades in an envelope.
     pub(crate) batch: usize,
+    /// Envelopes that a client has under way at a time, each sealed and signed by itself.
+    pub(crate) window: usize,
     /// Firms record and confirm each trade, instead of the venue's submitting it.
     pub(crate) two_steps: bool,
     /// How many envelopes a second each client sends at the most; 0 for no limit.
@@ -262,17 +264,25 @@ impl Market {
                 let due = gap * batch + gap * number as u32 / load.clients.max(1) as u32;
                 std::thread::sleep(due.saturating_sub(begun.elapsed()));
             }
-            let orders = (0..load.batch)
-                .map(|place| {
+            let mut place = 0;
+            let mut envelope = |_| {
+                let orders = (0..load.batch).map(|_| {
+                    place += 1;
                     let name = format!("{}.{number}.{batch}.{place}", load.run);
                     self.random_trade(&name, &mut random)
-                })
+                });
+                orders.collect::<Result<Vec<_>>>()
+            };
+            let envelopes = (0..load.window)
+                .map(&mut envelope)
                 .collect::<Result<Vec<_>>>()?;
             let submitted = Instant::now();
-            let done = client.submit(&orders, load.stage)?;
+            let done = client.submit_all(&envelopes, load.stage)?;
             latencies.push(submitted.elapsed());
-            expect(&done.outcomes, Status::Settled)?;
-            settled.fetch_add(done.outcomes.len() as u64, Ordering::Relaxed);
+            for one in &done {
+                expect(&one.outcomes, Status::Settled)?;
+                settled.fetch_add(one.outcomes.len() as u64, Ordering::Relaxed);
+            }
         }
         Ok(latencies)
     }
