@@ -6,19 +6,13 @@
 //!
 //! INVARIANT: what opens here opens with `hpke`, to the same bytes, and nothing else does.
 
+use aws_lc_rs::aead;
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
-use aws_lc_rs::{aead, hmac};
 use sealbook_primitives::secret::SecretBytes;
+use sealbook_sealing::suite_one::{KEY_LENGTH, NONCE_LENGTH, schedule, shared};
 use zeroize::Zeroizing;
 
 use crate::OpenError;
-
-const KEM: &[u8] = b"KEM\x00\x20";
-const HPKE: &[u8] = b"HPKE\x00\x20\x00\x01\x00\x03";
-const KEY_LENGTH: usize = 32;
-const NONCE_LENGTH: usize = 12;
-
-type Secret<const LENGTH: usize> = Zeroizing<[u8; LENGTH]>;
 
 /// A private key of suite 1. AWS-LC wipes it when it is dropped.
 pub struct FastKey {
@@ -48,73 +42,12 @@ impl FastKey {
         ciphertext: &[u8],
     ) -> Result<SecretBytes, OpenError> {
         let other = UnparsedPublicKey::new(&X25519, encapsulated);
-        let shared = agree(&self.secret, other, OpenError::DoesNotOpen, |agreed| {
-            Ok(self.shared(agreed, encapsulated))
+        let secret = agree(&self.secret, other, OpenError::DoesNotOpen, |agreed| {
+            Ok(shared(agreed, encapsulated, &self.public))
         })?;
-        let (key, nonce) = schedule(&shared, info);
+        let (key, nonce) = schedule(&secret, info);
         decrypt(&key, *nonce, associated, ciphertext)
     }
-
-    /// The shared secret of DHKEM.
-    fn shared(&self, agreed: &[u8], encapsulated: &[u8]) -> Secret<KEY_LENGTH> {
-        let key = extract(KEM, &[], b"eae_prk", agreed);
-        let context = [encapsulated, &self.public, &[]];
-        expand(KEM, &key, b"shared_secret", context)
-    }
-}
-
-/// The key schedule of base mode, as far as one message needs it.
-fn schedule(shared: &[u8; KEY_LENGTH], info: &[u8]) -> (Secret<KEY_LENGTH>, Secret<NONCE_LENGTH>) {
-    let psk_id = extract(HPKE, &[], b"psk_id_hash", &[]);
-    let info = extract(HPKE, &[], b"info_hash", info);
-    let secret = extract(HPKE, shared, b"secret", &[]);
-    let context: [&[u8]; 3] = [&[0], &*psk_id, &*info];
-    (
-        expand(HPKE, &secret, b"key", context),
-        expand(HPKE, &secret, b"base_nonce", context),
-    )
-}
-
-fn mac(key: &[u8], parts: &[&[u8]]) -> Secret<KEY_LENGTH> {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    for part in parts {
-        context.update(part);
-    }
-    let mut mac = Zeroizing::new([0; KEY_LENGTH]);
-    mac.copy_from_slice(context.sign().as_ref());
-    mac
-}
-
-/// `LabeledExtract` of RFC 9180.
-fn extract(suite: &[u8], salt: &[u8], label: &[u8], input: &[u8]) -> Secret<KEY_LENGTH> {
-    mac(salt, &[b"HPKE-v1", suite, label, input])
-}
-
-/// `LabeledExpand` of RFC 9180, of which no more than one block is ever needed.
-fn expand<const LENGTH: usize>(
-    suite: &[u8],
-    key: &[u8; KEY_LENGTH],
-    label: &[u8],
-    [first, second, third]: [&[u8]; 3],
-) -> Secret<LENGTH> {
-    const { assert!(LENGTH <= KEY_LENGTH) };
-    let length = [0, LENGTH as u8];
-    let parts = [
-        &length,
-        &b"HPKE-v1"[..],
-        suite,
-        label,
-        first,
-        second,
-        third,
-        &[1],
-    ];
-    let block = mac(key, &parts);
-    let mut output = Zeroizing::new([0; LENGTH]);
-    for (byte, from) in output.iter_mut().zip(block.iter()) {
-        *byte = *from;
-    }
-    output
 }
 
 fn decrypt(

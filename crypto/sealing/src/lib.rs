@@ -9,7 +9,7 @@
 //! | [`wrap`] | one recipient: keys in transport | HPKE under a label and a context |
 //! | [`seal_reply`] | the author of a query, who sent a key along | ChaCha20-Poly1305, padded |
 //!
-//! The module [`mod@format`] holds what both halves must agree on. This crate keeps nothing, so
+//! The modules [`mod@format`] and [`suite_one`] hold what both halves must agree on. This crate keeps nothing, so
 //! there is no state that a crash could damage.
 
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ mod envelope;
 pub mod format;
 mod reply;
 mod suite;
+pub mod suite_one;
 mod wrapping;
 
 pub use envelope::{
