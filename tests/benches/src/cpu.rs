@@ -1,12 +1,11 @@
-//! Processor time of processes, from the kernel's own counts.
+//! Processor time of nodes and modules.
 
 use std::ops::Sub;
 use std::time::Duration;
 
 use sealbook_system::TestNetwork;
 
-/// Ticks of the kernel's counts a second; the same on every Linux that runs here.
-const TICKS: u64 = 100;
+use crate::processor::own;
 
 /// Processor time, in user and system mode together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +25,7 @@ impl Spent {
     /// That of these processes so far, counted as nodes'.
     pub(crate) fn of(pids: &[u32]) -> Self {
         Self {
-            nodes: pids.iter().map(|pid| spent(*pid)).sum(),
+            nodes: pids.iter().map(|pid| own(*pid)).sum(),
             modules: Duration::ZERO,
         }
     }
@@ -47,22 +46,9 @@ impl Sub for Spent {
 pub(crate) fn of_network(network: &TestNetwork) -> Spent {
     let mut all = Spent::default();
     for name in network.node_names() {
-        all.nodes += spent(network.pid(&name));
+        all.nodes += own(network.pid(&name));
         let modules = network.module_pids(&name);
-        all.modules += modules.into_iter().map(spent).sum::<Duration>();
+        all.modules += modules.into_iter().map(own).sum::<Duration>();
     }
     all
-}
-
-fn spent(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The second field is a name in parentheses that may hold anything.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(ticks * 1_000 / TICKS)
 }

@@ -25,7 +25,7 @@ struct Process {
 /// Microseconds that these processes and all below them have spent, those that have ended included.
 ///
 /// A process that ends while we look would be missed or counted twice, so we look until none has.
-pub(super) fn spent(roots: &[u32]) -> Result<f64> {
+pub(crate) fn spent(roots: &[u32]) -> Result<f64> {
     let mut before = below(roots);
     for _ in 0..TRIES {
         std::thread::sleep(PAUSE);
@@ -45,12 +45,18 @@ pub(super) fn spent(roots: &[u32]) -> Result<f64> {
 }
 
 /// Microseconds that the children which this process has waited for have spent.
-pub(super) fn spent_by_ended_children() -> f64 {
+pub(crate) fn spent_by_ended_children() -> f64 {
     read(std::process::id()).map_or(0.0, |own| own.ended as f64 * *TICK)
 }
 
+/// What a process itself has spent; nothing of one that is gone.
+pub(crate) fn own(pid: u32) -> Duration {
+    let ticks = read(pid).map_or(0, |process| process.own);
+    Duration::from_secs_f64(ticks as f64 * *TICK / 1e6)
+}
+
 /// Whether a process has a child.
-pub(super) fn has_child(pid: u32) -> bool {
+pub(crate) fn has_child(pid: u32) -> bool {
     all().values().any(|process| process.parent == pid)
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::server::{Server, answer};
-use super::{Rival, processor, text};
-use crate::Result;
+use super::{Rival, text};
+use crate::{Result, processor};
 
 /// Settlements in a transaction of the scripts that make many.
 const BATCH: u64 = 100;

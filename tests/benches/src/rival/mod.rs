@@ -14,7 +14,6 @@
 //! ```
 
 mod measure;
-mod processor;
 mod server;
 
 use std::fs;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{processor, text};
-use crate::Result;
+use super::text;
+use crate::{Result, processor};
 
 /// Where Debian keeps them, a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
