@@ -628,10 +628,10 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "686f26a9b47e8155b3962facbd0f97b09b574b96936f66b381d6d0cd0b93d2e6",
+            "e450ef7b83550939c576f64498ea6f8d45b932e6202bcd95a629cc816925460b",
             "b5268cfc66a881c93822ddf536a816e7c0b3083cff7abfc01fc67dcfc5d852a0",
-            "c6a952a6c86869cb220cb6e1abf99d5a6aa96c761395bf4e698c487306110549",
-            "ae3b50b870c9b20008cb28b7839e2e140ab74dd0519a3dc30a1eac6bc8633a18",
+            "594bb635f0ad8facf727ec0bdd46c1fb650c814972bf26d7f9df40657ed15120",
+            "5bb8bdf3e55d3a805775d77103e0b61cc4b35c0eb8a7c430279061b24dbe6a03",
         ]
     );
     let mut other = state;

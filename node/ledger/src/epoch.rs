@@ -197,7 +197,7 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
-            block_interval_ms: 20,
+            block_interval_ms: 10,
             idle_interval_ms: 1_000,
             clock_drift_ms: 5_000,
             block_bytes_max: 4 * 1024 * 1024,

@@ -392,9 +392,9 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "fa9503d28e6314a91451c6e81bbc52723e046b7320ecd93d24f273865a77fe39",
-                "1cad155d3567421f6aad3a5d3c2a1fb8be1af7ebafd85e019a4b8c66a8a7c0d4",
-                "aa470ac356aee22506b5a21d96d77a7c948356cc596eb7e5217a2e5a8e0abb45",
+                "a0f40ff3a53586b7ecd92a7d885553e675dca189452affaeed2384017c137b2f",
+                "4f51968ee51e393bed38f5b966c2acbe92262c90ed8b872a44afdfddfc6e9ff1",
+                "00478ebeeb3bf240697cf27e675da6d003e84f21645a2299d0ead012df356ca7",
             ]
         );
         assert_eq!(

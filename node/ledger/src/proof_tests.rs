@@ -257,6 +257,6 @@ fn the_encoding_is_pinned() {
     let bytes = proof_of(&history(), 25, 26).encode();
     assert_eq!(
         pin(&bytes),
-        "bdb0a7e01a10f0df7c6d9fe568f56a99bcd96a7ee5003f0cdf461bd161ffc30f"
+        "0b0fb2c4f62a7040d9d34fe8fc0ffcf009dd48508a282d6f4a05e9018722ab9c"
     );
 }

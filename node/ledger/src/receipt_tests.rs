@@ -269,7 +269,7 @@ fn encodings_are_pinned() {
     assert_eq!(
         pins,
         [
-            "15e6f64f1ae4750d884b612df7713a1922b6f9c75a011201457acdc685cc3676",
+            "12e6549af329be76a4c620b0bd821dfa0bc5a80cfc9b40602c9ed6de3ba9a420",
             "efafb36c87895ad08fd9e9822ed9cdcd5c427222685df94a906ecbd9a0499b57",
             "86eaf38314ea5774985e4b242c7672234d00535869b8328480236b4ee7123a5f",
             "40d9bc39e8f7274b15a6d432a01f681eab50672031a2c2c3a315df6608ea711d"
