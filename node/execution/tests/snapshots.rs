@@ -22,7 +22,7 @@ use sealbook_ledger::{
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::module::{FromModule, SealedReply, SnapshotOffer, ToModule};
-use sealbook_protocol::payload::AsOf;
+use sealbook_protocol::payload::{AsOf, OrderBytes};
 use sealbook_securities::{Code, Outcome};
 
 const EPOCH: u32 = 24;
@@ -263,6 +263,56 @@ fn a_restored_engine_goes_on_like_one_that_executed_everything() {
         assert_eq!(play.registry("orange", AsOf::Now), Err(Code::NotAMember));
         std::mem::swap(&mut play.engine, &mut engine);
     }
+}
+
+/// Whoever began from a snapshot has to find the same ones due as whoever executed everything.
+#[test]
+fn large_books_are_copied_when_enough_was_submitted() {
+    let mut play = Play::furnished_with(Founded {
+        parameters: epochs_of(EPOCH, 1),
+        ..Founded::default()
+    });
+    // Three rows for each of 48,000 orders: more than four pieces.
+    for batch in 0..24 {
+        let order = |number: usize| {
+            let (from, to) = [("A-1", "A-2"), ("A-2", "A-1")][number % 2];
+            let reference = format!("{batch}.{number}");
+            order(&reference, words::transfer(from, to, "1"))
+        };
+        let outcomes = play.submit("alpha", (0..2_000).map(order).collect(), &[]);
+        assert!(outcomes.iter().all(|one| *one == Outcome::SETTLED));
+    }
+    let filled = play.engine.height();
+    play.run_to((filled / 24 + 3) * 24 + 10);
+    let heights = |play: &Play| -> Vec<u64> {
+        let all = play.snapshots.iter();
+        all.map(|one| one.manifest.height).collect()
+    };
+    let small = heights(&play);
+    assert_eq!(small.first(), Some(&u64::from(EPOCH)));
+    assert!(small.last().unwrap() <= &filled, "{small:?}");
+    // What is not even an order counts as well: whoever begins has to open it.
+    for _ in 0..38 {
+        let junk: Vec<_> = (0..4)
+            .map(|_| play.seal("alpha", vec![OrderBytes::Securities(vec![7; 930_000])]))
+            .collect();
+        let junk: Vec<&[u8]> = junk.iter().map(|one| one.bytes.as_slice()).collect();
+        assert_eq!(play.step(&junk, &[]).unopened, 0);
+    }
+    let due = play.engine.height().next_multiple_of(24);
+    play.run_to(due + 24 + 10);
+    let all = heights(&play);
+    assert_eq!(all, [&small[..], &[due]].concat());
+    assert!(play.snapshots.last().unwrap().manifest.state_pieces.len() > 4);
+    let last_small = &play.snapshots[small.len() - 1];
+    let offer = play.offer(last_small);
+    let mut engine = restore(&play.network, &offer, &last_small.pieces).unwrap();
+    let mut snapshots = Vec::new();
+    for blocks in epochs(&play, *small.last().unwrap() as usize) {
+        snapshots.extend(execute(&mut engine, blocks).1);
+    }
+    assert!(snapshots == play.snapshots[small.len()..]);
+    assert_eq!(engine.commitment(), play.engine.commitment());
 }
 
 #[test]

@@ -386,7 +386,7 @@ pub struct ParameterArguments {
     /// Blocks in a committee epoch.
     #[arg(long, value_name = "N")]
     pub epoch_blocks: Option<u32>,
-    /// A snapshot after every so many committee epochs.
+    /// A snapshot after every so many committee epochs at the most.
     #[arg(long, value_name = "N")]
     pub snapshot_epochs: Option<u32>,
     /// A new key epoch after so many committee epochs; 0 for none but by decision.
