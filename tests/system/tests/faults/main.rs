@@ -13,7 +13,7 @@ mod outages;
 
 use std::time::Duration;
 
-use sealbook_sdk::{ClientError, Stage};
+use sealbook_sdk::{ClientError, Stage, Submitted};
 use sealbook_securities::Status;
 use sealbook_system::crowd::{self, Crowd, ISIN, balance, open_books};
 use sealbook_system::network::wait_for;
@@ -134,5 +134,52 @@ fn a_stopped_validator_catches_up_and_two_of_four_order_nothing() {
         assert_eq!(submitted.outcomes[0].status, Status::Settled);
     }
     assert_eq!(balance(&network, "A-1"), before - 7, "applied once");
+    network.agreement();
+}
+
+/// Who has many envelopes under way is told of each, also when the node that has them is killed.
+#[test]
+fn many_envelopes_at_once_take_effect_once_while_their_node_is_killed() {
+    const MANY: usize = 300;
+    let mut network = TestNetwork::running(4, 0);
+    open_books(&network);
+    let before = balance(&network, "A-1");
+    let mut client = network.client("alpha", 0);
+    let orders = |round: usize| -> Vec<_> {
+        let one = |number| {
+            let reference = format!("many-{round}-{number}");
+            vec![clients::transfer(&reference, ISIN, 1, "A-1", "B-1")]
+        };
+        (0..MANY).map(one).collect()
+    };
+    let settled = |submitted: &[Submitted]| {
+        assert_eq!(submitted.len(), MANY);
+        let mut outcomes = submitted.iter().flat_map(|one| &one.outcomes);
+        assert!(outcomes.all(|outcome| outcome.status == Status::Settled));
+    };
+    let done = client.submit_all(&orders(0), Stage::Final).unwrap();
+    settled(&done);
+    assert!(done.iter().all(|one| one.is_final));
+    // The same orders again are answered as before, and some of them are refused for what they are.
+    let mut again = orders(0);
+    again[7] = vec![clients::transfer("many-0-7", ISIN, 2, "A-1", "B-1")];
+    let done = client.submit_all(&again, Stage::Outcome).unwrap();
+    for (number, one) in done.iter().enumerate() {
+        let is_settled = one.outcomes[0].status == Status::Settled;
+        assert_eq!(is_settled, number != 7, "{number}");
+    }
+
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            for round in 1..6 {
+                settled(&client.submit_all(&orders(round), Stage::Outcome).unwrap());
+            }
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        network.kill("node-1");
+        working.join().unwrap();
+    });
+    network.start("node-1");
+    assert_eq!(balance(&network, "A-1"), before - 6 * MANY as u64);
     network.agreement();
 }
