@@ -53,6 +53,11 @@ impl Problem {
         }
     }
 
+    /// Whether a node may have taken what it was given all the same: a connection that broke may have carried it there.
+    pub const fn may_have_taken(&self) -> bool {
+        matches!(self.kind, Kind::Later | Kind::Absent | Kind::False)
+    }
+
     /// An answer that is not what it should be.
     pub fn false_answer() -> Self {
         Self::new(

@@ -22,6 +22,7 @@ use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
 use crate::connection::{Connection, ConnectionError};
 use crate::network::{Identity, KnownOpening, Network};
 use crate::order::Prepared;
+use crate::receipts::open_notice;
 use crate::{ClientError, NodeAddress};
 
 const TRANSACTION_LIFE_MS: u64 = 600_000;
@@ -246,17 +247,18 @@ impl Client {
     pub fn submit(&mut self, orders: &[Prepared], stage: Stage) -> Result<Submitted, ClientError> {
         self.learn_opening();
         let sealed = self.seal(orders)?;
-        self.submit_again(&sealed, orders, stage)
+        self.submit_again(&sealed, orders, stage, false)
     }
 
-    /// Submits what these orders were sealed to, or seals them anew.
+    /// Submits what these orders were sealed to, which a node may have taken already, or seals them anew.
     fn submit_again(
         &mut self,
         sealed: &Sealed,
         orders: &[Prepared],
         stage: Stage,
+        taken: bool,
     ) -> Result<Submitted, ClientError> {
-        match self.submit_sealed(sealed, stage) {
+        match self.follow_sealed(sealed, stage, taken) {
             // The key epoch ended meanwhile. No node has taken the envelope.
             // Attachments would have to be sealed anew, too.
             Err(ClientError::KeyEpoch) if orders.iter().all(Prepared::is_alone) => {
@@ -329,12 +331,19 @@ impl Client {
         sealed: &Sealed,
         stage: Stage,
     ) -> Result<Submitted, ClientError> {
+        self.follow_sealed(sealed, stage, false)
+    }
+
+    fn follow_sealed(
+        &mut self,
+        sealed: &Sealed,
+        stage: Stage,
+        mut taken: bool,
+    ) -> Result<Submitted, ClientError> {
         let id = sealed.id;
-        let mut taken = false;
         let reply = self.persist(|client| {
             client.try_submit(sealed).inspect_err(|problem| {
-                // A connection that broke may have carried it there.
-                taken |= matches!(problem.kind, Kind::Later | Kind::Absent | Kind::False);
+                taken |= problem.may_have_taken();
             })?;
             taken = true;
             let reply = client.try_await(id, Stage::Outcome, AWAIT_MS)?;
@@ -402,27 +411,38 @@ impl Client {
                 .iter()
                 .map(|orders| self.seal(orders))
                 .collect::<Result<_, _>>()?;
-            let done = self.try_together(&sealed, stage);
+            let mut taken = vec![false; sealed.len()];
+            let done = self.try_together(&sealed, stage, &mut taken);
             let mut done = done.unwrap_or_default().into_iter();
-            for (one, orders) in sealed.iter().zip(some) {
+            for ((one, orders), taken) in sealed.iter().zip(some).zip(taken) {
                 // Whatever went wrong with one of them, it goes the way of a single one, which tries other nodes.
                 all.push(match done.next().flatten() {
                     Some(reply) => self.submitted(one.id, &reply, stage)?,
-                    None => self.submit_again(one, orders, stage)?,
+                    None => self.submit_again(one, orders, stage, taken)?,
                 });
             }
         }
         Ok(all)
     }
 
-    /// Hands envelopes to one node, and waits for all replies; nothing stands for one that did not come about.
-    fn try_together(&mut self, sealed: &[Sealed], stage: Stage) -> Tried<Vec<Option<Reply>>> {
+    /// Hands envelopes to one node, and waits for all replies; nothing stands for one that did not come about. Notes
+    /// which of them the node has taken, or may have.
+    fn try_together(
+        &mut self,
+        sealed: &[Sealed],
+        stage: Stage,
+        taken: &mut [bool],
+    ) -> Tried<Vec<Option<Reply>>> {
         let submit = |one: &Sealed| RequestBody::Submit {
             transaction: one.transaction.clone(),
             attachments: one.attachments.clone(),
         };
         // Those that it does not take are asked for too, which costs a wait: they are rare.
-        self.try_ask_all(sealed.iter().map(submit).collect(), Duration::ZERO)?;
+        let answers = self.try_ask_all(sealed.iter().map(submit).collect(), Duration::ZERO);
+        let answers = answers.inspect_err(|problem| taken.fill(problem.may_have_taken()))?;
+        for (taken, answer) in taken.iter_mut().zip(&answers) {
+            *taken = matches!(answer, ResponseBody::Accepted | ResponseBody::Known);
+        }
         let mut replies: Vec<Option<Reply>> = Vec::with_capacity(sealed.len());
         for (one, answer) in sealed
             .iter()
@@ -651,16 +671,6 @@ impl Client {
 
 pub(crate) fn begin(opening: &KnownOpening, purpose: Purpose) -> Result<Sealer, ClientError> {
     Sealer::begin(&opening.key, purpose).map_err(|error| ClientError::Sealing(error.to_string()))
-}
-
-/// The notice that a reply is final.
-fn open_notice(sealed: &Sealed, reply: &Reply, notice: &[u8]) -> Tried<FinalNotice> {
-    let notice: FinalNotice = open(&sealed.reply_key, b"final", sealed.id, notice)?;
-    if notice.height == reply.height {
-        Ok(notice)
-    } else {
-        Err(Problem::false_answer())
-    }
 }
 
 /// Opens what a module sealed for this client.

@@ -18,7 +18,7 @@ use sealbook_sealing::Envelope;
 
 use crate::ClientError;
 use crate::attempts::{Kind, Problem, Tried};
-use crate::client::{Client, open};
+use crate::client::{Client, Sealed, open};
 
 /// How long a node may wait for a reply that it should already have.
 const LOOK_MS: u32 = 3_000;
@@ -194,4 +194,14 @@ fn show(reply: &Reply, notice: &FinalNotice, shown: Shown) -> Result<OutcomesPro
         orders_root: log::root(&hashes),
         shown: chosen,
     })
+}
+
+/// The notice that a reply is final.
+pub(crate) fn open_notice(sealed: &Sealed, reply: &Reply, notice: &[u8]) -> Tried<FinalNotice> {
+    let notice: FinalNotice = open(&sealed.reply_key, b"final", sealed.id, notice)?;
+    if notice.height == reply.height {
+        Ok(notice)
+    } else {
+        Err(Problem::false_answer())
+    }
 }
