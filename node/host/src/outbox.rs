@@ -136,11 +136,15 @@ impl Outbox {
     /// The reply of a stage to a transaction, if there is one.
     #[must_use]
     pub fn take(&self, transaction: &Digest, stage: Stage) -> Option<Vec<u8>> {
-        let fresh = lock(&self.replies)
-            .by_transaction
-            .get(transaction)
-            .and_then(|stages| stages.get(slot(stage)).cloned().flatten());
-        fresh.or_else(|| self.store.reply(transaction, number(stage)).ok().flatten())
+        self.fresh(transaction, stage)
+            .or_else(|| self.store.reply(transaction, number(stage)).ok().flatten())
+    }
+
+    /// The reply, if it is in memory.
+    fn fresh(&self, transaction: &Digest, stage: Stage) -> Option<Vec<u8>> {
+        let replies = lock(&self.replies);
+        let stages = replies.by_transaction.get(transaction)?;
+        stages.get(slot(stage)).cloned().flatten()
     }
 
     /// Waits for a reply, at most `limit`.
@@ -151,12 +155,19 @@ impl Outbox {
         limit: Duration,
     ) -> Option<Vec<u8>> {
         let deadline = tokio::time::Instant::now() + limit;
+        let mut first = true;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Registered before looking, so that a reply between the look and the wait is not missed.
             changed.as_mut().enable();
-            if let Some(reply) = self.take(transaction, stage) {
+            // What comes while one waits is in memory first; the store is asked for what was there before, and at the end.
+            let found = if std::mem::take(&mut first) {
+                self.take(transaction, stage)
+            } else {
+                self.fresh(transaction, stage)
+            };
+            if let Some(reply) = found {
                 return Some(reply);
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {

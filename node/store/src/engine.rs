@@ -2,6 +2,8 @@
 
 /// The largest value that an engine accepts, in bytes.
 pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+/// The largest value of a table of small ones, in bytes.
+pub const SMALL_VALUE_BYTES: usize = 32;
 /// The longest key that an engine accepts, in bytes.
 pub const MAX_KEY_BYTES: usize = 256;
 
@@ -57,6 +59,23 @@ impl Table {
     #[must_use]
     pub const fn prefix(self) -> u8 {
         self as u8
+    }
+
+    /// Whether its values are at most [`SMALL_VALUE_BYTES`] long, so that an engine never cuts them and need not look
+    /// for the rest of an earlier one.
+    #[must_use]
+    pub const fn is_small(self) -> bool {
+        matches!(self, Self::Digests | Self::Transactions | Self::Absent)
+    }
+
+    /// The largest value of this table, in bytes.
+    #[must_use]
+    pub const fn value_bytes_max(self) -> usize {
+        if self.is_small() {
+            SMALL_VALUE_BYTES
+        } else {
+            MAX_VALUE_BYTES
+        }
     }
 
     /// The table's name, for messages.
@@ -259,9 +278,9 @@ impl Batch {
         };
         for operation in &self.operations {
             match operation {
-                Operation::Put { key, value, .. } => {
+                Operation::Put { table, key, value } => {
                     within("key", key.len(), MAX_KEY_BYTES)?;
-                    within("value", value.len(), MAX_VALUE_BYTES)?;
+                    within("value", value.len(), table.value_bytes_max())?;
                 }
                 Operation::Delete { key, .. } => within("key", key.len(), MAX_KEY_BYTES)?,
             }

@@ -31,7 +31,8 @@ mod sled_engine;
 mod tip;
 
 pub use engine::{
-    Batch, Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Operation, Store, StoreError, Table,
+    Batch, Entry, MAX_KEY_BYTES, MAX_VALUE_BYTES, Operation, SMALL_VALUE_BYTES, Store, StoreError,
+    Table,
 };
 pub use folder::{Engine, UnknownEngine, open_store, quarantine};
 pub use heights::HeightSet;

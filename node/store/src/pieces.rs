@@ -134,7 +134,11 @@ pub(crate) fn changes<E>(
     let mut changes = Vec::new();
     for ((table, key), value) in last {
         let head_key = head_key(table, key);
-        let before = read(&head_key)?;
+        let before = if table.is_small() {
+            None
+        } else {
+            read(&head_key)?
+        };
         let before = before.as_deref().and_then(split_head);
         let before = before.map_or(0, |head| head.continuations);
         let mut pieces = 0_u16;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sealbook_store::{
-    Batch, Engine, MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, Store, StoreError, Table,
-    open_store,
+    Batch, Engine, MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, SMALL_VALUE_BYTES, Store,
+    StoreError, Table, open_store,
 };
 
 const ON_DISK: [Engine; 2] = [Engine::Sled, Engine::Redb];
@@ -124,6 +124,11 @@ fn what_is_too_large_is_refused_and_the_store_goes_on() {
             store.commit(large),
             Err(StoreError::TooLarge { .. })
         ));
+        let small = one(Table::Digests, b"k", &[0; SMALL_VALUE_BYTES + 1]);
+        assert!(matches!(
+            store.commit(small),
+            Err(StoreError::TooLarge { .. })
+        ));
         store
             .commit(one(Table::Blocks, &[0; MAX_KEY_BYTES], b"v"))
             .unwrap();
@@ -229,6 +234,7 @@ fn run(
                     let table = Table::ALL[*table];
                     match size {
                         Some(size) => {
+                            let size = &(*size).min(table.value_bytes_max());
                             let value = vec![(number ^ size) as u8; *size];
                             model.insert((table, key.clone()), value.clone());
                             batch.put(table, key.clone(), value);

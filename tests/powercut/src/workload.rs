@@ -168,6 +168,7 @@ pub fn batch(seed: u64, number: u64) -> Batch {
         };
         // Bytes that differ between batches, or an old value would pass for a new one.
         let step = random.below(250) + 1;
+        let size = size.min(table.value_bytes_max() as u64);
         let value = (0..size).map(|index| ((index * step) ^ number ^ (index >> 8)) as u8);
         batch.put(table, key, value.collect::<Vec<u8>>());
     }

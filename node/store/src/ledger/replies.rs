@@ -59,7 +59,10 @@ impl LedgerStore {
             transactions.insert(*id, height);
         }
         let mut batch = Batch::new();
-        self.add_transactions(&mut batch, transactions)?;
+        // A stored block's transactions are in the index since its own commit.
+        if !self.has_block(height) {
+            self.add_transactions(&mut batch, transactions)?;
+        }
         for (stage, new) in stages {
             let mut merged = Replies::new();
             for (key, part) in self.parts(height, stage)? {
