@@ -23,13 +23,12 @@ use crate::connection::{Connection, ConnectionError};
 use crate::network::{Identity, KnownOpening, Network};
 use crate::order::Prepared;
 use crate::receipts::open_notice;
+use crate::session::Sessions;
 use crate::{ClientError, NodeAddress};
 
 const TRANSACTION_LIFE_MS: u64 = 600_000;
 pub(crate) const QUERY_LIFE_MS: u64 = 120_000;
-const AWAIT_MS: u32 = 4_000;
-/// Envelopes that are handed over together: half of what a node works on for one connection.
-const AT_ONCE: usize = 128;
+pub(crate) const AWAIT_MS: u32 = 4_000;
 /// How often a node is asked whether a transaction is ordered, and for how long before another node is.
 const FIND_PAUSE: Duration = Duration::from_millis(50);
 const FIND_TRIES: u32 = 60;
@@ -41,6 +40,7 @@ pub struct Sealed {
     pub(crate) id: Digest,
     pub(crate) attachments: Vec<Vec<u8>>,
     pub(crate) reply_key: Secret32,
+    pub(crate) in_session: bool,
 }
 
 impl Sealed {
@@ -79,6 +79,7 @@ pub struct Client {
     patience: Duration,
     /// Whether a node was asked for the present opening key.
     knows_opening: bool,
+    pub(crate) sessions: Sessions,
 }
 
 impl Client {
@@ -126,6 +127,7 @@ impl Client {
             height_known: 0,
             patience,
             knows_opening: false,
+            sessions: Sessions::default(),
         })
     }
 
@@ -187,6 +189,17 @@ impl Client {
         let reply_key = self
             .identity
             .reply_key(&self.network.id(), sealer.encapsulated());
+        self.seal_with(sealer, &opening, reply_key, orders)
+    }
+
+    pub(crate) fn seal_with(
+        &self,
+        sealer: Sealer,
+        opening: &KnownOpening,
+        reply_key: Secret32,
+        orders: &[Prepared],
+    ) -> Result<Sealed, ClientError> {
+        let in_session = sealer.is_in_session();
         let submission = Submission {
             version: PAYLOAD_VERSION,
             reply_key: *reply_key.expose(),
@@ -197,8 +210,7 @@ impl Client {
         };
         let body = borsh::to_vec(&submission).unwrap_or_default();
         let purpose = (Purpose::Transaction, TRANSACTION_SIGNATURE);
-        let envelope =
-            self.sign_and_seal((sealer, &opening), TRANSACTION_LIFE_MS, purpose, body)?;
+        let envelope = self.sign_and_seal((sealer, opening), TRANSACTION_LIFE_MS, purpose, body)?;
         let attachments = orders
             .iter()
             .flat_map(|prepared| prepared.attachments.iter().cloned())
@@ -209,6 +221,7 @@ impl Client {
             transaction: envelope.encode(),
             attachments,
             reply_key,
+            in_session,
         })
     }
 
@@ -225,6 +238,11 @@ impl Client {
             opening.key_epoch,
             now_ms().saturating_add(life_ms),
         );
+        let header = if sealer.is_in_session() {
+            header.in_session()
+        } else {
+            header
+        };
         let certificate = self.identity.fingerprint();
         let message = signed_bytes(&binding(&header, purpose), &certificate, &body);
         let signature = self.identity.key().sign(domain, &message);
@@ -246,19 +264,32 @@ impl Client {
     /// No node answered in time, or a node refused the envelope.
     pub fn submit(&mut self, orders: &[Prepared], stage: Stage) -> Result<Submitted, ClientError> {
         self.learn_opening();
-        let sealed = self.seal(orders)?;
-        self.submit_again(&sealed, orders, stage, false)
+        self.tend_session();
+        let sealed = self.seal_next(orders)?;
+        let mut taken = false;
+        if sealed.in_session
+            && let Some(done) = self.try_one(&sealed, stage, &mut taken)?
+        {
+            return Ok(done);
+        }
+        self.submit_again(sealed, orders, stage, taken)
     }
 
-    /// Submits what these orders were sealed to, which a node may have taken already, or seals them anew.
-    fn submit_again(
+    /// Submits what these orders were sealed to, which a node may have taken already, or seals them anew: what was
+    /// sealed within a session, and what was sealed to a key epoch that has ended.
+    pub(crate) fn submit_again(
         &mut self,
-        sealed: &Sealed,
+        sealed: Sealed,
         orders: &[Prepared],
         stage: Stage,
         taken: bool,
     ) -> Result<Submitted, ClientError> {
-        match self.follow_sealed(sealed, stage, taken) {
+        let sealed = if sealed.in_session {
+            self.seal_without(orders)?
+        } else {
+            sealed
+        };
+        match self.follow_sealed(&sealed, stage, taken) {
             // The key epoch ended meanwhile. No node has taken the envelope.
             // Attachments would have to be sealed anew, too.
             Err(ClientError::KeyEpoch) if orders.iter().all(Prepared::is_alone) => {
@@ -373,7 +404,7 @@ impl Client {
     }
 
     /// What the reply to a transaction says.
-    fn submitted(
+    pub(crate) fn submitted(
         &mut self,
         transaction: Digest,
         reply: &Reply,
@@ -392,93 +423,6 @@ impl Client {
             outcomes,
             is_final: stage == Stage::Final,
         })
-    }
-
-    /// Submits several envelopes at once, each sealed and signed by itself, and waits until all have come to `stage`:
-    /// what a member does that has many instructions under way. Which of them is ordered first is not said.
-    ///
-    /// # Errors
-    /// As [`Client::submit`], for the first one that fails. What came of the others can be asked for.
-    pub fn submit_all(
-        &mut self,
-        envelopes: &[Vec<Prepared>],
-        stage: Stage,
-    ) -> Result<Vec<Submitted>, ClientError> {
-        self.learn_opening();
-        let mut all = Vec::with_capacity(envelopes.len());
-        for some in envelopes.chunks(AT_ONCE) {
-            let sealed: Vec<Sealed> = some
-                .iter()
-                .map(|orders| self.seal(orders))
-                .collect::<Result<_, _>>()?;
-            let mut taken = vec![false; sealed.len()];
-            let done = self.try_together(&sealed, stage, &mut taken);
-            let mut done = done.unwrap_or_default().into_iter();
-            for ((one, orders), taken) in sealed.iter().zip(some).zip(taken) {
-                // Whatever went wrong with one of them, it goes the way of a single one, which tries other nodes.
-                all.push(match done.next().flatten() {
-                    Some(reply) => self.submitted(one.id, &reply, stage)?,
-                    None => self.submit_again(one, orders, stage, taken)?,
-                });
-            }
-        }
-        Ok(all)
-    }
-
-    /// Hands envelopes to one node, and waits for all replies; nothing stands for one that did not come about. Notes
-    /// which of them the node has taken, or may have.
-    fn try_together(
-        &mut self,
-        sealed: &[Sealed],
-        stage: Stage,
-        taken: &mut [bool],
-    ) -> Tried<Vec<Option<Reply>>> {
-        let submit = |one: &Sealed| RequestBody::Submit {
-            transaction: one.transaction.clone(),
-            attachments: one.attachments.clone(),
-        };
-        // Those that it does not take are asked for too, which costs a wait: they are rare.
-        let answers = self.try_ask_all(sealed.iter().map(submit).collect(), Duration::ZERO);
-        let answers = answers.inspect_err(|problem| taken.fill(problem.may_have_taken()))?;
-        for (taken, answer) in taken.iter_mut().zip(&answers) {
-            *taken = matches!(answer, ResponseBody::Accepted | ResponseBody::Known);
-        }
-        let mut replies: Vec<Option<Reply>> = Vec::with_capacity(sealed.len());
-        for (one, answer) in sealed
-            .iter()
-            .zip(self.try_await_all(sealed, Stage::Outcome)?)
-        {
-            let reply = answer.map(|sealed| open(&one.reply_key, b"outcome", one.id, &sealed));
-            replies.push(reply.transpose().unwrap_or_default());
-        }
-        if stage == Stage::Final {
-            let notices = self.try_await_all(sealed, Stage::Final)?;
-            for ((one, reply), notice) in sealed.iter().zip(&mut replies).zip(notices) {
-                let is_final = match (&reply, notice) {
-                    (Some(reply), Some(notice)) => open_notice(one, reply, &notice).is_ok(),
-                    _ => false,
-                };
-                if !is_final {
-                    *reply = None;
-                }
-            }
-        }
-        Ok(replies)
-    }
-
-    fn try_await_all(&mut self, sealed: &[Sealed], stage: Stage) -> Tried<Vec<Option<Vec<u8>>>> {
-        let wait = |one: &Sealed| RequestBody::Await {
-            transaction: one.id,
-            stage,
-            timeout_ms: AWAIT_MS,
-        };
-        let limit = Duration::from_millis(u64::from(AWAIT_MS));
-        let answers = self.try_ask_all(sealed.iter().map(wait).collect(), limit)?;
-        let answers = answers.into_iter().map(|answer| match answer {
-            ResponseBody::Reply(sealed) => Some(sealed),
-            _ => None,
-        });
-        Ok(answers.collect())
     }
 
     /// Submits an envelope that was sealed before and waits until a final block lists it; returns the block's height.
@@ -594,7 +538,7 @@ impl Client {
         answers.pop().ok_or_else(out_of_turn)
     }
 
-    fn try_ask_all(
+    pub(crate) fn try_ask_all(
         &mut self,
         bodies: Vec<RequestBody>,
         extra: Duration,
@@ -686,7 +630,7 @@ pub(crate) fn open<T: BorshDeserialize>(
     T::try_from_slice(opened.expose()).map_err(|_| Problem::false_answer())
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |passed| {

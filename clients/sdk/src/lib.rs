@@ -8,6 +8,9 @@
 //! INVARIANT: a retry sends the same envelope, or the same order under the same reference, so that nothing is applied
 //! twice however often a connection breaks.
 //!
+//! A client that sends steadily may do so in [sessions](Client::set_sessions), which spare it and the modules most of the
+//! work of sealing.
+//!
 //! A client keeps nothing. The key that replies come under follows from the member's own key and the envelope, so that
 //! a client that starts again, or another one of the same member, opens them just as well.
 
@@ -21,6 +24,8 @@ mod network;
 mod offline;
 mod order;
 mod receipts;
+mod session;
+mod together;
 
 pub use client::{Client, Sealed, Submitted};
 pub use connection::ConnectionError;

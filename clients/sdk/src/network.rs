@@ -11,7 +11,7 @@ use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::SigningKey;
 use sealbook_sealing::OpeningPublicKey;
 
-use crate::ClientError;
+use crate::{ClientError, session};
 
 /// Domain of the signature that reply keys are derived from. A member signs nothing else in it, and shows it to nobody.
 const REPLY_KEY_SIGNATURE: &str = "sealbook 2026 reply key v1";
@@ -145,6 +145,14 @@ impl Identity {
     pub fn reply_key(&self, network: &Digest, encapsulated: &[u8]) -> Secret32 {
         let message = [network.as_bytes().as_slice(), encapsulated].concat();
         let signature = self.key.sign(REPLY_KEY_SIGNATURE, &message);
+        Secret32::new(hash(REPLY_KEY_DOMAIN, &[signature.as_bytes()]).0)
+    }
+
+    /// What the keys are derived from that replies within sessions of a key epoch come under. As [`Identity::reply_key`]
+    /// it follows from the member's key.
+    pub(crate) fn session_replies(&self, network: &Digest, key_epoch: u32) -> Secret32 {
+        let message = session::replies_message(network, key_epoch);
+        let signature = self.key.sign(session::REPLIES_SIGNATURE, &message);
         Secret32::new(hash(REPLY_KEY_DOMAIN, &[signature.as_bytes()]).0)
     }
 

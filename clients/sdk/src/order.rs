@@ -111,6 +111,15 @@ impl Prepared {
         })
     }
 
+    /// An order that has no reference, because doing it twice does no harm.
+    pub(crate) const fn alone(order: OrderBytes) -> Self {
+        Self {
+            reference: String::new(),
+            order,
+            attachments: Vec::new(),
+        }
+    }
+
     /// Whether nothing is sealed beside it.
     #[must_use]
     pub const fn is_alone(&self) -> bool {

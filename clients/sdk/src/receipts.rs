@@ -1,7 +1,7 @@
 //! Receipts, and whatever else a member learns later about its own transactions.
 //!
 //! ```text
-//! transaction -> Find: height -> Blocks: envelope, carrier, place      -> encapsulated key -> reply key
+//! transaction -> Find: height -> Blocks: envelope, carrier, place      -> encapsulated key or tag -> reply key
 //!             -> Await outcome, Await final: opened with the reply key -> outcomes, commitment, way to it
 //!             -> Proof: headers that are final                         -> receipt, verified here before anybody gets it
 //! ```
@@ -15,10 +15,11 @@ use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::client::{ResponseBody, Stage};
 use sealbook_protocol::payload::{FinalNotice, Reply};
 use sealbook_sealing::Envelope;
+use sealbook_sealing::session::{SESSION_ENVELOPE_VERSION, Tag};
 
-use crate::ClientError;
 use crate::attempts::{Kind, Problem, Tried};
 use crate::client::{Client, Sealed, open};
+use crate::{ClientError, session};
 
 /// How long a node may wait for a reply that it should already have.
 const LOOK_MS: u32 = 3_000;
@@ -74,6 +75,13 @@ impl Client {
         let envelope = transaction.envelope();
         let envelope = Envelope::decode(envelope, envelope.len()).ok()?;
         let network = self.network.id();
+        if envelope.header.version == SESSION_ENVELOPE_VERSION {
+            let replies = self
+                .identity
+                .session_replies(&network, envelope.header.key_epoch);
+            let tag = Tag::try_from(envelope.encapsulated.as_slice()).ok()?;
+            return Some(session::reply_key(&replies, &tag));
+        }
         Some(self.identity.reply_key(&network, &envelope.encapsulated))
     }
 

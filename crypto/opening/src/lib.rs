@@ -22,7 +22,11 @@ use sealbook_sealing::format::{
     ENVELOPE_FLOOR, REPLY_FLOOR, REPLY_VERSION, SuiteAead, SuiteKdf, SuiteOneKem, SuiteTwoKem,
     WRAP_VERSION, reply_key, wrap_associated, wrap_info,
 };
-use sealbook_sealing::{Envelope, EnvelopeError, OpeningPublicKey, Purpose, Suite, binding};
+use sealbook_sealing::session::{SESSION_ENVELOPE_VERSION, SessionKey};
+use sealbook_sealing::suite_one::SESSION_NONCE;
+use sealbook_sealing::{
+    ENVELOPE_VERSION, Envelope, EnvelopeError, OpeningPublicKey, Purpose, Suite, binding,
+};
 
 use crate::suite_one::FastKey;
 
@@ -35,6 +39,9 @@ pub enum OpenError {
     /// A wrapped key or a reply is truncated, or of an unknown version or suite.
     #[error("the sealed text is malformed")]
     Malformed,
+    /// It is of a session, and was to be opened without one, or the other way round.
+    #[error("it was sealed within a session, or without one")]
+    SessionMismatch,
     /// It was made with another suite than this key's.
     #[error("it was sealed for another suite")]
     SuiteMismatch,
@@ -117,6 +124,9 @@ impl OpeningKey {
     /// [`OpenError`]; every one of them means that the envelope is to be ignored.
     pub fn open(&self, envelope: &Envelope, purpose: Purpose) -> Result<SecretBytes, OpenError> {
         envelope.check()?;
+        if envelope.header.version != ENVELOPE_VERSION {
+            return Err(OpenError::SessionMismatch);
+        }
         if envelope.header.suite != self.suite() {
             return Err(OpenError::SuiteMismatch);
         }
@@ -143,6 +153,32 @@ impl OpeningKey {
             }
         }
     }
+}
+
+/// Opens the transaction that was sealed as the message with this counter of a session, and takes off the padding.
+///
+/// # Errors
+///
+/// [`OpenError`]; every one of them means that the envelope is to be ignored.
+pub fn open_in_session(
+    key: &SessionKey,
+    counter: u64,
+    envelope: &Envelope,
+) -> Result<SecretBytes, OpenError> {
+    envelope.check()?;
+    if envelope.header.version != SESSION_ENVELOPE_VERSION {
+        return Err(OpenError::SessionMismatch);
+    }
+    if envelope.encapsulated != key.tag(counter) {
+        return Err(OpenError::DoesNotOpen);
+    }
+    let padded = suite_one::decrypt(
+        key.message_key(counter).expose(),
+        SESSION_NONCE,
+        &binding(&envelope.header, Purpose::Transaction),
+        &envelope.ciphertext,
+    )?;
+    without_padding(&padded, ENVELOPE_FLOOR)
 }
 
 #[expect(

@@ -50,7 +50,12 @@ impl FastKey {
     }
 }
 
-fn decrypt(
+/// Opens one message under a key and a nonce.
+///
+/// # Errors
+///
+/// [`OpenError::DoesNotOpen`].
+pub fn decrypt(
     key: &[u8; KEY_LENGTH],
     nonce: [u8; NONCE_LENGTH],
     associated: &[u8],

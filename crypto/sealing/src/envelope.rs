@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version u8 | suite u8 | network (32) | key epoch u32 | expiry u64, milliseconds   the header
-//! length u32 | encapsulated key
+//! length u32 | encapsulated key, or the tag of a message of a session
 //! length u32 | ciphertext of the padded content
 //! ```
 //!
@@ -11,7 +11,7 @@
 //! it cannot be moved into another envelope's header.
 //!
 //! INVARIANT: [`Envelope::decode`] accepts exactly the encodings that [`seal`] can produce, as far
-//! as that shows from the outside: version, suite, length of the encapsulated key, padded size.
+//! as that shows from the outside: version, suite, length of the encapsulated key or tag, padded size.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use hpke::aead::AeadCtxS;
@@ -24,10 +24,12 @@ use sealbook_primitives::secret::SecretBytes;
 
 use crate::SealError;
 use crate::format::{ENVELOPE_FLOOR, SuiteAead, SuiteKdf, SuiteOneKem, SuiteTwoKem};
+use crate::session::{SESSION_ENVELOPE_VERSION, SessionKey, TAG_LENGTH};
 use crate::suite::{OpeningPublicKey, Suite};
 use crate::suite_one::FastSender;
 
-/// The version of the envelopes that this program makes and reads.
+/// The version of envelopes that have a key agreement of their own. Those within a session have
+/// [`SESSION_ENVELOPE_VERSION`].
 pub const ENVELOPE_VERSION: u8 = 1;
 
 /// The length of an encoded header, in bytes.
@@ -65,7 +67,7 @@ impl Purpose {
 /// The public part of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct EnvelopeHeader {
-    /// The version of the format: [`ENVELOPE_VERSION`].
+    /// The version of the format: [`ENVELOPE_VERSION`] or [`SESSION_ENVELOPE_VERSION`].
     pub version: u8,
     /// The algorithms.
     pub suite: Suite,
@@ -78,7 +80,7 @@ pub struct EnvelopeHeader {
 }
 
 impl EnvelopeHeader {
-    /// A header of the present version.
+    /// A header of an envelope with a key agreement of its own.
     #[must_use]
     pub const fn new(suite: Suite, network: Digest, key_epoch: u32, expires_ms: u64) -> Self {
         EnvelopeHeader {
@@ -89,6 +91,15 @@ impl EnvelopeHeader {
             expires_ms,
         }
     }
+
+    /// This header for an envelope within a session.
+    #[must_use]
+    pub const fn in_session(self) -> Self {
+        EnvelopeHeader {
+            version: SESSION_ENVELOPE_VERSION,
+            ..self
+        }
+    }
 }
 
 /// A sealed content with its public header.
@@ -96,7 +107,7 @@ impl EnvelopeHeader {
 pub struct Envelope {
     /// What everybody may see.
     pub header: EnvelopeHeader,
-    /// The encapsulated key.
+    /// The encapsulated key, or the tag of a message of a session.
     pub encapsulated: Vec<u8>,
     /// The sealed, padded content.
     pub ciphertext: Vec<u8>,
@@ -114,7 +125,7 @@ pub enum EnvelopeError {
         /// The version it names.
         version: u8,
     },
-    /// The encapsulated key does not have the length of its suite.
+    /// The encapsulated key does not have the length of its suite, or a tag not that of tags.
     #[error("the encapsulated key has the wrong length")]
     WrongEncapsulatedLength,
     /// The ciphertext does not have the length of a padded content.
@@ -147,12 +158,12 @@ impl Envelope {
     /// [`EnvelopeError`] says what is wrong.
     pub fn check(&self) -> Result<(), EnvelopeError> {
         let suite = self.header.suite;
-        if self.header.version != ENVELOPE_VERSION {
-            return Err(EnvelopeError::UnsupportedVersion {
-                version: self.header.version,
-            });
-        }
-        if self.encapsulated.len() != suite.encapsulated_length() {
+        let encapsulated = match self.header.version {
+            ENVELOPE_VERSION => suite.encapsulated_length(),
+            SESSION_ENVELOPE_VERSION => TAG_LENGTH,
+            version => return Err(EnvelopeError::UnsupportedVersion { version }),
+        };
+        if self.encapsulated.len() != encapsulated {
             return Err(EnvelopeError::WrongEncapsulatedLength);
         }
         let padded = self
@@ -172,7 +183,7 @@ impl Envelope {
         hash("sealbook/envelope/1", &[&self.encode()])
     }
 
-    /// How long the encoding of an envelope around `content_length` bytes is, in bytes.
+    /// How long the encoding of an envelope with a key agreement of its own around `content_length` bytes is, in bytes.
     #[must_use]
     pub fn encoded_length(suite: Suite, content_length: usize) -> usize {
         padded_length(content_length.saturating_add(PREFIX_LENGTH), ENVELOPE_FLOOR)
@@ -213,6 +224,7 @@ pub fn seal(
 ///
 /// INVARIANT: every sealer seals once, so that its key never meets a second content.
 pub struct Sealer {
+    version: u8,
     suite: Suite,
     purpose: Purpose,
     sender: Sender,
@@ -230,13 +242,34 @@ impl Sealer {
     /// When the operating system has no random numbers to give.
     pub fn begin(key: &OpeningPublicKey, purpose: Purpose) -> Result<Self, SealError> {
         Ok(Sealer {
+            version: ENVELOPE_VERSION,
             suite: key.suite(),
             purpose,
             sender: Sender::begin(key, purpose.info())?,
         })
     }
 
-    /// The encapsulated key that the envelope will have.
+    /// Seals a transaction within a session, in a network of this suite. The counter must never have been used before.
+    #[must_use]
+    pub fn in_session(suite: Suite, key: &SessionKey, counter: u64) -> Self {
+        Sealer {
+            version: SESSION_ENVELOPE_VERSION,
+            suite,
+            purpose: Purpose::Transaction,
+            sender: Sender {
+                encapsulated: key.tag(counter).to_vec(),
+                context: Context::Fast(FastSender::in_session(&key.message_key(counter))),
+            },
+        }
+    }
+
+    /// Whether the envelope will be one within a session, and needs a header for that.
+    #[must_use]
+    pub const fn is_in_session(&self) -> bool {
+        self.version == SESSION_ENVELOPE_VERSION
+    }
+
+    /// The encapsulated key, or the tag, that the envelope will have.
     #[must_use]
     pub fn encapsulated(&self) -> &[u8] {
         &self.sender.encapsulated
@@ -248,7 +281,7 @@ impl Sealer {
     ///
     /// [`SealError`] says which of the arguments does not fit.
     pub fn seal(self, header: EnvelopeHeader, plaintext: &[u8]) -> Result<Envelope, SealError> {
-        if header.version != ENVELOPE_VERSION {
+        if header.version != self.version {
             return Err(SealError::UnsupportedVersion {
                 version: header.version,
             });

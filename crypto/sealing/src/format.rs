@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! envelope   header | encapsulated key | ciphertext       info: Purpose::info(), AAD: binding()
+//!            in a session: header | tag | ciphertext      see `session`
 //! wrapped    version u8 | suite u8 | encapsulated key | ciphertext
 //!            info: wrap_info(label), AAD: wrap_associated(suite, context)
 //! reply      version u8 | nonce (12 bytes) | ciphertext

@@ -6,10 +6,11 @@
 //! | what | for whom | how |
 //! |---|---|---|
 //! | [`Envelope`], [`seal`], [`Sealer`] | the network: instructions, attachments, queries | HPKE, padded |
+//! | [`Sealer::in_session`] | the network: instructions of a steady sender | ChaCha20-Poly1305, padded |
 //! | [`wrap`] | one recipient: keys in transport | HPKE under a label and a context |
 //! | [`seal_reply`] | the author of a query, who sent a key along | ChaCha20-Poly1305, padded |
 //!
-//! The modules [`mod@format`] and [`suite_one`] hold what both halves must agree on. This crate keeps nothing, so
+//! The modules [`mod@format`], [`session`] and [`suite_one`] hold what both halves must agree on. This crate keeps nothing, so
 //! there is no state that a crash could damage.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@
 mod envelope;
 pub mod format;
 mod reply;
+pub mod session;
 mod suite;
 pub mod suite_one;
 mod wrapping;

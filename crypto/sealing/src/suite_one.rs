@@ -18,6 +18,9 @@ pub const KEY_LENGTH: usize = 32;
 /// The length of nonces, in bytes.
 pub const NONCE_LENGTH: usize = 12;
 
+/// The nonce of a message of a session, whose key is used once.
+pub const SESSION_NONCE: [u8; NONCE_LENGTH] = [0; NONCE_LENGTH];
+
 type Secret<const LENGTH: usize> = Zeroizing<[u8; LENGTH]>;
 
 /// One message's sender, before it seals.
@@ -41,6 +44,14 @@ impl FastSender {
         })?;
         let (key, nonce) = schedule(&secret, info);
         Ok((encapsulated, Self { key, nonce }))
+    }
+
+    /// The sender of the one message under a key of a session.
+    pub(crate) fn in_session(key: &Secret32) -> Self {
+        Self {
+            key: Zeroizing::new(*key.expose()),
+            nonce: Zeroizing::new(SESSION_NONCE),
+        }
     }
 
     /// Seals the one message.

@@ -71,12 +71,12 @@ pub fn is_authorised(name: &str, registry: &[AuthorisedContract]) -> bool {
 }
 
 /// The contract that an order is addressed to. Members belong to the network, whose contract is that of governance; what
-/// modules say to each other is no contract's.
+/// modules say to each other, and how a member seals, is no contract's.
 pub const fn contract_of(order: &OrderBytes) -> Option<&'static str> {
     match order {
         OrderBytes::Admit { .. } | OrderBytes::Governance(_) => Some(Governance::NAME),
         OrderBytes::Securities(_) => Some(Securities::NAME),
-        OrderBytes::Module(_) => None,
+        OrderBytes::Module(_) | OrderBytes::OpenSession => None,
     }
 }
 

@@ -32,6 +32,7 @@ use crate::names::HolderNames;
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
 use crate::rotation::{Custodian, Former, Session};
+use crate::sessions::Sessions;
 use crate::snapshot::content::Parts;
 use crate::snapshot::{Growth, Progress};
 use crate::state_tree::StateTree;
@@ -132,6 +133,8 @@ pub struct Engine {
     /// Envelopes that expire before are not answered any more, whatever the horizon will be.
     pub(crate) answered_from_ms: u64,
     pub(crate) asked: Asked,
+    /// Sessions that members have opened.
+    pub(crate) sessions: Sessions,
     /// When each member's certificate ends. The books hold its fingerprint, from which this follows.
     pub(crate) certificate_ends: BTreeMap<MemberId, u64>,
     pub(crate) names: HolderNames,
@@ -215,6 +218,7 @@ impl Engine {
             seen: BTreeSet::new(),
             answered_from_ms: 0,
             asked: Asked::default(),
+            sessions: Sessions::default(),
             certificate_ends: BTreeMap::new(),
             names: HolderNames::default(),
             newest_snapshot: None,
@@ -234,6 +238,7 @@ impl Engine {
         self.answered_from_ms = parts.answered_from_ms;
         self.newest_snapshot = parts.newest;
         self.seen = parts.seen;
+        self.sessions = parts.sessions;
         self.finals_owed = parts.finals_owed.into();
         self.records = parts
             .records
@@ -498,6 +503,7 @@ impl Engine {
     /// Notes the results after the block that was just executed.
     fn commit(&mut self, waiting: Vec<Waiting>) {
         let (outcomes, outcomes_root) = results::root(&waiting);
+        self.sessions.end_block();
         self.commitment = Commitment {
             version: Commitment::VERSION,
             height: self.head.height,

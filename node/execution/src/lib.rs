@@ -33,6 +33,7 @@ mod permissions;
 pub mod recovery;
 mod results;
 pub mod rotation;
+mod sessions;
 pub mod shared_key;
 mod snapshot;
 mod state_tree;

@@ -17,7 +17,7 @@ use crate::engine::{Engine, EngineError};
 use crate::statement::ModuleStatement;
 use crate::transactions::new_member;
 
-const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v1";
+const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v2";
 
 /// How many envelopes each carrier brought in one block, and how many of them did not open.
 pub struct Carried {
@@ -164,7 +164,20 @@ impl Engine {
             }
         }
         contracts::check_all_run(&self.definition().parameters.contracts)?;
-        self.begin_key_epoch()
+        self.begin_key_epoch()?;
+        self.end_sessions(time_ms);
+        Ok(())
+    }
+
+    /// Ends the sessions of those who were removed, of ended certificates and of key epochs that are closed.
+    fn end_sessions(&mut self, time_ms: u64) {
+        let mut sessions = std::mem::take(&mut self.sessions);
+        let height = self.head.height.saturating_add(1);
+        sessions.end_others(time_ms, |certificate, key_epoch| {
+            self.current_member(certificate, time_ms).is_some()
+                && self.keys_for(key_epoch, height).is_some()
+        });
+        self.sessions = sessions;
     }
 
     fn admit_decided(&mut self, chain: &[Vec<u8>], time_ms: u64) {
@@ -188,13 +201,17 @@ impl Engine {
         }
     }
 
-    /// The root over everything that is decided about the network and its members.
+    /// The root over everything that is decided about the network and its members, and over their sessions.
     pub(crate) fn network_root(&self) -> Digest {
         let mut bytes = Vec::new();
         // Writing to memory cannot fail.
         let _: std::io::Result<()> = self.governance.serialize(&mut bytes);
         let ends = borsh::to_vec(&self.certificate_ends).unwrap_or_default();
         let key = LeafKey::<Governance>::of(&self.keys.leaf);
-        keyed_hash(key.key(), NETWORK_ROOT_DOMAIN, &[&bytes, &ends])
+        keyed_hash(
+            key.key(),
+            NETWORK_ROOT_DOMAIN,
+            &[&bytes, &ends, self.sessions.digest().as_bytes()],
+        )
     }
 }

@@ -6,16 +6,21 @@
 
 use borsh::BorshDeserialize;
 use sealbook_ledger::{Block, Header, MAX_TRANSACTION_BYTES, Transaction};
+use sealbook_opening::open_in_session;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::{BatchItem, Signature, VerifyingKey, verify_batch};
 use sealbook_protocol::payload::{
-    OrderBytes, PAYLOAD_VERSION, Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
+use sealbook_sealing::session::SESSION_ENVELOPE_VERSION;
 use sealbook_sealing::{Envelope, Purpose, binding};
 use zeroize::Zeroizing;
 
 use crate::engine::Engine;
+
+/// A payload, with the session and the counter that it came under.
+type SignedMessage = (Signed, Option<(Digest, u64)>);
 
 /// One transaction of a block.
 pub struct Opened {
@@ -23,6 +28,8 @@ pub struct Opened {
     pub id: Digest,
     /// Until when it may take effect.
     pub expires_ms: u64,
+    /// The key epoch that it is sealed to.
+    pub key_epoch: u32,
     /// What is in it; nothing if it does not open, or does not read as a submission.
     pub content: Option<Content>,
 }
@@ -35,6 +42,8 @@ pub struct Content {
     pub reply_key: Secret32,
     /// What is asked.
     pub orders: Vec<OrderBytes>,
+    /// The session that it is a message of, with its counter there.
+    pub session: Option<(Digest, u64)>,
     signature: Signature,
     /// What the signature is over.
     message: Zeroizing<Vec<u8>>,
@@ -75,20 +84,25 @@ impl Engine {
         // What is not executed is not opened.
         let content =
             if (earliest..=latest).contains(&expires_ms) && !self.is_remembered(expires_ms, id) {
-                self.read_content(&envelope, header.height)
+                self.read_content(&envelope, header)
             } else {
                 None
             };
         Some(Opened {
             id,
             expires_ms,
+            key_epoch: envelope.header.key_epoch,
             content,
         })
     }
 
-    fn read_content(&self, envelope: &Envelope, height: u64) -> Option<Content> {
+    fn read_content(&self, envelope: &Envelope, header: &Header) -> Option<Content> {
         let purpose = Purpose::Transaction;
-        let signed = self.open_signed(envelope, purpose, height)?;
+        let (signed, session) = if envelope.header.version == SESSION_ENVELOPE_VERSION {
+            self.open_message(envelope, header)?
+        } else {
+            (self.open_signed(envelope, purpose, header.height)?, None)
+        };
         let body = Zeroizing::new(signed.body);
         let submission = Submission::try_from_slice(&body).ok()?;
         let reply_key = Secret32::new(submission.reply_key);
@@ -104,10 +118,29 @@ impl Engine {
             certificate: signed.certificate,
             reply_key,
             orders: submission.orders,
+            session,
             signature: signed.signature,
             message: Zeroizing::new(message),
             verified: None,
         })
+    }
+
+    /// Opens a message of a session, if it is from whoever opened the session.
+    fn open_message(&self, envelope: &Envelope, header: &Header) -> Option<SignedMessage> {
+        let key_epoch = envelope.header.key_epoch;
+        if envelope.header.network != self.network {
+            return None;
+        }
+        // A session goes on for as long as its key epoch is open to other envelopes.
+        self.keys_for(key_epoch, header.height)?;
+        let message = self
+            .sessions
+            .find(&envelope.encapsulated, header.time_ms)
+            .filter(|message| message.key_epoch == key_epoch)?;
+        let plaintext = open_in_session(message.key, message.counter, envelope).ok()?;
+        let signed = Signed::try_from_slice(plaintext.expose()).ok()?;
+        let is_own = signed.version == PAYLOAD_VERSION && signed.certificate == message.certificate;
+        is_own.then_some((signed, Some((message.session, message.counter))))
     }
 
     /// Verifies the signatures of all whose signers are known before the block, together; one by one only if some are

@@ -6,7 +6,7 @@ use borsh::BorshDeserialize;
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::{Attachment, Block, MAX_ATTACHMENT_BYTES};
 use sealbook_primitives::hash::{Digest, hash};
-use sealbook_primitives::secret::SecretBytes;
+use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
     Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed,
@@ -24,6 +24,7 @@ use crate::names::HolderName;
 use crate::opened::{Content, Opened};
 use crate::permissions::Permissions;
 use crate::results::{self, Waiting};
+use crate::sessions::Refusal;
 
 const CONTENT_DOMAIN: &str = "sealbook 2026 order content v1";
 const ADMISSION_DOMAIN: &str = "sealbook 2026 admission content v1";
@@ -72,6 +73,7 @@ impl Engine {
         let Opened {
             id,
             expires_ms,
+            key_epoch,
             content,
         } = transaction;
         if self.is_remembered(expires_ms, id) {
@@ -90,10 +92,19 @@ impl Engine {
         let Some(caller) = self.author(&content, block.time_ms) else {
             return false;
         };
+        // Of two envelopes under one counter, the first counts.
+        if let Some((session, counter)) = content.session
+            && !self.sessions.take(&session, counter, block.time_ms)
+        {
+            return false;
+        }
         self.remember(expires_ms, id);
         self.note_sign(&id);
         let Content {
-            reply_key, orders, ..
+            reply_key,
+            orders,
+            certificate,
+            ..
         } = content;
         let outcomes = if expires_ms < block.time_ms {
             vec![Outcome::refused(Code::Expired)]
@@ -112,7 +123,13 @@ impl Engine {
                     orders
                         .iter()
                         .zip(&read)
-                        .map(|(order, read)| self.execute_order(block, caller, order, read))
+                        .map(|(order, read)| match order {
+                            OrderBytes::OpenSession => {
+                                let of = (certificate, key_epoch);
+                                self.open_session(block, (id, &reply_key), of)
+                            }
+                            _ => self.execute_order(block, caller, order, read),
+                        })
                         .collect()
                 }
                 Author::Module(module) => orders
@@ -223,11 +240,28 @@ impl Engine {
                 self.execute_admit(block.time_ms, caller, reference, chain)
             }
             OrderBytes::Governance(bytes) => self.execute_governance(block.time_ms, caller, bytes),
-            OrderBytes::Module(_) => Outcome::refused(Code::NotPermitted),
+            OrderBytes::Module(_) | OrderBytes::OpenSession => Outcome::refused(Code::NotPermitted),
             OrderBytes::Securities(_) => match read {
                 Some((order, content)) => self.execute_securities(block, caller, order, *content),
                 None => Outcome::refused(Code::Malformed),
             },
+        }
+    }
+
+    /// Every member may have sessions: they change how its envelopes are sealed, not what it may do.
+    fn open_session(
+        &mut self,
+        block: &BlockContext<'_>,
+        (transaction, reply_key): (Digest, &Secret32),
+        of: (Digest, u32),
+    ) -> Outcome {
+        match self
+            .sessions
+            .open(transaction, reply_key, of, block.time_ms)
+        {
+            Ok(()) => Outcome::SETTLED,
+            Err(Refusal::Twice) => Outcome::refused(Code::Conflict),
+            Err(Refusal::Limit) => Outcome::refused(Code::Limit),
         }
     }
 

@@ -17,6 +17,8 @@ use sealbook_execution::custody::ModuleKey;
 use sealbook_ledger::Genesis;
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::module::SealedReply;
+use sealbook_protocol::payload::OrderBytes;
+use sealbook_sealing::session::SessionKey;
 use sealbook_securities::RecordTime;
 
 /// A story with every kind of order in it, and with transactions that are refused, doubled or do not open.
@@ -50,10 +52,31 @@ fn story() -> Play {
     play.settle("admin", words::locked_in("A-1", "B-1", "10", "4112.30"));
     play.settle("beta", words::revoke("admin"));
     play.order("admin", words::locked_in("B-1", "A-1", "10", "4112.30"));
+    in_session(&mut play);
     play.settle("admin", words::open_day("2012-08-10"));
     play.step(&[], &[]);
     play.step(&[&two], &[]);
     play
+}
+
+/// Opens a session; of four messages, one has a counter that was used, and one is too far ahead.
+fn in_session(play: &mut Play) {
+    let opening = play.seal("alpha", vec![OrderBytes::OpenSession]);
+    play.step(&[&opening.bytes], &[]);
+    let session = SessionKey::opened_by(&opening.reply_key, &opening.digest);
+    let messages: Vec<Vec<u8>> = [(1, "S1"), (0, "S2"), (1, "S3"), (500, "S4")]
+        .map(|(counter, reference)| {
+            let network = &play.network;
+            let by = &network.members["alpha"];
+            let orders = vec![order(reference, words::transfer("A-1", "A-2", "1"))];
+            let header = network.header(play.expiry());
+            let sealed = network.seal_in_session(by, header, (&session, counter), orders);
+            sealed.bytes
+        })
+        .into();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let executed = play.step(&messages, &[]);
+    assert_eq!((executed.replies.len(), executed.unopened), (2, 2));
 }
 
 /// What an engine says of a run of blocks, one entry a block.

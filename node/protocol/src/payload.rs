@@ -72,6 +72,9 @@ pub enum OrderBytes {
     Governance(Vec<u8>),
     /// What an execution module says to the others about key epochs; only modules may.
     Module(Vec<u8>),
+    /// Opens a session under the key of this envelope's replies: further envelopes need no key agreement. One to an
+    /// envelope.
+    OpenSession,
 }
 
 /// The content of an attachment: a holder's name, blinded so that its commitment cannot be guessed.

@@ -115,12 +115,12 @@ impl Ours {
     }
 
     fn round(&mut self, clients: usize, length: Duration) -> Result<Round> {
-        self.envelopes(clients, (BATCH, 1), length)
+        self.envelopes(clients, (BATCH, 1), length, false)
     }
 
-    /// Single trades, each sealed and signed by itself, many of each client's under way.
-    fn singly(&mut self, length: Duration) -> Result<Round> {
-        self.envelopes(SINGLE_CLIENTS, (1, SINGLE_WINDOW), length)
+    /// Single trades, each sealed and signed by itself, many of each client's under way, within sessions or without.
+    fn singly(&mut self, length: Duration, sessions: bool) -> Result<Round> {
+        self.envelopes(SINGLE_CLIENTS, (1, SINGLE_WINDOW), length, sessions)
     }
 
     fn two_steps(&mut self, length: Duration) -> Result<Round> {
@@ -130,6 +130,7 @@ impl Ours {
             batch: BATCH,
             window: 1,
             two_steps: true,
+            sessions: false,
             pace: 0,
             length,
             stage: Stage::Outcome,
@@ -145,6 +146,7 @@ impl Ours {
         clients: usize,
         (batch, window): (usize, usize),
         length: Duration,
+        sessions: bool,
     ) -> Result<Round> {
         let before = cpu::of_network(&self.network);
         let done = self.load(Load {
@@ -153,6 +155,7 @@ impl Ours {
             batch,
             window,
             two_steps: false,
+            sessions,
             pace: 0,
             length,
             stage: Stage::Outcome,
@@ -183,6 +186,7 @@ impl Ours {
             batch: BATCH,
             window: 1,
             two_steps: false,
+            sessions: false,
             pace: pace as u32,
             length,
             stage,
@@ -350,6 +354,9 @@ struct Rounds {
     /// Beside the server with its standbys.
     beside: Vec<Round>,
     quorum: Vec<Measured>,
+    /// One trade at a time, within sessions.
+    in_sessions: Vec<Round>,
+    single_quorum: Vec<Measured>,
 }
 
 fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Result<Vec<Line>> {
@@ -365,7 +372,7 @@ fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Resul
         rounds.on_one.push(one.round(one.clients, length)?);
     }
     for _ in 0..plan.rounds {
-        rounds.singly.push(four.singly(length)?);
+        rounds.singly.push(four.singly(length, false)?);
         let theirs = rival.measure(Script::Single, RIVAL_SINGLE_CLIENTS, length)?;
         rounds.single.push(sound(theirs)?);
     }
@@ -381,6 +388,11 @@ fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Resul
         rounds.beside.push(four.round(four.clients, length)?);
         let theirs = rival.measure(Script::Batch100, best, length)?;
         rounds.quorum.push(sound(theirs)?);
+    }
+    for _ in 0..plan.rounds {
+        rounds.in_sessions.push(four.singly(length, true)?);
+        let theirs = rival.measure(Script::Single, RIVAL_SINGLE_CLIENTS, length)?;
+        rounds.single_quorum.push(sound(theirs)?);
     }
     rival.standbys_down()?;
     if let Some(last) = rounds.quorum.last() {
@@ -421,6 +433,13 @@ impl Rounds {
             line(four, alone, &self.on_four, &self.alone, (1.2, 2.0)),
             line("1 validator", alone, &self.on_one, &self.alone, (2.5, 4.0)),
             cpu,
+            line(
+                "4 validators, one trade an envelope in sessions, 32 clients with 64 under way each",
+                "3 standbys, quorum of 2, one a transaction, 32 clients",
+                &self.in_sessions,
+                &self.single_quorum,
+                (1.5, 2.5),
+            ),
             line(
                 "4 validators, one trade an envelope, fresh key and signature each, 32 clients with 64 under way each",
                 "one server, one a transaction, 32 clients",

@@ -12,7 +12,7 @@ use crate::cpu::{self, Spent};
 use crate::market::{Load, Market};
 
 const USAGE: &str = "sealbook-bench load [--validators 4] [--accounts 1000] [--clients 16] [--batch 100] [--window 1] \
-     [--pace 0] [--seconds 5] [--rounds 3] [--two-steps] [--final] [--keep FOLDER]";
+     [--pace 0] [--seconds 5] [--rounds 3] [--two-steps] [--sessions] [--final] [--keep FOLDER]";
 
 /// What to measure.
 pub(crate) struct Plan {
@@ -36,6 +36,7 @@ impl Plan {
                 batch: 100,
                 window: 1,
                 two_steps: false,
+                sessions: false,
                 pace: 0,
                 length: Duration::from_secs(5),
                 stage: Stage::Outcome,
@@ -56,6 +57,7 @@ impl Plan {
                 "--rounds" => plan.rounds = value()?.parse()?,
                 "--keep" => plan.keep = Some(value()?),
                 "--two-steps" => plan.load.two_steps = true,
+                "--sessions" => plan.load.sessions = true,
                 "--final" => plan.load.stage = Stage::Final,
                 _ => return Err(USAGE.into()),
             }

@@ -56,6 +56,8 @@ pub(crate) struct Load {
     pub(crate) window: usize,
     /// Firms record and confirm each trade, instead of the venue's submitting it.
     pub(crate) two_steps: bool,
+    /// Each client seals its envelopes within a session.
+    pub(crate) sessions: bool,
     /// How many envelopes a second each client sends at the most; 0 for no limit.
     pub(crate) pace: u32,
     pub(crate) length: Duration,
@@ -204,7 +206,11 @@ impl Market {
     pub(crate) fn settle(&self, load: Load) -> Result<Done> {
         let (settled, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let clients = (0..load.clients)
-            .map(|number| self.client(VENUE, number))
+            .map(|number| {
+                let mut client = self.client(VENUE, number)?;
+                client.set_sessions(load.sessions);
+                Ok(client)
+            })
             .collect::<Result<Vec<_>>>()?;
         let started = Instant::now();
         let latencies: Result<Vec<Vec<Duration>>> = std::thread::scope(|scope| {
@@ -282,6 +288,9 @@ impl Market {
             for one in &done {
                 expect(&one.outcomes, Status::Settled)?;
                 settled.fetch_add(one.outcomes.len() as u64, Ordering::Relaxed);
+            }
+            if client.has_session() != load.sessions {
+                return Err("a client lost its session".into());
             }
         }
         Ok(latencies)

@@ -32,7 +32,8 @@ pub fn envelope(data: &[u8]) -> bool {
     let suite = envelope.header.suite;
     assert_eq!(Suite::from_number(suite.number()), Some(suite));
     let content = envelope.ciphertext.len() - suite.tag_length() - PREFIX_LENGTH;
-    assert_eq!(Envelope::encoded_length(suite, content), data.len());
+    let length = Envelope::encoded_length(suite, content) - suite.encapsulated_length();
+    assert_eq!(length + envelope.encapsulated.len(), data.len());
     for purpose in PURPOSES {
         let bound = binding(&envelope.header, purpose);
         let (header, rest) = bound.split_at(HEADER_LENGTH);

@@ -199,7 +199,7 @@ fn manifests() -> Group {
 fn manifest() -> SnapshotManifest {
     SnapshotManifest {
         version: SnapshotManifest::VERSION,
-        engine_version: 3,
+        engine_version: 4,
         network: network().genesis.network(),
         height: 12,
         block: Digest([2; 32]),
@@ -223,12 +223,20 @@ fn envelopes() -> Group {
     let unpadded = altered(&|one| one.ciphertext.truncate(527));
     let short_key = altered(&|one| one.encapsulated.truncate(31));
     let other_suite = altered(&|one| one.header.suite = Suite::XWingChaCha20Poly1305);
-    let other_version = altered(&|one| one.header.version = 2);
+    let other_version = altered(&|one| one.header.version = 3);
+    let session = |length: usize| {
+        altered(&|one| {
+            one.header.version = 2;
+            one.encapsulated.truncate(length);
+        })
+    };
     vec![
         named("refused-unpadded", unpadded),
         named("refused-short-key", short_key),
         named("refused-suite", other_suite),
         named("refused-version", other_version),
+        named("refused-tag", session(17)),
+        named("session", session(16)),
         named("suite-1", one.encode()),
         named("suite-1-longer", longer.encode()),
         named("suite-2", envelope(Suite::XWingChaCha20Poly1305).encode()),

@@ -314,6 +314,7 @@ fn follow_submission(submission: &Submission) {
                     key_record(&record);
                 }
             }
+            OrderBytes::OpenSession => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! content = length u64 | parts | books               books: see the securities contract
-//! parts   = head | governance | ends of certificates | earliest expiry u64 | newest snapshot | seen envelopes
+//! parts   = head | governance | ends of certificates | earliest expiry u64 | newest snapshot | seen envelopes | sessions
 //!         | newest committed results | results that are not committed to | notices that are owed
 //!         | former keys: (derived keys, height at which they ended) | records of roots that are offered
 //! names   = count u32, (account u32, blinding 32, name)
@@ -27,6 +27,7 @@ use crate::engine::Engine;
 use crate::keys::Derived;
 use crate::names::{HolderName, HolderNames};
 use crate::results::Results;
+use crate::sessions::Sessions;
 
 /// The longest encoded entry of a name: its account, its blinding, and 140 characters.
 const NAME_BYTES_MAX: usize = 4 + 32 + 4 + 560;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub newest: Option<SnapshotReference>,
     /// Envelopes that were executed and could come again.
     pub seen: BTreeSet<(u64, Digest)>,
+    /// Sessions that members have opened.
+    pub sessions: Sessions,
     /// The newest results that a header has committed to.
     pub committed: PastResult,
     /// Results that no header has committed to yet, ascending.
@@ -80,6 +83,7 @@ fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
     engine.answered_from_ms.serialize(into)?;
     engine.newest_snapshot.serialize(into)?;
     engine.seen.serialize(into)?;
+    engine.sessions.serialize(into)?;
     engine.committed.serialize(into)?;
     let results: Vec<&Results> = engine.uncommitted.values().collect();
     results.serialize(into)?;

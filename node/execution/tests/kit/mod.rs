@@ -40,7 +40,10 @@ use sealbook_protocol::payload::{
     Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question,
     Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Suite, binding, seal};
+use sealbook_sealing::session::SessionKey;
+use sealbook_sealing::{
+    Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Sealer, Suite, binding, seal,
+};
 use tempfile::TempDir;
 
 /// When the network of the tests was made.
@@ -259,16 +262,28 @@ impl Network {
 
     /// Seals orders of anybody under any header.
     pub fn seal_as(&self, by: &Member, header: EnvelopeHeader, orders: Vec<OrderBytes>) -> Sealed {
-        let reply_key = Secret32::random();
-        let submission = Submission {
-            version: PAYLOAD_VERSION,
-            reply_key: *reply_key.expose(),
-            orders,
-        };
-        let body = borsh::to_vec(&submission).unwrap();
-        let purpose = Purpose::Transaction;
-        let signed = sign(by, &header, purpose, TRANSACTION_SIGNATURE, body);
-        self.seal_signed(header, purpose, &signed, reply_key)
+        let (signed, reply_key) = sign_orders(by, &header, orders);
+        self.seal_signed(header, Purpose::Transaction, &signed, reply_key)
+    }
+
+    /// Seals orders of anybody as a message of a session, under a header that is made one of a session.
+    pub fn seal_in_session(
+        &self,
+        by: &Member,
+        header: EnvelopeHeader,
+        (key, counter): (&SessionKey, u64),
+        orders: Vec<OrderBytes>,
+    ) -> Sealed {
+        let header = header.in_session();
+        let (signed, reply_key) = sign_orders(by, &header, orders);
+        let sealer = Sealer::in_session(header.suite, key, counter);
+        let envelope = sealer.seal(header, &borsh::to_vec(&signed).unwrap());
+        let envelope = envelope.unwrap();
+        Sealed {
+            digest: envelope.digest(),
+            bytes: envelope.encode(),
+            reply_key,
+        }
     }
 
     /// Seals a question as a client does.
@@ -410,6 +425,24 @@ pub fn sign(
         signature,
         body,
     }
+}
+
+/// Orders with a fresh reply key, signed for an envelope with this header.
+fn sign_orders(
+    by: &Member,
+    header: &EnvelopeHeader,
+    orders: Vec<OrderBytes>,
+) -> (Signed, Secret32) {
+    let reply_key = Secret32::random();
+    let submission = Submission {
+        version: PAYLOAD_VERSION,
+        reply_key: *reply_key.expose(),
+        orders,
+    };
+    let body = borsh::to_vec(&submission).unwrap();
+    let purpose = Purpose::Transaction;
+    let signed = sign(by, header, purpose, TRANSACTION_SIGNATURE, body);
+    (signed, reply_key)
 }
 
 /// An envelope and the key that its reply comes under.

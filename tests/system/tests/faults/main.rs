@@ -10,6 +10,7 @@
 )]
 
 mod outages;
+mod sessions;
 
 use std::time::Duration;
 

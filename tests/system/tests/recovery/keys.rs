@@ -65,8 +65,6 @@ fn key_epochs_begin_while_members_work_and_the_auditor_follows() {
     wait_for("node-4 to know that it was not given the new root", || {
         network.log("node-4").contains("not given").then_some(())
     });
-    std::fs::write("/tmp/n4.log", network.log("node-4")).unwrap();
-    std::fs::write("/tmp/n1.log", network.log("node-1")).unwrap();
     network.stop("node-4");
     crowd.wait_for_more(10);
     let mut done = crowd.end();
