@@ -50,14 +50,18 @@ use crate::engine::{
     milliseconds,
 };
 use crate::origin::Boundary;
+use crate::retirement::{Retirement, Retiring};
 use crate::status::{Counters, Seat};
 use crate::transport::{Links, Runtime};
 use crate::vote_log::Voting;
 
 /// How long the engine of the epoch before goes on, for nodes that are a moment behind.
 const ENGINE_LINGERS: Duration = Duration::from_secs(1);
+/// How many views behind the last final one keep their votes. Each has a file of its own, which is deleted when it is over,
+/// and all that are left are when the epoch is.
+const VIEW_RETENTION: u64 = 64;
 /// Between two files of votes that are deleted.
-const FORGETTING_PAUSE: Duration = Duration::from_millis(20);
+const FORGETTING_PAUSE: Duration = Duration::from_millis(50);
 /// How long nodes that leave keep their links, in views that fail.
 const LINKS_LINGER_VIEWS: u64 = 10;
 /// Least time between two hints that this node is behind.
@@ -88,6 +92,7 @@ pub(crate) struct Epochs<E: Runtime, L: Links> {
 /// An engine that runs.
 struct Running {
     epoch: u64,
+    retirement: Retirement,
     task: Task<()>,
 }
 
@@ -413,6 +418,7 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         self.end_previous().await;
         if let Some(running) = self.engine.take() {
             let until = self.epochs.context.current() + ENGINE_LINGERS;
+            running.retirement.begin();
             self.previous = Some((running, until));
         }
         let lingering = self.track(true);
@@ -425,8 +431,7 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         let seat = seat.map_err(|error| error.to_string())?;
         self.epochs.counters.begin_epoch(epoch, seat);
         tracing::info!(epoch, ?seat, "a committee epoch begins");
-        let task = self.start_engine(&boundary, seat).await?;
-        self.engine = Some(Running { epoch, task });
+        self.engine = Some(self.start_engine(&boundary, seat).await?);
         if self.previous.is_none() {
             let epochs = &self.epochs;
             forget_votes_before(&epochs.context, &epochs.partition, epoch);
@@ -481,7 +486,7 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         Ok(())
     }
 
-    async fn start_engine(&mut self, boundary: &Boundary, seat: Seat) -> Result<Task<()>, String> {
+    async fn start_engine(&mut self, boundary: &Boundary, seat: Seat) -> Result<Running, String> {
         let epoch = boundary.definition.epoch;
         let missing = |error: commonware_p2p::utils::mux::Error| error.to_string();
         let [votes, certificates, requests] = &mut self.split.handles;
@@ -504,12 +509,18 @@ impl<E: Runtime, L: Links> Succession<E, L> {
         let (certificate_sender, inner) = certificates;
         let early = early_certificates.take(epoch);
         let certificates = (certificate_sender, Primed { early, inner });
+        let retirement = Retirement::default();
         let engine = self.epochs.engine(
             boundary,
             seat,
             votes_partition(&self.epochs.partition, epoch),
+            retirement.clone(),
         )?;
-        Ok(engine.start(votes, certificates, requests))
+        Ok(Running {
+            epoch,
+            retirement,
+            task: engine.start(votes, certificates, requests),
+        })
     }
 }
 
@@ -519,7 +530,7 @@ type Engine<E, L> = simplex::Engine<
     RoundRobin<Sha256>,
     <L as Links>::Blocker,
     crate::block::EngineDigest,
-    Automaton<E>,
+    Retiring<Automaton<E>>,
     Automaton<E>,
     Observed<E, Automaton<E>>,
     Sequential,
@@ -538,6 +549,7 @@ impl<E: Runtime, L: Links> Epochs<E, L> {
         boundary: &Boundary,
         seat: Seat,
         partition: String,
+        retirement: Retirement,
     ) -> Result<Engine<E, L>, String> {
         let epoch = boundary.definition.epoch;
         let signer: Option<ed25519::PrivateKey> =
@@ -552,7 +564,7 @@ impl<E: Runtime, L: Links> Epochs<E, L> {
             scheme,
             elector: RoundRobin::<Sha256>::default(),
             blocker: self.links.blocker(),
-            automaton: self.inline.clone(),
+            automaton: Retiring::new(self.inline.clone(), retirement),
             relay: self.inline.clone(),
             reporter: Observed::new(
                 self.inline.clone(),
@@ -571,7 +583,7 @@ impl<E: Runtime, L: Links> Epochs<E, L> {
             leader_timeout: Duration::from_millis(timing.leader_timeout_ms),
             certification_timeout: Duration::from_millis(timing.certification_timeout_ms),
             timeout_retry: Duration::from_millis(timing.timeout_retry_ms),
-            view_retention: ViewDelta::new(256),
+            view_retention: ViewDelta::new(VIEW_RETENTION),
             skip: SkipPolicy::Enabled {
                 timeout: Duration::from_millis(timing.skip_after_ms),
                 budget: SkipBudget::Participants,

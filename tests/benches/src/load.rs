@@ -87,13 +87,15 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
                 .map_or(0.0, |one| one.as_secs_f64() * 1e3)
         };
         println!(
-            "round {run}      {:.0} DVP/s; CPU each: nodes {:.1} us, modules {:.1} us, clients {:.1} us; p50 {:.0} ms, p99 {:.0} ms",
+            "round {run}      {:.0} DVP/s; CPU each: nodes {:.1} us, modules {:.1} us, clients {:.1} us; p50 {:.0} ms, p99 {:.0} ms, \
+             longest {:.0} ms",
             done.per_second(),
             each(spent.nodes),
             each(spent.modules),
             each(own.total()),
             late(50),
             late(99),
+            late(100),
         );
     }
     if let Some(kept) = &plan.keep {
