@@ -15,7 +15,7 @@ use sealbook_protocol::payload::{
     Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
     Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, binding};
+use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, binding, session_binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
 
 use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
@@ -238,13 +238,14 @@ impl Client {
             opening.key_epoch,
             now_ms().saturating_add(life_ms),
         );
-        let header = if sealer.is_in_session() {
-            header.in_session()
+        let (header, bound) = if sealer.is_in_session() {
+            let header = header.in_session();
+            (header, session_binding(&header, sealer.encapsulated()))
         } else {
-            header
+            (header, binding(&header, purpose))
         };
         let certificate = self.identity.fingerprint();
-        let message = signed_bytes(&binding(&header, purpose), &certificate, &body);
+        let message = signed_bytes(&bound, &certificate, &body);
         let signature = self.identity.key().sign(domain, &message);
         let signed = Signed {
             version: PAYLOAD_VERSION,
@@ -266,30 +267,21 @@ impl Client {
         self.learn_opening();
         self.tend_session();
         let sealed = self.seal_next(orders)?;
-        let mut taken = false;
-        if sealed.in_session
-            && let Some(done) = self.try_one(&sealed, stage, &mut taken)?
-        {
-            return Ok(done);
-        }
-        self.submit_again(sealed, orders, stage, taken)
+        self.submit_again(&sealed, orders, stage, false)
     }
 
-    /// Submits what these orders were sealed to, which a node may have taken already, or seals them anew: what was
-    /// sealed within a session, and what was sealed to a key epoch that has ended.
+    /// Submits what these orders were sealed to, which a node may have taken already. They are sealed anew only where no
+    /// node has taken the envelope and none will: who was told of a refusal must not see the orders settle later after all.
     pub(crate) fn submit_again(
         &mut self,
-        sealed: Sealed,
+        sealed: &Sealed,
         orders: &[Prepared],
         stage: Stage,
         taken: bool,
     ) -> Result<Submitted, ClientError> {
-        let sealed = if sealed.in_session {
-            self.seal_without(orders)?
-        } else {
-            sealed
-        };
-        match self.follow_sealed(&sealed, stage, taken) {
+        let done = self.follow_sealed(sealed, stage, taken);
+        self.note_session(sealed, &done);
+        match done {
             // The key epoch ended meanwhile. No node has taken the envelope.
             // Attachments would have to be sealed anew, too.
             Err(ClientError::KeyEpoch) if orders.iter().all(Prepared::is_alone) => {

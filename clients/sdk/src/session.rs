@@ -1,9 +1,9 @@
 //! The session of a client that sends steadily: one transaction agrees on a key, and those after it are sealed without a
 //! key agreement of their own.
 //!
-//! A client opens one when it is told to ([`Client::set_sessions`]) and has something to send. Whenever something is wrong
-//! with it, it goes on without: what was sent within the session and not answered is sealed anew, the same orders under
-//! the same references, so that they take effect once whichever envelope comes first.
+//! A client opens one when it is told to ([`Client::set_sessions`]) and has something to send, and goes on without where
+//! that fails. An envelope of a session is followed like any other: handed in again, as it is, until something came of it.
+//! Orders are sealed anew only if no node has taken the envelope, and none will because its key epoch has ended.
 //!
 //! The key that replies come under follows from the member's own key and the envelope here, too, by one signature for all
 //! sessions of a key epoch.
@@ -27,16 +27,22 @@ use crate::order::Prepared;
 const REPLY_KEY_DOMAIN: &str = "sealbook 2026 session reply key v1";
 /// After how long without a reply a session is given up. The ledger ends it after twice as long.
 const IDLE_MS: u64 = 300_000;
-/// How long after a failure, or after it was opened, another session is opened at the earliest.
+/// How long after a try another one to open a session is made at the earliest.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same, where the ledger refused: the member has as many as it may have, and they end after ten minutes.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Whether a client wants sessions, and the one that it has.
 #[derive(Default)]
 pub(crate) struct Sessions {
     wanted: bool,
     present: Option<Session>,
-    tried: Option<Instant>,
+    /// When the next may be opened.
+    next: Option<Instant>,
 }
+
+/// The ledger opened no session.
+struct Refused;
 
 /// A session that the ledger knows.
 struct Session {
@@ -94,23 +100,31 @@ impl Client {
             return;
         }
         self.sessions.present = None;
-        let now = Instant::now();
-        let waits = |tried: Instant| now.saturating_duration_since(tried) < PAUSE;
-        if self.sessions.tried.is_some_and(waits) {
+        if self.sessions.next.is_some_and(|next| Instant::now() < next) {
             return;
         }
-        self.sessions.tried = Some(now);
-        self.sessions.present = self.open_session().ok().flatten();
+        let (opened, pause) = match self.open_session() {
+            Some(Ok(session)) => (Some(session), PAUSE),
+            Some(Err(Refused)) => (None, REFUSED_PAUSE),
+            None => (None, PAUSE),
+        };
+        self.sessions.present = opened;
+        self.sessions.next = Some(Instant::now() + pause);
     }
 
-    fn open_session(&mut self) -> Result<Option<Session>, ClientError> {
-        let sealed = self.seal(&[Prepared::alone(OrderBytes::OpenSession)])?;
-        let Some(opened) = self.try_one(&sealed, Stage::Outcome, &mut false)? else {
-            return Ok(None);
-        };
-        let is_open = opened.outcomes.iter().all(|outcome| outcome.is_accepted());
-        Ok(is_open.then(|| Session {
-            key: SessionKey::opened_by(&sealed.reply_key, &sealed.id),
+    /// Tries once, at one node; nothing if nothing came of it.
+    fn open_session(&mut self) -> Option<Result<Session, Refused>> {
+        let orders = [Prepared::alone(OrderBytes::OpenSession)];
+        let sealed = self.seal(&orders).ok()?;
+        let one = std::slice::from_ref(&sealed);
+        let replies = self.try_together(one, Stage::Outcome, &mut [false]).ok()?;
+        let reply = replies.into_iter().next().flatten()?;
+        let opened = self.submitted(sealed.id, &reply, Stage::Outcome).ok()?;
+        if !opened.outcomes.iter().all(|outcome| outcome.is_accepted()) {
+            return Some(Err(Refused));
+        }
+        Some(Ok(Session {
+            key: SessionKey::opened_by(&sealed.reply_key, &self.identity.fingerprint()),
             key_epoch: sealed.key_epoch,
             replies: self
                 .identity
@@ -131,35 +145,17 @@ impl Client {
         }
     }
 
-    /// Hands in one envelope once, at one node; nothing if nothing came of it. Notes whether the node may have taken it.
-    pub(crate) fn try_one(
-        &mut self,
-        sealed: &Sealed,
-        stage: Stage,
-        taken: &mut bool,
-    ) -> Result<Option<Submitted>, ClientError> {
-        let all = std::slice::from_ref(sealed);
-        let tried = self.try_together(all, stage, std::slice::from_mut(taken));
-        let reply = tried.ok().and_then(|mut replies| replies.pop().flatten());
-        let submitted = reply.map(|reply| self.submitted(sealed.id, &reply, stage));
-        let submitted = submitted.transpose()?;
-        if let (true, Some(done)) = (sealed.in_session, &submitted) {
-            self.note_session(done.time_ms);
+    /// Notes what came of an envelope: a session in which something went wrong is not used any more, since what was not
+    /// ordered of it leaves its counters behind.
+    pub(crate) fn note_session(&mut self, sealed: &Sealed, done: &Result<Submitted, ClientError>) {
+        if !sealed.in_session {
+            return;
         }
-        Ok(submitted)
-    }
-
-    /// Notes that a reply came within the session.
-    pub(crate) fn note_session(&mut self, time_ms: u64) {
-        if let Some(session) = &mut self.sessions.present {
-            session.used_ms = session.used_ms.max(time_ms);
+        match (&mut self.sessions.present, done) {
+            (Some(session), Ok(done)) => session.used_ms = session.used_ms.max(done.time_ms),
+            (present, Err(_)) => *present = None,
+            (None, Ok(_)) => {}
         }
-    }
-
-    /// Gives the session up, and seals orders anew that were sealed within it.
-    pub(crate) fn seal_without(&mut self, orders: &[Prepared]) -> Result<Sealed, ClientError> {
-        self.sessions.present = None;
-        self.seal(orders)
     }
 }
 

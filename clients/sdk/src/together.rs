@@ -11,7 +11,8 @@ use crate::client::{AWAIT_MS, Client, Sealed, Submitted, open};
 use crate::order::Prepared;
 use crate::receipts::open_notice;
 
-/// Envelopes that are handed over together: half of what a node works on for one connection.
+/// Envelopes that are handed over together: half of what a node works on for one connection, and as many as the ledger takes
+/// of a session in any order.
 const AT_ONCE: usize = 128;
 
 impl Client {
@@ -36,14 +37,13 @@ impl Client {
             let mut taken = vec![false; sealed.len()];
             let done = self.try_together(&sealed, stage, &mut taken);
             let mut done = done.unwrap_or_default().into_iter();
-            for ((one, orders), taken) in sealed.into_iter().zip(some).zip(taken) {
+            for ((one, orders), taken) in sealed.iter().zip(some).zip(taken) {
                 // Whatever went wrong with one of them, it goes the way of a single one, which tries other nodes.
                 all.push(match done.next().flatten() {
                     Some(reply) => {
-                        if one.in_session {
-                            self.note_session(reply.time_ms);
-                        }
-                        self.submitted(one.id, &reply, stage)?
+                        let done = self.submitted(one.id, &reply, stage);
+                        self.note_session(one, &done);
+                        done?
                     }
                     None => self.submit_again(one, orders, stage, taken)?,
                 });
@@ -64,7 +64,6 @@ impl Client {
             transaction: one.transaction.clone(),
             attachments: one.attachments.clone(),
         };
-        // Those that it does not take are asked for too, which costs a wait: they are rare.
         let answers = self.try_ask_all(sealed.iter().map(submit).collect(), Duration::ZERO);
         let answers = answers.inspect_err(|problem| taken.fill(problem.may_have_taken()))?;
         for (taken, answer) in taken.iter_mut().zip(&answers) {
@@ -73,13 +72,14 @@ impl Client {
         let mut replies: Vec<Option<Reply>> = Vec::with_capacity(sealed.len());
         for (one, answer) in sealed
             .iter()
-            .zip(self.try_await_all(sealed, Stage::Outcome)?)
+            .zip(self.try_await_all(sealed, taken, Stage::Outcome)?)
         {
             let reply = answer.map(|sealed| open(&one.reply_key, b"outcome", one.id, &sealed));
             replies.push(reply.transpose().unwrap_or_default());
         }
         if stage == Stage::Final {
-            let notices = self.try_await_all(sealed, Stage::Final)?;
+            let answered: Vec<bool> = replies.iter().map(Option::is_some).collect();
+            let notices = self.try_await_all(sealed, &answered, Stage::Final)?;
             for ((one, reply), notice) in sealed.iter().zip(&mut replies).zip(notices) {
                 let is_final = match (&reply, notice) {
                     (Some(reply), Some(notice)) => open_notice(one, reply, &notice).is_ok(),
@@ -93,18 +93,27 @@ impl Client {
         Ok(replies)
     }
 
-    fn try_await_all(&mut self, sealed: &[Sealed], stage: Stage) -> Tried<Vec<Option<Vec<u8>>>> {
+    /// Waits for the replies to those that are wanted.
+    fn try_await_all(
+        &mut self,
+        sealed: &[Sealed],
+        wanted: &[bool],
+        stage: Stage,
+    ) -> Tried<Vec<Option<Vec<u8>>>> {
         let wait = |one: &Sealed| RequestBody::Await {
             transaction: one.id,
             stage,
             timeout_ms: AWAIT_MS,
         };
         let limit = Duration::from_millis(u64::from(AWAIT_MS));
-        let answers = self.try_ask_all(sealed.iter().map(wait).collect(), limit)?;
-        let answers = answers.into_iter().map(|answer| match answer {
-            ResponseBody::Reply(sealed) => Some(sealed),
+        let asked = sealed.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+        let asked = asked.map(|(one, _)| wait(one)).collect();
+        let mut answers = self.try_ask_all(asked, limit)?.into_iter();
+        let mut next = || match answers.next() {
+            Some(ResponseBody::Reply(sealed)) => Some(sealed),
             _ => None,
-        });
-        Ok(answers.collect())
+        };
+        let replies = wanted.iter().map(|wanted| wanted.then(&mut next).flatten());
+        Ok(replies.collect())
     }
 }

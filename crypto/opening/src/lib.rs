@@ -172,12 +172,13 @@ pub fn open_in_session(
     if envelope.encapsulated != key.tag(counter) {
         return Err(OpenError::DoesNotOpen);
     }
-    let padded = suite_one::decrypt(
+    let padded = aead::open(
         key.message_key(counter).expose(),
-        SESSION_NONCE,
+        &SESSION_NONCE,
         &binding(&envelope.header, Purpose::Transaction),
         &envelope.ciphertext,
-    )?;
+    )
+    .map_err(|_| OpenError::DoesNotOpen)?;
     without_padding(&padded, ENVELOPE_FLOOR)
 }
 
@@ -269,7 +270,7 @@ pub fn open_reply(key: &Secret32, context: &[u8], reply: &[u8]) -> Result<Secret
         .split_first_chunk::<NONCE_LENGTH>()
         .ok_or(OpenError::Malformed)?;
     let padded = aead::open(
-        &reply_key(key, context),
+        reply_key(key, context).expose(),
         nonce,
         &[REPLY_VERSION],
         ciphertext,

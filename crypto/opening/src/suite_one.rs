@@ -6,11 +6,10 @@
 //!
 //! INVARIANT: what opens here opens with `hpke`, to the same bytes, and nothing else does.
 
-use aws_lc_rs::aead;
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
+use sealbook_primitives::aead;
 use sealbook_primitives::secret::SecretBytes;
-use sealbook_sealing::suite_one::{KEY_LENGTH, NONCE_LENGTH, schedule, shared};
-use zeroize::Zeroizing;
+use sealbook_sealing::suite_one::{KEY_LENGTH, schedule, shared};
 
 use crate::OpenError;
 
@@ -46,32 +45,6 @@ impl FastKey {
             Ok(shared(agreed, encapsulated, &self.public))
         })?;
         let (key, nonce) = schedule(&secret, info);
-        decrypt(&key, *nonce, associated, ciphertext)
+        aead::open(&key, &nonce, associated, ciphertext).map_err(|_| OpenError::DoesNotOpen)
     }
-}
-
-/// Opens one message under a key and a nonce.
-///
-/// # Errors
-///
-/// [`OpenError::DoesNotOpen`].
-pub fn decrypt(
-    key: &[u8; KEY_LENGTH],
-    nonce: [u8; NONCE_LENGTH],
-    associated: &[u8],
-    ciphertext: &[u8],
-) -> Result<SecretBytes, OpenError> {
-    let closed = |_| OpenError::DoesNotOpen;
-    let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, key).map_err(closed)?;
-    let mut text = Zeroizing::new(ciphertext.to_vec());
-    let length = aead::LessSafeKey::new(key)
-        .open_in_place(
-            aead::Nonce::assume_unique_for_key(nonce),
-            aead::Aad::from(associated),
-            &mut text,
-        )
-        .map_err(closed)?
-        .len();
-    text.truncate(length);
-    Ok(SecretBytes::new(std::mem::take(&mut *text)))
 }

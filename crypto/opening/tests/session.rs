@@ -51,6 +51,7 @@ fn a_message_opens_under_its_session_and_its_counter_only() {
         }
         let other = SessionKey::opened_by(&Secret32::new([1; 32]), &Digest([8; 32]));
         assert_ne!(other.tag(5), key(1).tag(5));
+        assert_ne!(other.name(), key(1).name());
     }
 }
 

@@ -265,7 +265,7 @@ fn envelope(recipient: &OpeningPublicKey, point: &[u8; 32], shared: &[u8; 32]) -
     Envelope {
         header: header(),
         encapsulated: [&ciphertext[..], point].concat(),
-        ciphertext: aead::seal(&key, &nonce, &associated, &padded).unwrap(),
+        ciphertext: aead::seal(key.expose(), &nonce, &associated, &padded).unwrap(),
     }
 }
 

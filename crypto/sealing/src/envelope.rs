@@ -201,6 +201,15 @@ pub fn binding(header: &EnvelopeHeader, purpose: Purpose) -> Vec<u8> {
     encode(&(header, purpose))
 }
 
+/// The bytes that tie a signature to a message of a session: its tag besides [`binding`], so that nobody else who can open
+/// the message can seal the signed content under another counter.
+#[must_use]
+pub fn session_binding(header: &EnvelopeHeader, tag: &[u8]) -> Vec<u8> {
+    let mut bytes = binding(header, Purpose::Transaction);
+    bytes.extend_from_slice(tag);
+    bytes
+}
+
 /// Seals `plaintext` to the holder of the opening key behind `key`.
 ///
 /// # Errors

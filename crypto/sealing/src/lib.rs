@@ -25,7 +25,7 @@ mod wrapping;
 
 pub use envelope::{
     ENVELOPE_VERSION, Envelope, EnvelopeError, EnvelopeHeader, HEADER_LENGTH, Purpose, Sealer,
-    binding, seal,
+    binding, seal, session_binding,
 };
 pub use reply::seal_reply;
 pub use suite::{OpeningPublicKey, Suite};

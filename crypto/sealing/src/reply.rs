@@ -30,8 +30,13 @@ pub fn seal_reply(key: &Secret32, context: &[u8], plaintext: &[u8]) -> Result<Ve
     for (byte, source) in nonce.iter_mut().zip(digest.as_bytes()) {
         *byte = *source;
     }
-    let ciphertext = aead::seal(&message_key, &nonce, &[REPLY_VERSION], padded.expose())
-        .map_err(|_| too_long())?;
+    let ciphertext = aead::seal(
+        message_key.expose(),
+        &nonce,
+        &[REPLY_VERSION],
+        padded.expose(),
+    )
+    .map_err(|_| too_long())?;
     let mut reply = Vec::with_capacity(1 + NONCE_LENGTH + ciphertext.len());
     reply.push(REPLY_VERSION);
     reply.extend_from_slice(&nonce);

@@ -1,7 +1,8 @@
 //! Sessions: envelopes that need no key agreement of their own, because an ordered transaction agreed on a key before.
 //!
 //! ```text
-//! session key  = derive(reply key of the transaction that opened the session, its name)
+//! session key  = derive(reply key of the transaction that opened the session, certificate of who signed it)
+//! its name     = keyed hash(session key)
 //! tag          = first 16 bytes of keyed hash(session key, counter)        stands where others have an encapsulated key
 //! message key  = keyed hash(session key, counter), in a domain of its own
 //! ciphertext   = ChaCha20-Poly1305(message key, nonce 0, AAD: binding(), padded content)
@@ -22,6 +23,7 @@ pub const SESSION_ENVELOPE_VERSION: u8 = 2;
 pub const TAG_LENGTH: usize = 16;
 
 const SESSION_LABEL: &str = "sealbook 2026 session key";
+const NAME_DOMAIN: &str = "sealbook 2026 session name v1";
 const TAG_DOMAIN: &str = "sealbook 2026 session tag v1";
 const MESSAGE_DOMAIN: &str = "sealbook 2026 session message key v1";
 
@@ -29,17 +31,27 @@ const MESSAGE_DOMAIN: &str = "sealbook 2026 session message key v1";
 pub type Tag = [u8; TAG_LENGTH];
 
 /// The key of one session.
+///
+/// It follows from what the member signed and from nothing that whoever can open that transaction could change: were it
+/// sealed anew, the same session would be opened.
 pub struct SessionKey {
     secret: Secret32,
 }
 
 impl SessionKey {
-    /// The key of the session that `transaction` opened, whose replies come under `reply_key`.
+    /// The key of the session that a transaction opens, whose replies come under `reply_key` and which the holder of the
+    /// certificate with this fingerprint has signed.
     #[must_use]
-    pub fn opened_by(reply_key: &Secret32, transaction: &Digest) -> Self {
+    pub fn opened_by(reply_key: &Secret32, certificate: &Digest) -> Self {
         SessionKey {
-            secret: derive(reply_key, SESSION_LABEL, transaction.as_bytes()),
+            secret: derive(reply_key, SESSION_LABEL, certificate.as_bytes()),
         }
+    }
+
+    /// The session's name. It tells nothing of the key.
+    #[must_use]
+    pub fn name(&self) -> Digest {
+        keyed_hash(&self.secret, NAME_DOMAIN, &[])
     }
 
     /// The key that lies in these bytes: [`SessionKey::expose`].

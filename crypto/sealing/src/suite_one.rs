@@ -5,7 +5,8 @@
 //! reference: tests of the opening half open with it what is sealed here.
 
 use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
-use aws_lc_rs::{aead, hmac};
+use aws_lc_rs::hmac;
+use sealbook_primitives::aead;
 use sealbook_primitives::secret::Secret32;
 use zeroize::Zeroizing;
 
@@ -16,7 +17,7 @@ const HPKE: &[u8] = b"HPKE\x00\x20\x00\x01\x00\x03";
 /// The length of keys and of shared secrets, in bytes.
 pub const KEY_LENGTH: usize = 32;
 /// The length of nonces, in bytes.
-pub const NONCE_LENGTH: usize = 12;
+pub const NONCE_LENGTH: usize = aead::NONCE_LENGTH;
 
 /// The nonce of a message of a session, whose key is used once.
 pub const SESSION_NONCE: [u8; NONCE_LENGTH] = [0; NONCE_LENGTH];
@@ -56,18 +57,8 @@ impl FastSender {
 
     /// Seals the one message.
     pub(crate) fn seal(self, associated: &[u8], text: &[u8]) -> Result<Vec<u8>, SealError> {
-        let too_long = |_| SealError::TooLong { length: text.len() };
-        let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, &*self.key).map_err(too_long)?;
-        let mut sealed = Vec::with_capacity(text.len() + aead::CHACHA20_POLY1305.tag_len());
-        sealed.extend_from_slice(text);
-        aead::LessSafeKey::new(key)
-            .seal_in_place_append_tag(
-                aead::Nonce::assume_unique_for_key(*self.nonce),
-                aead::Aad::from(associated),
-                &mut sealed,
-            )
-            .map_err(too_long)?;
-        Ok(sealed)
+        aead::seal(&self.key, &self.nonce, associated, text)
+            .map_err(|_| SealError::TooLong { length: text.len() })
     }
 }
 

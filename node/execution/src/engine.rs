@@ -457,6 +457,7 @@ impl Engine {
             self.begin_epoch(time_ms)?;
         }
         self.forget_expired(time_ms);
+        self.close_sessions(time_ms);
         let context = BlockContext::of(block);
         let mut brought = Brought::default();
         let mut carried = self.carried();

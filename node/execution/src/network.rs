@@ -169,6 +169,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends sessions with their key epoch, in the first block that does not open it any more.
+    pub(crate) fn close_sessions(&mut self, time_ms: u64) {
+        let definition = self.definition();
+        let grace = u64::from(definition.parameters.key_grace_blocks);
+        let closes = definition.opening.since_height.saturating_add(grace);
+        if self.head.height.saturating_add(1) == closes {
+            self.end_sessions(time_ms);
+        }
+    }
+
     /// Ends the sessions of those who were removed, of ended certificates and of key epochs that are closed.
     fn end_sessions(&mut self, time_ms: u64) {
         let mut sessions = std::mem::take(&mut self.sessions);

@@ -14,7 +14,7 @@ use sealbook_protocol::payload::{
     OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
 use sealbook_sealing::session::SESSION_ENVELOPE_VERSION;
-use sealbook_sealing::{Envelope, Purpose, binding};
+use sealbook_sealing::{Envelope, Purpose, binding, session_binding};
 use zeroize::Zeroizing;
 
 use crate::engine::Engine;
@@ -109,11 +109,11 @@ impl Engine {
         if submission.version != PAYLOAD_VERSION {
             return None;
         }
-        let message = signed_bytes(
-            &binding(&envelope.header, purpose),
-            &signed.certificate,
-            &body,
-        );
+        let binding = match session {
+            Some(_) => session_binding(&envelope.header, &envelope.encapsulated),
+            None => binding(&envelope.header, purpose),
+        };
+        let message = signed_bytes(&binding, &signed.certificate, &body);
         Some(Content {
             certificate: signed.certificate,
             reply_key,

@@ -36,7 +36,7 @@ const EVENTS_DOMAIN: &str = "sealbook 2026 session events v1";
 /// Why a session was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// This transaction has opened one already.
+    /// It is open already.
     Twice,
     /// The member has as many as it may have, or all have.
     Limit,
@@ -102,7 +102,7 @@ impl Session {
 
 /// A message of a session, before it is taken.
 pub struct Message<'a> {
-    /// The transaction that opened the session.
+    /// The session's name.
     pub session: Digest,
     /// The message's counter.
     pub counter: u64,
@@ -174,17 +174,18 @@ impl Sessions {
         true
     }
 
-    /// Opens the session of a transaction, in a block of this time.
+    /// Opens the session that a transaction with this reply key asks for, in a block of this time.
     ///
     /// # Errors
     /// [`Refusal`].
     pub fn open(
         &mut self,
-        id: Digest,
         reply_key: &Secret32,
         (certificate, key_epoch): (Digest, u32),
         time_ms: u64,
     ) -> Result<(), Refusal> {
+        let key = SessionKey::opened_by(reply_key, &certificate);
+        let id = key.name();
         if self.open.contains_key(&id) {
             return Err(Refusal::Twice);
         }
@@ -195,7 +196,7 @@ impl Sessions {
             return Err(Refusal::Limit);
         }
         let session = Session {
-            key: SessionKey::opened_by(reply_key, &id),
+            key,
             certificate,
             key_epoch,
             used_ms: time_ms,

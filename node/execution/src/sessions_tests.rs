@@ -16,21 +16,24 @@ fn opened(count: u8) -> Sessions {
     let mut sessions = Sessions::default();
     for index in 0..count {
         let reply_key = Secret32::new([index; 32]);
-        let id = Digest([index; 32]);
-        sessions.open(id, &reply_key, (OWN, 0), 1_000).unwrap();
+        sessions.open(&reply_key, (OWN, 0), 1_000).unwrap();
     }
     sessions.end_block();
     sessions
 }
 
 fn key(index: u8) -> SessionKey {
-    SessionKey::opened_by(&Secret32::new([index; 32]), &Digest([index; 32]))
+    SessionKey::opened_by(&Secret32::new([index; 32]), &OWN)
+}
+
+fn name(index: u8) -> Digest {
+    key(index).name()
 }
 
 /// Whether the message is found by its tag.
 fn comes(sessions: &Sessions, index: u8, counter: u64) -> bool {
     let found = sessions.find(&key(index).tag(counter), 1_000);
-    found.is_some_and(|found| found.counter == counter && found.session == Digest([index; 32]))
+    found.is_some_and(|found| found.counter == counter && found.session == name(index))
 }
 
 /// As a restored engine has it.
@@ -60,7 +63,7 @@ proptest! {
                 && counter >= next.saturating_sub(WINDOW)
                 && !taken.contains(&counter);
             prop_assert_eq!(comes(&sessions, index, counter), expected);
-            let done = sessions.take(&Digest([index; 32]), counter, 1_000);
+            let done = sessions.take(&name(index), counter, 1_000);
             prop_assert_eq!(done, expected);
             if expected {
                 taken.insert(counter);
@@ -92,31 +95,28 @@ fn what_ends_takes_its_tags_with_it() {
     assert_eq!((sessions.len(), sessions.tags.len()), (0, 0));
     sessions.end_block();
     assert_ne!(*sessions.digest(), before);
-    assert!(!sessions.take(&Digest([0; 32]), 0, 1_000));
+    assert!(!sessions.take(&name(0), 0, 1_000));
     read_again(&sessions);
 }
 
 #[test]
 fn idle_sessions_end_and_make_room() {
     let mut sessions = opened(u8::MAX);
-    let reply_key = Secret32::new([200; 32]);
-    let named = |sessions: &mut Sessions, id: u8, time_ms| {
-        sessions.open(Digest([id; 32]), &reply_key, (OWN, 0), time_ms)
+    let open = |sessions: &mut Sessions, index: u16, time_ms| {
+        let mut reply_key = [0; 32];
+        reply_key[..2].copy_from_slice(&index.to_be_bytes());
+        sessions.open(&Secret32::new(reply_key), (OWN, 0), time_ms)
     };
-    assert_eq!(named(&mut sessions, u8::MAX, 1_000), Ok(()));
+    assert_eq!(open(&mut sessions, 1_000, 1_000), Ok(()));
     assert_eq!(sessions.len(), PER_MEMBER_MAX);
-    let id = hash("another", &[]);
-    let open = |sessions: &mut Sessions, certificate, time_ms| {
-        sessions.open(id, &reply_key, (certificate, 0), time_ms)
-    };
-    assert_eq!(open(&mut sessions, OWN, 1_000), Err(Refusal::Limit));
-    assert!(sessions.take(&Digest([5; 32]), 0, 2_000));
+    assert_eq!(open(&mut sessions, 1_001, 1_000), Err(Refusal::Limit));
+    assert!(sessions.take(&name(5), 0, 2_000));
     let late = 1_000 + IDLE_MS;
     assert!(sessions.find(&key(3).tag(0), late).is_some());
     assert!(sessions.find(&key(3).tag(0), late + 1).is_none());
-    assert!(!sessions.take(&Digest([3; 32]), 0, late + 1));
-    assert_eq!(open(&mut sessions, OWN, late + 1), Ok(()));
-    assert_eq!(open(&mut sessions, OWN, late + 1), Err(Refusal::Twice));
+    assert!(!sessions.take(&name(3), 0, late + 1));
+    assert_eq!(open(&mut sessions, 1_001, late + 1), Ok(()));
+    assert_eq!(open(&mut sessions, 1_001, late + 1), Err(Refusal::Twice));
     // That one, and the one that was used later than the others.
     assert_eq!(sessions.len(), 2);
 }
@@ -125,9 +125,9 @@ fn idle_sessions_end_and_make_room() {
 fn there_is_an_end_to_all_sessions_together() {
     let mut sessions = Sessions::default();
     for index in 0..=ALL_MAX as u64 {
-        let name = hash("name", &[&index.to_le_bytes()]);
+        let reply_key = Secret32::new(hash("reply key", &[&index.to_le_bytes()]).0);
         let certificate = hash("certificate", &[&(index / 250).to_le_bytes()]);
-        let opened = sessions.open(name, &Secret32::new([1; 32]), (certificate, 0), 1);
+        let opened = sessions.open(&reply_key, (certificate, 0), 1);
         let expected = (index == ALL_MAX as u64).then_some(Refusal::Limit);
         assert_eq!(opened.err(), expected);
     }
@@ -145,25 +145,25 @@ fn of_two_sessions_with_one_tag_the_lower_name_has_it() {
         next: 0,
         taken: 0,
     };
-    let id = Digest([9; 32]);
+    let id = Digest([255; 32]);
     sessions.tags.extend(tags(&id, &twin));
     sessions.open.insert(id, twin);
     let found = |sessions: &Sessions| sessions.find(&key(1).tag(4), 1_000).unwrap().session;
-    assert_eq!(found(&sessions), Digest([1; 32]));
-    assert_eq!(found(&read_again(&sessions)), Digest([1; 32]));
+    assert_eq!(found(&sessions), name(1));
+    assert_eq!(found(&read_again(&sessions)), name(1));
 }
 
 #[test]
 fn the_form_is_pinned() {
     let mut sessions = opened(2);
     for counter in [0, 3, 2, 90] {
-        assert!(sessions.take(&Digest([1; 32]), counter, 5_000));
+        assert!(sessions.take(&name(1), counter, 5_000));
     }
     sessions.end_block();
     let bytes = borsh::to_vec(&sessions).unwrap();
     assert_eq!(
         hash("pinned", &[&bytes]).to_string(),
-        "1ddd29200137a0f6cda87405bff0a7840e14b1aac147fdefebc73709417ced4d"
+        "7203a937683e973240972d829b021948b2056ddfade8daaf07d2f8ecf4f5c64f"
     );
     // Out of order, or too many.
     let mut swapped = bytes.clone();

@@ -92,8 +92,8 @@ impl Engine {
         let Some(caller) = self.author(&content, block.time_ms) else {
             return false;
         };
-        // Of two envelopes under one counter, the first counts.
-        if let Some((session, counter)) = content.session
+        // Of two envelopes under one counter, the first counts. What nobody signed who counts uses up none.
+        if let (Some((session, counter)), Author::Member(_)) = (content.session, caller)
             && !self.sessions.take(&session, counter, block.time_ms)
         {
             return false;
@@ -104,6 +104,7 @@ impl Engine {
             reply_key,
             orders,
             certificate,
+            session,
             ..
         } = content;
         let outcomes = if expires_ms < block.time_ms {
@@ -124,9 +125,10 @@ impl Engine {
                         .iter()
                         .zip(&read)
                         .map(|(order, read)| match order {
-                            OrderBytes::OpenSession => {
+                            // A session follows from a key agreement of its own, not from another session.
+                            OrderBytes::OpenSession if session.is_none() => {
                                 let of = (certificate, key_epoch);
-                                self.open_session(block, (id, &reply_key), of)
+                                self.open_session(block, &reply_key, of)
                             }
                             _ => self.execute_order(block, caller, order, read),
                         })
@@ -252,13 +254,10 @@ impl Engine {
     fn open_session(
         &mut self,
         block: &BlockContext<'_>,
-        (transaction, reply_key): (Digest, &Secret32),
+        reply_key: &Secret32,
         of: (Digest, u32),
     ) -> Outcome {
-        match self
-            .sessions
-            .open(transaction, reply_key, of, block.time_ms)
-        {
+        match self.sessions.open(reply_key, of, block.time_ms) {
             Ok(()) => Outcome::SETTLED,
             Err(Refusal::Twice) => Outcome::refused(Code::Conflict),
             Err(Refusal::Limit) => Outcome::refused(Code::Limit),

@@ -63,7 +63,10 @@ fn story() -> Play {
 fn in_session(play: &mut Play) {
     let opening = play.seal("alpha", vec![OrderBytes::OpenSession]);
     play.step(&[&opening.bytes], &[]);
-    let session = SessionKey::opened_by(&opening.reply_key, &opening.digest);
+    let session = SessionKey::opened_by(
+        &opening.reply_key,
+        &play.network.members["alpha"].fingerprint,
+    );
     let messages: Vec<Vec<u8>> = [(1, "S1"), (0, "S2"), (1, "S3"), (500, "S4")]
         .map(|(counter, reference)| {
             let network = &play.network;

@@ -12,13 +12,13 @@ mod kit;
 use kit::modules::{Modules, founded};
 use kit::play::{Play, outcomes};
 use kit::words::{self, order};
-use kit::{Chain, Founded, LIFE_MS, Network, Sealed, epochs_of};
+use kit::{Chain, Founded, LIFE_MS, Network, Sealed, epochs_of, sign_orders};
 use sealbook_execution::{Engine, Executed};
 use sealbook_governance::Change;
 use sealbook_ledger::Block;
 use sealbook_protocol::payload::{AsOf, OrderBytes};
 use sealbook_sealing::session::SessionKey;
-use sealbook_sealing::{Envelope, EnvelopeHeader};
+use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, binding, session_binding};
 use sealbook_securities::{Code, Outcome};
 
 const EPOCH: u32 = 24;
@@ -32,15 +32,15 @@ fn transfer(reference: &str) -> Vec<OrderBytes> {
     vec![order(reference, words::transfer("A-1", "A-2", "1"))]
 }
 
-fn key_of(sealed: &Sealed) -> SessionKey {
-    SessionKey::opened_by(&sealed.reply_key, &sealed.digest)
+fn key_of(network: &Network, name: &str, sealed: &Sealed) -> SessionKey {
+    SessionKey::opened_by(&sealed.reply_key, &network.members[name].fingerprint)
 }
 
 fn open(play: &mut Play, name: &str) -> SessionKey {
     let sealed = play.seal(name, opening());
     let executed = play.step(&[&sealed.bytes], &[]);
     assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
-    key_of(&sealed)
+    key_of(&play.network, name, &sealed)
 }
 
 fn header(play: &Play) -> EnvelopeHeader {
@@ -82,7 +82,7 @@ fn no_trace(play: &mut Play, bytes: &[u8]) {
 fn messages_are_executed_in_any_order_and_only_after_the_block_that_opens() {
     let mut play = Play::furnished();
     let sealed = play.seal("alpha", opening());
-    let session = key_of(&sealed);
+    let session = key_of(&play.network, "alpha", &sealed);
     let first = message(&play, &session, 0);
     let executed = play.step(&[&sealed.bytes, &first.bytes], &[]);
     assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
@@ -146,6 +146,57 @@ fn only_who_opened_a_session_sends_in_it() {
     }
     let own = message(&play, &session, 0);
     settles(&mut play, &own);
+}
+
+/// Who has the key of a session can open its messages: what the member signed is not worth anything elsewhere.
+#[test]
+fn what_a_member_signed_counts_under_its_own_counter_only() {
+    let mut play = Play::furnished();
+    let sealed = play.seal("alpha", opening());
+    play.step(&[&sealed.bytes], &[]);
+    let session = key_of(&play.network, "alpha", &sealed);
+    let header = header(&play).in_session();
+    let alpha = &play.network.members["alpha"];
+    let bound = session_binding(&header, &session.tag(0));
+    let (signed, reply_key) = sign_orders(alpha, &bound, transfer("M"));
+    let moved = |counter, session: &SessionKey| {
+        let reply_key = reply_key.duplicate();
+        let under = (session, counter);
+        play.network
+            .seal_signed_in_session(header, under, &signed, reply_key)
+    };
+    let others = [moved(1, &session), moved(127, &session)];
+    let own = moved(0, &session);
+    for sealed in others {
+        no_trace(&mut play, &sealed.bytes);
+    }
+    settles(&mut play, &own);
+    // A signed opening that is sealed anew opens nothing more.
+    let bound = binding(&play.network.header(play.expiry()), Purpose::Transaction);
+    let alpha = &play.network.members["alpha"];
+    let (signed, reply_key) = sign_orders(alpha, &bound, opening());
+    let again = || {
+        let header = play.network.header(play.expiry());
+        let reply_key = reply_key.duplicate();
+        play.network
+            .seal_signed(header, Purpose::Transaction, &signed, reply_key)
+    };
+    let (first, second) = (again(), again());
+    assert_ne!(first.digest, second.digest);
+    let executed = play.step(&[&first.bytes, &second.bytes], &[]);
+    assert_eq!(outcomes(&first, &executed), [Outcome::SETTLED]);
+    let conflict = [Outcome::refused(Code::Conflict)];
+    assert_eq!(outcomes(&second, &executed), conflict);
+    // Nor does a message of a session open another one.
+    let nested = {
+        let by = &play.network.members["alpha"];
+        let header = play.network.header(play.expiry());
+        play.network
+            .seal_in_session(by, header, (&session, 1), opening())
+    };
+    let executed = play.step(&[&nested.bytes], &[]);
+    let refused = [Outcome::refused(Code::NotPermitted)];
+    assert_eq!(outcomes(&nested, &executed), refused);
 }
 
 #[test]
@@ -216,7 +267,7 @@ fn a_member_has_so_many_sessions_and_one_of_each_envelope() {
     // Others are not held up, and alpha goes on without.
     open(&mut play, "beta");
     play.settle("alpha", words::transfer("A-1", "A-2", "1"));
-    let session = key_of(&sealed);
+    let session = key_of(&play.network, "alpha", &sealed);
     let sealed = message(&play, &session, 0);
     settles(&mut play, &sealed);
 }
@@ -247,7 +298,7 @@ fn a_session_ends_with_its_key_epoch() {
     let mut all = Modules::new(founded());
     let sealed = all.seal_now("alpha", opening());
     all.step(&[&sealed.bytes]);
-    let session = key_of(&sealed);
+    let session = key_of(&all.play.network, "alpha", &sealed);
     let former = header(&all.play);
     all.decide(&Change::RotateKeys { suite: None });
     all.end_epoch();

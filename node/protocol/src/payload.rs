@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The signature covers the envelope's header and purpose besides the body, so that a body cannot be moved to another
-//! network, key epoch, expiry or purpose.
+//! network, key epoch, expiry or purpose; of a message of a session its tag as well, so that it has one counter.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::Commitment;
@@ -72,8 +72,8 @@ pub enum OrderBytes {
     Governance(Vec<u8>),
     /// What an execution module says to the others about key epochs; only modules may.
     Module(Vec<u8>),
-    /// Opens a session under the key of this envelope's replies: further envelopes need no key agreement. One to an
-    /// envelope.
+    /// Opens a session whose key follows from that of this envelope's replies: further envelopes need no key agreement.
+    /// One to an envelope, which is not of a session itself.
     OpenSession,
 }
 

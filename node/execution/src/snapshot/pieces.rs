@@ -68,7 +68,7 @@ impl Snapshot {
         let mark = keyed_hash(key, MARK_DOMAIN, &[&place, content]);
         let piece_key = Secret32::new(keyed_hash(key, KEY_DOMAIN, &[&place, mark.as_bytes()]).0);
         // Refused only above the cipher's limit of 256 GiB.
-        let sealed = aead::seal(&piece_key, &[0; NONCE_LENGTH], &place, content);
+        let sealed = aead::seal(piece_key.expose(), &[0; NONCE_LENGTH], &place, content);
         [&mark.as_bytes()[..], &sealed.unwrap_or_default()].concat()
     }
 
@@ -86,7 +86,7 @@ impl Snapshot {
         let place = self.place(kind, index);
         let (mark, sealed) = sealed.split_at_checked(DIGEST_LENGTH)?;
         let piece_key = Secret32::new(keyed_hash(key, KEY_DOMAIN, &[&place, mark]).0);
-        let content = aead::open(&piece_key, &[0; NONCE_LENGTH], &place, sealed).ok()?;
+        let content = aead::open(piece_key.expose(), &[0; NONCE_LENGTH], &place, sealed).ok()?;
         let expected = keyed_hash(key, MARK_DOMAIN, &[&place, content.expose()]);
         (expected.as_bytes() == mark).then_some(content)
     }

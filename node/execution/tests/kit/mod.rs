@@ -43,6 +43,7 @@ use sealbook_protocol::payload::{
 use sealbook_sealing::session::SessionKey;
 use sealbook_sealing::{
     Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Sealer, Suite, binding, seal,
+    session_binding,
 };
 use tempfile::TempDir;
 
@@ -262,7 +263,8 @@ impl Network {
 
     /// Seals orders of anybody under any header.
     pub fn seal_as(&self, by: &Member, header: EnvelopeHeader, orders: Vec<OrderBytes>) -> Sealed {
-        let (signed, reply_key) = sign_orders(by, &header, orders);
+        let bound = binding(&header, Purpose::Transaction);
+        let (signed, reply_key) = sign_orders(by, &bound, orders);
         self.seal_signed(header, Purpose::Transaction, &signed, reply_key)
     }
 
@@ -275,9 +277,21 @@ impl Network {
         orders: Vec<OrderBytes>,
     ) -> Sealed {
         let header = header.in_session();
-        let (signed, reply_key) = sign_orders(by, &header, orders);
+        let bound = session_binding(&header, &key.tag(counter));
+        let (signed, reply_key) = sign_orders(by, &bound, orders);
+        self.seal_signed_in_session(header, (key, counter), &signed, reply_key)
+    }
+
+    /// Seals a payload that may be anything as a message of a session.
+    pub fn seal_signed_in_session(
+        &self,
+        header: EnvelopeHeader,
+        (key, counter): (&SessionKey, u64),
+        signed: &Signed,
+        reply_key: Secret32,
+    ) -> Sealed {
         let sealer = Sealer::in_session(header.suite, key, counter);
-        let envelope = sealer.seal(header, &borsh::to_vec(&signed).unwrap());
+        let envelope = sealer.seal(header, &borsh::to_vec(signed).unwrap());
         let envelope = envelope.unwrap();
         Sealed {
             digest: envelope.digest(),
@@ -417,7 +431,11 @@ pub fn sign(
     domain: &'static str,
     body: Vec<u8>,
 ) -> Signed {
-    let message = signed_bytes(&binding(header, purpose), &by.fingerprint, &body);
+    sign_bound(by, &binding(header, purpose), domain, body)
+}
+
+fn sign_bound(by: &Member, bound: &[u8], domain: &'static str, body: Vec<u8>) -> Signed {
+    let message = signed_bytes(bound, &by.fingerprint, &body);
     let signature = by.key.sign(domain, &message);
     Signed {
         version: PAYLOAD_VERSION,
@@ -427,12 +445,8 @@ pub fn sign(
     }
 }
 
-/// Orders with a fresh reply key, signed for an envelope with this header.
-fn sign_orders(
-    by: &Member,
-    header: &EnvelopeHeader,
-    orders: Vec<OrderBytes>,
-) -> (Signed, Secret32) {
+/// Orders with a fresh reply key, signed for an envelope with this binding.
+pub fn sign_orders(by: &Member, bound: &[u8], orders: Vec<OrderBytes>) -> (Signed, Secret32) {
     let reply_key = Secret32::random();
     let submission = Submission {
         version: PAYLOAD_VERSION,
@@ -440,8 +454,7 @@ fn sign_orders(
         orders,
     };
     let body = borsh::to_vec(&submission).unwrap();
-    let purpose = Purpose::Transaction;
-    let signed = sign(by, header, purpose, TRANSACTION_SIGNATURE, body);
+    let signed = sign_bound(by, bound, TRANSACTION_SIGNATURE, body);
     (signed, reply_key)
 }
 

@@ -1,6 +1,6 @@
 //! A client that sends within sessions, through everything that can happen to a node and to the keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sealbook_ledger::MAX_TRANSACTION_BYTES;
@@ -33,18 +33,19 @@ fn settled(submitted: &[Submitted]) {
     assert!(outcomes.iter().all(|one| one.status == Status::Settled));
 }
 
-/// How many envelopes of sessions the ledger holds. No two of them have the same tag.
-fn messages(network: &TestNetwork, node: &str) -> usize {
-    let mut tags = BTreeSet::new();
+/// How many envelopes of sessions the ledger holds, by their key epoch. No two of them have the same tag.
+fn messages(network: &TestNetwork, node: &str) -> BTreeMap<u32, usize> {
+    let (mut tags, mut counts) = (BTreeSet::new(), BTreeMap::new());
     for block in network.blocks_of(node) {
         for transaction in &block.transactions {
             let envelope = Envelope::decode(transaction.envelope(), MAX_TRANSACTION_BYTES).unwrap();
             if envelope.header.version == SESSION_ENVELOPE_VERSION {
                 assert!(tags.insert(envelope.encapsulated));
+                *counts.entry(envelope.header.key_epoch).or_default() += 1;
             }
         }
     }
-    tags.len()
+    counts
 }
 
 #[test]
@@ -62,7 +63,10 @@ fn a_steady_sender_goes_on_through_killed_nodes_and_new_keys() {
     settled(std::slice::from_ref(&first));
     settled(&client.submit_all(&many(0), Stage::Final).unwrap());
     assert!(client.has_session());
-    assert_eq!(messages(&network, "node-2"), 1 + MANY);
+    assert_eq!(
+        messages(&network, "node-2"),
+        BTreeMap::from([(0, 1 + MANY)])
+    );
     // A retry is answered as the first time, and another order under the same reference refused.
     let again = client.submit(&[one("first")], Stage::Outcome).unwrap();
     settled(std::slice::from_ref(&again));
@@ -92,25 +96,27 @@ fn a_steady_sender_goes_on_through_killed_nodes_and_new_keys() {
     assert!(matches!(denied, Err(ClientError::NotOwn)), "{denied:?}");
 
     // The session ends with its key epoch; the member does not notice.
-    let words = ["--json", "governance", "propose", "rotate-keys"];
-    let proposed = network.sealbook(&words).expect_code(0).json();
-    assert_eq!(proposed["outcome"], "settled", "{proposed}");
+    for change in [
+        &["set-parameters", "--key-grace", "12"][..],
+        &["rotate-keys"],
+    ] {
+        let words = [&["--json", "governance", "propose"][..], change].concat();
+        let proposed = network.sealbook(&words).expect_code(0).json();
+        assert_eq!(proposed["outcome"], "settled", "{proposed}");
+    }
     let mut sent = 0;
     wait_for("a session of the next key epoch", || {
         sent += 1;
         let reference = format!("rotating-{sent}");
         settled(&[client.submit(&[one(&reference)], Stage::Outcome).unwrap()]);
-        let words = ["--json", "governance", "epoch"];
-        let epoch = network.sealbook(&words).expect_code(0).json();
-        let is_new = epoch["present"]["key_epoch"].as_u64()? >= 1;
-        (is_new && client.has_session()).then_some(())
+        messages(&network, "node-3").contains_key(&1).then_some(())
     });
     settled(&client.submit_all(&many(4), Stage::Final).unwrap());
     let given = 2 + 5 * MANY as u64 + sent;
     assert_eq!(balance(&network, "A-1"), before - given);
     network.agreement();
     let all = messages(&network, "node-1");
-    assert!(all > 2 * MANY, "{all}");
+    assert!(all[&0] > 2 * MANY && all[&1] > MANY, "{all:?}");
     network.stop_all();
     let copy = network.folder().join("node-1");
     let audit = network.audit(&copy).expect_code(0).json();
