@@ -15,7 +15,7 @@ use sealbook_protocol::payload::{
     Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
     Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, binding, session_binding};
+use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, signed_binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
 
 use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
@@ -238,12 +238,12 @@ impl Client {
             opening.key_epoch,
             now_ms().saturating_add(life_ms),
         );
-        let (header, bound) = if sealer.is_in_session() {
-            let header = header.in_session();
-            (header, session_binding(&header, sealer.encapsulated()))
+        let header = if sealer.is_in_session() {
+            header.in_session()
         } else {
-            (header, binding(&header, purpose))
+            header
         };
+        let bound = signed_binding(&header, purpose, sealer.encapsulated());
         let certificate = self.identity.fingerprint();
         let message = signed_bytes(&bound, &certificate, &body);
         let signature = self.identity.key().sign(domain, &message);

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Integers are little endian. From the outside an envelope shows its header and a padded size, and
-//! nothing about who sent it: the signature is part of the content, and covers [`binding`], so that
-//! it cannot be moved into another envelope's header.
+//! nothing about who sent it: the signature is part of the content, and covers [`signed_binding`], so that
+//! it cannot be moved into another envelope.
 //!
 //! INVARIANT: [`Envelope::decode`] accepts exactly the encodings that [`seal`] can produce, as far
 //! as that shows from the outside: version, suite, length of the encapsulated key or tag, padded size.
@@ -17,10 +17,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use hpke::aead::AeadCtxS;
 use hpke::{Deserializable, Kem, OpModeS, Serializable, setup_sender, setup_sender_with_rng};
 use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use sealbook_primitives::encoding::{DecodeError, decode, encode};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::padding::{PREFIX_LENGTH, pad, padded_length};
-use sealbook_primitives::secret::SecretBytes;
+use sealbook_primitives::secret::{Secret32, SecretBytes};
 
 use crate::SealError;
 use crate::format::{ENVELOPE_FLOOR, SuiteAead, SuiteKdf, SuiteOneKem, SuiteTwoKem};
@@ -194,19 +195,20 @@ impl Envelope {
 
 /// The bytes that tie a content to its envelope: the encoded header and the purpose.
 ///
-/// They are the associated data of the cipher, and a signature inside the content covers them
-/// besides the content itself.
+/// They are the associated data of the cipher.
 #[must_use]
 pub fn binding(header: &EnvelopeHeader, purpose: Purpose) -> Vec<u8> {
     encode(&(header, purpose))
 }
 
-/// The bytes that tie a signature to a message of a session: its tag besides [`binding`], so that nobody else who can open
-/// the message can seal the signed content under another counter.
+/// The bytes that tie a signature inside the content to its envelope: [`binding`], and the encapsulated key or the tag.
+///
+/// Whoever can open an envelope could seal the signed content anew; under the same encapsulated key that makes the same
+/// envelope, since the cipher and the padding leave no choice, and under another one the signature is wrong.
 #[must_use]
-pub fn session_binding(header: &EnvelopeHeader, tag: &[u8]) -> Vec<u8> {
-    let mut bytes = binding(header, Purpose::Transaction);
-    bytes.extend_from_slice(tag);
+pub fn signed_binding(header: &EnvelopeHeader, purpose: Purpose, encapsulated: &[u8]) -> Vec<u8> {
+    let mut bytes = binding(header, purpose);
+    bytes.extend_from_slice(encapsulated);
     bytes
 }
 
@@ -255,6 +257,26 @@ impl Sealer {
             suite: key.suite(),
             purpose,
             sender: Sender::begin(key, purpose.info())?,
+        })
+    }
+
+    /// As [`Sealer::begin`], with an encapsulated key that follows from `seed`, whatever it is sealed for. The seed is a
+    /// secret for one envelope only: whoever knows it opens that envelope.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sealer::begin`].
+    pub fn begin_derived(
+        key: &OpeningPublicKey,
+        purpose: Purpose,
+        seed: &Secret32,
+    ) -> Result<Self, SealError> {
+        let mut random = ChaCha20Rng::from_seed(*seed.expose());
+        Ok(Sealer {
+            version: ENVELOPE_VERSION,
+            suite: key.suite(),
+            purpose,
+            sender: Sender::begin_with(key, purpose.info(), Some(&mut random))?,
         })
     }
 

@@ -25,7 +25,7 @@ mod wrapping;
 
 pub use envelope::{
     ENVELOPE_VERSION, Envelope, EnvelopeError, EnvelopeHeader, HEADER_LENGTH, Purpose, Sealer,
-    binding, seal, session_binding,
+    binding, seal, signed_binding,
 };
 pub use reply::seal_reply;
 pub use suite::{OpeningPublicKey, Suite};

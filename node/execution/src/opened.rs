@@ -8,19 +8,25 @@ use borsh::BorshDeserialize;
 use sealbook_ledger::{Block, Header, MAX_TRANSACTION_BYTES, Transaction};
 use sealbook_opening::open_in_session;
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::{BatchItem, Signature, VerifyingKey, verify_batch};
 use sealbook_protocol::payload::{
     OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
 use sealbook_sealing::session::SESSION_ENVELOPE_VERSION;
-use sealbook_sealing::{Envelope, Purpose, binding, session_binding};
+use sealbook_sealing::{Envelope, Purpose, signed_binding};
 use zeroize::Zeroizing;
 
 use crate::engine::Engine;
 
 /// A payload, with the session and the counter that it came under.
 type SignedMessage = (Signed, Option<(Digest, u64)>);
+
+/// The payload in what an envelope held.
+pub(crate) fn read_signed(plaintext: &SecretBytes) -> Option<Signed> {
+    let signed = Signed::try_from_slice(plaintext.expose()).ok()?;
+    (signed.version == PAYLOAD_VERSION).then_some(signed)
+}
 
 /// One transaction of a block.
 pub struct Opened {
@@ -109,11 +115,8 @@ impl Engine {
         if submission.version != PAYLOAD_VERSION {
             return None;
         }
-        let binding = match session {
-            Some(_) => session_binding(&envelope.header, &envelope.encapsulated),
-            None => binding(&envelope.header, purpose),
-        };
-        let message = signed_bytes(&binding, &signed.certificate, &body);
+        let bound = signed_binding(&envelope.header, purpose, &envelope.encapsulated);
+        let message = signed_bytes(&bound, &signed.certificate, &body);
         Some(Content {
             certificate: signed.certificate,
             reply_key,
@@ -138,9 +141,9 @@ impl Engine {
             .find(&envelope.encapsulated, header.time_ms)
             .filter(|message| message.key_epoch == key_epoch)?;
         let plaintext = open_in_session(message.key, message.counter, envelope).ok()?;
-        let signed = Signed::try_from_slice(plaintext.expose()).ok()?;
-        let is_own = signed.version == PAYLOAD_VERSION && signed.certificate == message.certificate;
-        is_own.then_some((signed, Some((message.session, message.counter))))
+        let signed = read_signed(&plaintext)?;
+        (signed.certificate == message.certificate)
+            .then_some((signed, Some((message.session, message.counter))))
     }
 
     /// Verifies the signatures of all whose signers are known before the block, together; one by one only if some are

@@ -27,7 +27,7 @@ use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
     OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{EnvelopeHeader, Purpose, Sealer, binding};
+use sealbook_sealing::{EnvelopeHeader, Purpose, Sealer, signed_binding};
 use sealbook_securities::{Code, Outcome};
 use zeroize::Zeroizing;
 
@@ -432,7 +432,10 @@ impl Engine {
         };
         let body = borsh::to_vec(&submission).ok()?;
         let certificate = key.digest();
-        let message = signed_bytes(&binding(&header, Purpose::Transaction), &certificate, &body);
+        let purpose = Purpose::Transaction;
+        let sealer = Sealer::begin(&opening, purpose).ok()?;
+        let bound = signed_binding(&header, purpose, sealer.encapsulated());
+        let message = signed_bytes(&bound, &certificate, &body);
         let signed = Signed {
             version: PAYLOAD_VERSION,
             certificate,
@@ -440,7 +443,6 @@ impl Engine {
             body,
         };
         let plaintext = Zeroizing::new(borsh::to_vec(&signed).ok()?);
-        let sealer = Sealer::begin(&opening, Purpose::Transaction).ok()?;
         let envelope = sealer.seal(header, &plaintext).ok()?;
         Some((envelope.digest(), expires_ms, envelope.encode()))
     }

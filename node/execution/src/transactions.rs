@@ -12,7 +12,7 @@ use sealbook_protocol::payload::{
     Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed,
     TRANSACTION_SIGNATURE, signed_bytes,
 };
-use sealbook_sealing::{Envelope, Purpose, binding};
+use sealbook_sealing::{Envelope, Purpose, signed_binding};
 use sealbook_securities::{
     Action, Authority as _, ClientReference, Code, Instruction, MemberId, NewMember, Order,
     Outcome, Relation, Status,
@@ -21,7 +21,7 @@ use sealbook_securities::{
 use crate::contracts::{contract_of, is_authorised};
 use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
 use crate::names::HolderName;
-use crate::opened::{Content, Opened};
+use crate::opened::{Content, Opened, read_signed};
 use crate::permissions::Permissions;
 use crate::results::{self, Waiting};
 use crate::sessions::Refusal;
@@ -184,9 +184,7 @@ impl Engine {
         purpose: Purpose,
         height: u64,
     ) -> Option<Signed> {
-        let plaintext = self.open_envelope(envelope, purpose, height)?;
-        let signed = Signed::try_from_slice(plaintext.expose()).ok()?;
-        (signed.version == PAYLOAD_VERSION).then_some(signed)
+        read_signed(&self.open_envelope(envelope, purpose, height)?)
     }
 
     fn open_envelope(
@@ -215,7 +213,7 @@ impl Engine {
             Purpose::Transaction | Purpose::Attachment => TRANSACTION_SIGNATURE,
         };
         let message = signed_bytes(
-            &binding(&envelope.header, purpose),
+            &signed_binding(&envelope.header, purpose, &envelope.encapsulated),
             &signed.certificate,
             &signed.body,
         );

@@ -104,6 +104,21 @@ fn a_copy_of_an_envelope_takes_effect_once() {
     assert_eq!(held(&mut play), before);
 }
 
+/// Whoever can open an envelope, a module or an auditor, can seal what is in it anew; that is not what the member signed.
+#[test]
+fn what_is_signed_for_one_envelope_counts_in_no_other() {
+    let mut play = Play::furnished();
+    let orders = vec![order("T", words::transfer("A-2", "A-1", "10"))];
+    let (sealed, again) = play.network.seal_twice("alpha", play.expiry(), orders);
+    assert_ne!(sealed.digest, again.digest);
+    let executed = play.step(&[&sealed.bytes], &[]);
+    let refused = [Outcome::refused(Code::LackOfSecurities)];
+    assert_eq!(outcomes(&sealed, &executed), refused);
+    // By now it could be settled.
+    play.settle("alpha", words::transfer("A-1", "A-2", "10"));
+    no_trace(&mut play, &again.bytes);
+}
+
 #[test]
 fn expired_envelopes_are_refused_once_and_stale_ones_not_even_answered() {
     let mut play = Play::furnished();
@@ -523,6 +538,11 @@ fn queries_are_signed_current_and_answered_once() {
         assert!(play.engine.answer(&query.bytes).is_none());
     }
     let signed = sign(alpha, &header, Purpose::Query, QUERY_SIGNATURE, body());
+    let (purpose, bytes) = (Purpose::Query, borsh::to_vec(&signed).unwrap());
+    let anew = network.seal_bytes(header, purpose, &bytes, Secret32::random());
+    assert!(play.engine.answer(&anew.bytes).is_none());
+    let as_signed = network.seal_signed(header, purpose, &signed, Secret32::random());
+    assert!(play.engine.answer(&as_signed.bytes).is_some());
     let as_transaction =
         network.seal_signed(header, Purpose::Transaction, &signed, Secret32::random());
     assert!(play.engine.answer(&as_transaction.bytes).is_none());
@@ -560,23 +580,20 @@ proptest! {
             let root = held(play);
             let sealed: Vec<Vec<u8>> = payloads.iter().map(|bytes| {
                 let alpha = &play.network.members["alpha"];
-                let submission = |orders| {
-                    let signed = sign(alpha, &header, purpose, TRANSACTION_SIGNATURE, body(orders));
-                    borsh::to_vec(&signed).unwrap()
+                let signed = |body| {
+                    let signed = sign(alpha, &header, purpose, TRANSACTION_SIGNATURE, body);
+                    play.network.seal_signed(header, purpose, &signed, Secret32::random()).bytes
                 };
-                let plaintext = match kind {
-                    0 => bytes.clone(),
-                    1 => {
-                        let signed = sign(alpha, &header, purpose, TRANSACTION_SIGNATURE, bytes.clone());
-                        borsh::to_vec(&signed).unwrap()
-                    }
+                let submission = |orders| signed(body(orders));
+                match kind {
+                    0 => play.network.seal_bytes(header, purpose, bytes, Secret32::random()).bytes,
+                    1 => signed(bytes.clone()),
                     2 => submission(vec![OrderBytes::Securities(bytes.clone())]),
                     _ => submission(vec![OrderBytes::Admit {
                         reference: "~".to_owned(),
                         chain: vec![bytes.clone(); 2],
                     }]),
-                };
-                play.network.seal_bytes(header, purpose, &plaintext, Secret32::random()).bytes
+                }
             }).collect();
             let all: Vec<&[u8]> = payloads.iter().chain(&sealed).map(Vec::as_slice).collect();
             let names: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();

@@ -11,6 +11,7 @@ mod kit;
 
 use kit::modules::{Modules, founded, with_shares};
 use kit::play::outcomes;
+use kit::sign_word;
 use kit::words::{self, order};
 use sealbook_execution::custody::{ModuleKey, can_seal_to, grant_root, make_record};
 use sealbook_execution::keys::KeyError;
@@ -21,10 +22,8 @@ use sealbook_governance::Change;
 use sealbook_ledger::{KeyHolder, RootFile, opening_digest};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
-use sealbook_protocol::payload::{
-    OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
-};
-use sealbook_sealing::{Purpose, Suite, binding, seal};
+use sealbook_protocol::payload::OrderBytes;
+use sealbook_sealing::{Purpose, Suite};
 use sealbook_securities::Outcome;
 
 fn transfer(reference: &str) -> Vec<OrderBytes> {
@@ -36,23 +35,10 @@ fn word_of(all: &Modules, seat: usize, order: &ModuleOrder) -> Vec<u8> {
     let network = &all.play.network;
     let key = ModuleKey::read(&network.module_keys[seat]).unwrap();
     let header = network.header(all.play.expiry());
-    let submission = Submission {
-        version: PAYLOAD_VERSION,
-        reply_key: [7; 32],
-        orders: vec![OrderBytes::Module(borsh::to_vec(order).unwrap())],
-    };
-    let body = borsh::to_vec(&submission).unwrap();
-    let certificate = key.digest();
-    let message = signed_bytes(&binding(&header, Purpose::Transaction), &certificate, &body);
-    let signed = Signed {
-        version: PAYLOAD_VERSION,
-        certificate,
-        signature: key.signing_key().sign(TRANSACTION_SIGNATURE, &message),
-        body,
-    };
-    let bytes = borsh::to_vec(&signed).unwrap();
-    let envelope = seal(&network.opening_key, header, Purpose::Transaction, &bytes).unwrap();
-    envelope.encode()
+    let signed = sign_word(&key, &header, borsh::to_vec(order).unwrap());
+    network
+        .seal_signed(header, Purpose::Transaction, &signed, Secret32::random())
+        .bytes
 }
 
 #[test]

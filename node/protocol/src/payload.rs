@@ -18,9 +18,9 @@ use sealbook_primitives::signature::Signature;
 /// The version of everything here.
 pub const PAYLOAD_VERSION: u8 = 1;
 /// Signature domain of transactions.
-pub const TRANSACTION_SIGNATURE: &str = "sealbook 2026 transaction signature v1";
+pub const TRANSACTION_SIGNATURE: &str = "sealbook 2026 transaction signature v2";
 /// Signature domain of queries.
-pub const QUERY_SIGNATURE: &str = "sealbook 2026 query signature v1";
+pub const QUERY_SIGNATURE: &str = "sealbook 2026 query signature v2";
 /// The most orders in one envelope.
 pub const MAX_ORDERS: usize = 2_000;
 const HOLDER_DOMAIN: &str = "sealbook 2026 holder commitment v1";
@@ -32,13 +32,13 @@ pub struct Signed {
     pub version: u8,
     /// Fingerprint of the signer's certificate.
     pub certificate: Digest,
-    /// Over the envelope's binding and the body.
+    /// Over [`signed_bytes`].
     pub signature: Signature,
     /// Encoded [`Submission`] or [`Query`].
     pub body: Vec<u8>,
 }
 
-/// The bytes that a payload's signature covers.
+/// The bytes that a payload's signature covers. The binding is that of a signature: header, purpose, encapsulated key or tag.
 #[must_use]
 pub fn signed_bytes(binding: &[u8], certificate: &Digest, body: &[u8]) -> Vec<u8> {
     let length = (binding.len() as u64).to_le_bytes();

@@ -93,6 +93,9 @@ fn a07_ciphertext_moved_to_another_network_epoch_or_purpose() {
         let moved = network.seal_signed(later, sealed_for, &signed, Secret32::random());
         no_trace(&mut stage, &moved.bytes);
     }
+    // Sealed anew with nothing changed at all: the signature binds to the encapsulated key.
+    let (_, again) = (stage.play.network).seal_twice("alpha", stage.play.expiry(), orders());
+    no_trace(&mut stage, &again.bytes);
     // A transaction is no question.
     assert!(stage.module.query(&good).is_none());
     let executed = stage.step(&[&good.bytes]);

@@ -13,18 +13,15 @@ use sealbook_execution::rotation::ModuleOrder;
 use sealbook_governance::Change;
 use sealbook_ledger::{KeyRecord, Parameters, SNAPSHOT_PIECE_BYTES};
 use sealbook_primitives::secret::Secret32;
-use sealbook_protocol::payload::{
-    MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed, Submission, TRANSACTION_SIGNATURE,
-    signed_bytes,
-};
-use sealbook_sealing::{Purpose, binding};
+use sealbook_protocol::payload::{MAX_ORDERS, OrderBytes, Reply};
+use sealbook_sealing::Purpose;
 use sealbook_securities::{Instruction, Isin, IssueKind, LongName, Outcome};
 
 use crate::conditions;
 use crate::host::{Host, UnderWay, memory, restart};
 use crate::kit::play::Play;
 use crate::kit::words::{account, govern, member, open_account, order, propose};
-use crate::kit::{Founded, Sealed, epochs_of};
+use crate::kit::{Founded, Sealed, epochs_of, sign_word};
 
 /// How many issues there are, and how many of them each account holds.
 const ISSUES: u32 = 100;
@@ -324,21 +321,8 @@ fn acknowledged(host: &Host, seat: usize, record: &KeyRecord) -> Vec<u8> {
     let key = ModuleKey::read(&network.module_keys[seat]).unwrap();
     let (header, purpose) = (network.header(host.play.expiry()), Purpose::Transaction);
     let word = ModuleOrder::Acknowledge(record.digest());
-    let reply_key = Secret32::random();
-    let submission = Submission {
-        version: PAYLOAD_VERSION,
-        reply_key: *reply_key.expose(),
-        orders: vec![OrderBytes::Module(borsh::to_vec(&word).unwrap())],
-    };
-    let (body, certificate) = (borsh::to_vec(&submission).unwrap(), key.digest());
-    let message = signed_bytes(&binding(&header, purpose), &certificate, &body);
-    let signed = Signed {
-        version: PAYLOAD_VERSION,
-        certificate,
-        signature: key.signing_key().sign(TRANSACTION_SIGNATURE, &message),
-        body,
-    };
+    let signed = sign_word(&key, &header, borsh::to_vec(&word).unwrap());
     network
-        .seal_signed(header, purpose, &signed, reply_key)
+        .seal_signed(header, purpose, &signed, Secret32::random())
         .bytes
 }

@@ -32,7 +32,7 @@ use sealbook_ledger::{
     KeyHolder, KeyRecord, OpeningEpoch, Parameters, PolicyText, Recovery, RootFile, Transaction,
     ValidatorSeat, finalize_message,
 };
-use sealbook_opening::open_reply;
+use sealbook_opening::{OpeningKey, open_reply};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::{Signature, SigningKey, VerifyingKey};
@@ -42,8 +42,7 @@ use sealbook_protocol::payload::{
 };
 use sealbook_sealing::session::SessionKey;
 use sealbook_sealing::{
-    Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Sealer, Suite, binding, seal,
-    session_binding,
+    Envelope, EnvelopeHeader, OpeningPublicKey, Purpose, Sealer, Suite, seal, signed_binding,
 };
 use tempfile::TempDir;
 
@@ -263,9 +262,27 @@ impl Network {
 
     /// Seals orders of anybody under any header.
     pub fn seal_as(&self, by: &Member, header: EnvelopeHeader, orders: Vec<OrderBytes>) -> Sealed {
-        let bound = binding(&header, Purpose::Transaction);
+        let purpose = Purpose::Transaction;
+        let sealer = Sealer::begin(&self.opening_key, purpose).unwrap();
+        let bound = signed_binding(&header, purpose, sealer.encapsulated());
         let (signed, reply_key) = sign_orders(by, &bound, orders);
-        self.seal_signed(header, Purpose::Transaction, &signed, reply_key)
+        finish(sealer, header, &borsh::to_vec(&signed).unwrap(), reply_key)
+    }
+
+    /// Orders as a client seals them, and the same signed content sealed anew, as whoever can open the first could.
+    pub fn seal_twice(
+        &self,
+        name: &str,
+        expires_ms: u64,
+        orders: Vec<OrderBytes>,
+    ) -> (Sealed, Sealed) {
+        let (header, purpose) = (self.header(expires_ms), Purpose::Transaction);
+        let sealer = Sealer::begin(&self.opening_key, purpose).unwrap();
+        let bound = signed_binding(&header, purpose, sealer.encapsulated());
+        let (signed, reply_key) = sign_orders(&self.members[name], &bound, orders);
+        let plaintext = borsh::to_vec(&signed).unwrap();
+        let again = self.seal_bytes(header, purpose, &plaintext, reply_key.duplicate());
+        (finish(sealer, header, &plaintext, reply_key), again)
     }
 
     /// Seals orders of anybody as a message of a session, under a header that is made one of a session.
@@ -277,7 +294,7 @@ impl Network {
         orders: Vec<OrderBytes>,
     ) -> Sealed {
         let header = header.in_session();
-        let bound = session_binding(&header, &key.tag(counter));
+        let bound = signed_binding(&header, Purpose::Transaction, &key.tag(counter));
         let (signed, reply_key) = sign_orders(by, &bound, orders);
         self.seal_signed_in_session(header, (key, counter), &signed, reply_key)
     }
@@ -291,13 +308,7 @@ impl Network {
         reply_key: Secret32,
     ) -> Sealed {
         let sealer = Sealer::in_session(header.suite, key, counter);
-        let envelope = sealer.seal(header, &borsh::to_vec(signed).unwrap());
-        let envelope = envelope.unwrap();
-        Sealed {
-            digest: envelope.digest(),
-            bytes: envelope.encode(),
-            reply_key,
-        }
+        finish(sealer, header, &borsh::to_vec(signed).unwrap(), reply_key)
     }
 
     /// Seals a question as a client does.
@@ -322,7 +333,7 @@ impl Network {
         self.seal_signed(header, purpose, &signed, reply_key)
     }
 
-    /// Seals a payload that may be anything.
+    /// Seals what [`sign`] has made, under the encapsulated key that it was signed for, whatever else is not as signed.
     pub fn seal_signed(
         &self,
         header: EnvelopeHeader,
@@ -330,7 +341,8 @@ impl Network {
         signed: &Signed,
         reply_key: Secret32,
     ) -> Sealed {
-        self.seal_bytes(header, purpose, &borsh::to_vec(signed).unwrap(), reply_key)
+        let sealer = sealer_of(&self.opening_key, purpose, &signed.body);
+        finish(sealer, header, &borsh::to_vec(signed).unwrap(), reply_key)
     }
 
     pub fn seal_bytes(
@@ -340,12 +352,8 @@ impl Network {
         plaintext: &[u8],
         reply_key: Secret32,
     ) -> Sealed {
-        let envelope = seal(&self.opening_key, header, purpose, plaintext).unwrap();
-        Sealed {
-            digest: envelope.digest(),
-            bytes: envelope.encode(),
-            reply_key,
-        }
+        let sealer = Sealer::begin(&self.opening_key, purpose).unwrap();
+        finish(sealer, header, plaintext, reply_key)
     }
 
     /// A sealed name with its hash and commitment.
@@ -423,7 +431,29 @@ fn certified(
     }
 }
 
-/// Signs a body for an envelope with this header.
+fn finish(sealer: Sealer, header: EnvelopeHeader, plaintext: &[u8], reply_key: Secret32) -> Sealed {
+    let envelope = sealer.seal(header, plaintext).unwrap();
+    Sealed {
+        digest: envelope.digest(),
+        bytes: envelope.encode(),
+        reply_key,
+    }
+}
+
+/// The sealer whose encapsulated key goes with a body that is signed by hand.
+fn sealer_of(key: &OpeningPublicKey, purpose: Purpose, body: &[u8]) -> Sealer {
+    let seed = Secret32::new(hash("encapsulated key of a test", &[body]).0);
+    Sealer::begin_derived(key, purpose, &seed).unwrap()
+}
+
+/// The encapsulated key that goes with a body that is signed by hand: the same for every purpose and recipient.
+fn encapsulated_of(body: &[u8]) -> Vec<u8> {
+    let anybody = OpeningKey::from_secret(&Secret32::new([9; 32])).public_key();
+    let sealer = sealer_of(&anybody, Purpose::Transaction, body);
+    sealer.encapsulated().to_vec()
+}
+
+/// Signs a body for an envelope with this header, sealed by [`Network::seal_signed`].
 pub fn sign(
     by: &Member,
     header: &EnvelopeHeader,
@@ -431,7 +461,8 @@ pub fn sign(
     domain: &'static str,
     body: Vec<u8>,
 ) -> Signed {
-    sign_bound(by, &binding(header, purpose), domain, body)
+    let bound = signed_binding(header, purpose, &encapsulated_of(&body));
+    sign_bound(by, &bound, domain, body)
 }
 
 fn sign_bound(by: &Member, bound: &[u8], domain: &'static str, body: Vec<u8>) -> Signed {
@@ -445,15 +476,32 @@ fn sign_bound(by: &Member, bound: &[u8], domain: &'static str, body: Vec<u8>) ->
     }
 }
 
-/// Orders with a fresh reply key, signed for an envelope with this binding.
-pub fn sign_orders(by: &Member, bound: &[u8], orders: Vec<OrderBytes>) -> (Signed, Secret32) {
+/// What a module says, with a fresh reply key, to be sealed by [`Network::seal_signed`].
+pub fn sign_word(key: &ModuleKey, header: &EnvelopeHeader, word: Vec<u8>) -> Signed {
+    let (body, _) = submission(vec![OrderBytes::Module(word)]);
+    let bound = signed_binding(header, Purpose::Transaction, &encapsulated_of(&body));
+    let message = signed_bytes(&bound, &key.digest(), &body);
+    Signed {
+        version: PAYLOAD_VERSION,
+        certificate: key.digest(),
+        signature: key.signing_key().sign(TRANSACTION_SIGNATURE, &message),
+        body,
+    }
+}
+
+fn submission(orders: Vec<OrderBytes>) -> (Vec<u8>, Secret32) {
     let reply_key = Secret32::random();
     let submission = Submission {
         version: PAYLOAD_VERSION,
         reply_key: *reply_key.expose(),
         orders,
     };
-    let body = borsh::to_vec(&submission).unwrap();
+    (borsh::to_vec(&submission).unwrap(), reply_key)
+}
+
+/// Orders with a fresh reply key, signed for an envelope with this binding.
+pub fn sign_orders(by: &Member, bound: &[u8], orders: Vec<OrderBytes>) -> (Signed, Secret32) {
+    let (body, reply_key) = submission(orders);
     let signed = sign_bound(by, bound, TRANSACTION_SIGNATURE, body);
     (signed, reply_key)
 }
