@@ -13,7 +13,7 @@ use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::client::{RequestBody, ResponseBody, Stage};
 use sealbook_protocol::payload::{
     Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
-    Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, signed_binding};
 use sealbook_securities::{AccountId, LongName, Outcome};
@@ -245,8 +245,8 @@ impl Client {
         };
         let bound = signed_binding(&header, purpose, sealer.encapsulated());
         let certificate = self.identity.fingerprint();
-        let message = signed_bytes(&bound, &certificate, &body);
-        let signature = self.identity.key().sign(domain, &message);
+        let message = signed_digest(&bound, &certificate, &body);
+        let signature = self.identity.key().sign(domain, message.as_bytes());
         let signed = Signed {
             version: PAYLOAD_VERSION,
             certificate,

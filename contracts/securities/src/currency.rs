@@ -42,7 +42,12 @@ impl CurrencyCode {
     }
 
     fn find(code: [u8; 3]) -> Option<Self> {
-        let place = CODES.binary_search_by_key(&code, |(code, _)| *code).ok()?;
+        // As numbers, which compare faster than bytes and in the same order.
+        let number = |[a, b, c]: [u8; 3]| u32::from_be_bytes([0, a, b, c]);
+        let wanted = number(code);
+        let place = CODES
+            .binary_search_by_key(&wanted, |(code, _)| number(*code))
+            .ok()?;
         CODES.get(place).map(|(code, minor_units)| Self {
             code: *code,
             minor_units: *minor_units,

@@ -75,9 +75,20 @@ impl<I: RowIndex, R: Keyed> Lookup<I, R> {
         Some(I::new(entry.place))
     }
 
-    /// The place of the row that most likely has a key, without a look at any row.
-    pub(crate) fn likely(&self, key: &R::Key) -> Option<u32> {
-        let hash = self.hash(key);
+    /// The places of the rows that most likely have these keys, without a look at any row. All keys are hashed before
+    /// the first is looked for, so that the processor fetches many entries at once.
+    pub(crate) fn likely<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a R::Key>,
+    ) -> impl Iterator<Item = Option<u32>>
+    where
+        R::Key: 'a,
+    {
+        let hashes: Vec<u32> = keys.map(|key| self.hash(key)).collect();
+        hashes.into_iter().map(|hash| self.likely_of(hash))
+    }
+
+    fn likely_of(&self, hash: u32) -> Option<u32> {
         let entry = self
             .entries
             .find(spread(hash), |entry| entry.hash == hash)?;

@@ -14,6 +14,7 @@ use crate::isin::Isin;
 use crate::rows::{AccountIndex, CashIndex, MemberId, PositionIndex};
 use crate::state::State;
 use crate::table::RowIndex as _;
+use crate::tables::TableId;
 use crate::text::AccountId;
 
 /// Orders whose rows have a place in the nearest caches together.
@@ -71,17 +72,21 @@ impl State {
 
     fn read_some_ahead(&self, caller: MemberId, orders: &[&Order]) {
         let lookups = &self.lookups;
-        for order in orders {
-            black_box(lookups.references.likely(&(caller, order.reference)));
+        let references: Vec<_> = orders.iter().map(|one| (caller, one.reference)).collect();
+        for place in lookups.references.likely(references.iter()) {
+            black_box(place);
         }
-        let legs: Vec<(Leg<'_>, u32)> = orders
+        let legs: Vec<Leg<'_>> = orders
             .iter()
             .flat_map(|order| legs(&order.instruction))
             .flatten()
-            .filter_map(|leg| {
-                let place = lookups.accounts_by_id.likely(leg.account)?;
-                Some((leg, place))
-            })
+            .collect();
+        let named = legs.iter().map(|leg| leg.account);
+        let places: Vec<_> = lookups.accounts_by_id.likely(named).collect();
+        let legs: Vec<(Leg<'_>, u32)> = legs
+            .into_iter()
+            .zip(places)
+            .filter_map(|(leg, place)| Some((leg, place?)))
             .collect();
         let (accounts, holdings) = (self.accounts.rows(), &lookups.by_account);
         let mut seen = 0;
@@ -114,6 +119,17 @@ impl State {
                 seen ^= self.cash.row(index).account.place();
             }
         }
+        black_box(seen);
+    }
+
+    /// Reads rows of a table of which a few in random places are about to be encoded, for all of them before the first.
+    pub fn read_rows_ahead(&self, table: TableId, rows: impl Iterator<Item = u32>) {
+        let seen = match table {
+            TableId::Positions => self.positions.read_ahead(rows, |row| row.account.place()),
+            TableId::Cash => self.cash.read_ahead(rows, |row| row.account.place()),
+            // Of others there are few, or they are new.
+            _ => return,
+        };
         black_box(seen);
     }
 

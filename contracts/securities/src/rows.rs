@@ -3,6 +3,8 @@
 //! Format: `u16` [`crate::ROW_VERSION`], then borsh of the row. Fields that only speed lookups up
 //! are not here: they follow from the rows.
 
+use std::io;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::currency::CurrencyCode;
@@ -110,7 +112,7 @@ pub struct Issue {
 }
 
 /// What one account holds of one issue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshDeserialize)]
 pub struct Position {
     /// The account.
     pub account: AccountIndex,
@@ -120,6 +122,33 @@ pub struct Position {
     pub quantity: u64,
     /// Units that may not be delivered.
     pub blocked: u64,
+}
+
+impl BorshSerialize for Position {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        write_holding(
+            writer,
+            [self.account.0, self.issue.0],
+            [self.quantity, self.blocked],
+        )
+    }
+}
+
+/// Writes the fields of a position or a balance at once. They are what the state commitment encodes most.
+fn write_holding<W: io::Write>(
+    writer: &mut W,
+    [account, what]: [u32; 2],
+    [all, blocked]: [u64; 2],
+) -> io::Result<()> {
+    let (keys, amounts) = (
+        u64::from(account) | u64::from(what) << 32,
+        u128::from(all) | u128::from(blocked) << 64,
+    );
+    let mut bytes = [0; 24];
+    let (head, tail) = bytes.split_at_mut(8);
+    head.copy_from_slice(&keys.to_le_bytes());
+    tail.copy_from_slice(&amounts.to_le_bytes());
+    writer.write_all(&bytes)
 }
 
 /// A currency that has been minted.
@@ -134,7 +163,7 @@ pub struct Currency {
 }
 
 /// What one account holds of one currency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshDeserialize)]
 pub struct CashBalance {
     /// The account.
     pub account: AccountIndex,
@@ -144,6 +173,16 @@ pub struct CashBalance {
     pub amount: u64,
     /// What may not be paid out.
     pub blocked: u64,
+}
+
+impl BorshSerialize for CashBalance {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        write_holding(
+            writer,
+            [self.account.0, self.currency.0],
+            [self.amount, self.blocked],
+        )
+    }
 }
 
 /// How a trade stands.

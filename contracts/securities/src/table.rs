@@ -120,6 +120,17 @@ impl<I: RowIndex, R: BorshSerialize> Table<I, R> {
         into.extend(self.touched.drain(..).map(|place| (table, place)));
     }
 
+    /// Looks at something in each of these rows.
+    pub(crate) fn read_ahead(
+        &self,
+        places: impl Iterator<Item = u32>,
+        something: impl Fn(&R) -> u32,
+    ) -> u32 {
+        places
+            .filter_map(|place| self.rows.get(place as usize))
+            .fold(0, |all, row| all ^ something(row))
+    }
+
     /// Appends the encoded row, if there is one under `place`.
     pub(crate) fn write_row(&self, place: u32, into: &mut Vec<u8>) {
         if let Some(row) = self.rows.get(place as usize) {

@@ -93,6 +93,26 @@ impl EnvelopeHeader {
         }
     }
 
+    /// Checks version, suite and the lengths of what follows.
+    fn check(&self, encapsulated: usize, ciphertext: usize) -> Result<(), EnvelopeError> {
+        let suite = self.suite;
+        let expected = match self.version {
+            ENVELOPE_VERSION => suite.encapsulated_length(),
+            SESSION_ENVELOPE_VERSION => TAG_LENGTH,
+            version => return Err(EnvelopeError::UnsupportedVersion { version }),
+        };
+        if encapsulated != expected {
+            return Err(EnvelopeError::WrongEncapsulatedLength);
+        }
+        let padded = ciphertext
+            .checked_sub(suite.tag_length())
+            .ok_or(EnvelopeError::NotPadded)?;
+        if padded_length(padded, ENVELOPE_FLOOR) != padded {
+            return Err(EnvelopeError::NotPadded);
+        }
+        Ok(())
+    }
+
     /// This header for an envelope within a session.
     #[must_use]
     pub const fn in_session(self) -> Self {
@@ -152,30 +172,46 @@ impl Envelope {
         Ok(envelope)
     }
 
+    /// Reads the header of an envelope of at most `limit` bytes, and checks what [`Envelope::decode`] checks, without a
+    /// copy of what is sealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Envelope::decode`].
+    pub fn inspect(bytes: &[u8], limit: usize) -> Result<EnvelopeHeader, EnvelopeError> {
+        let malformed = |reason: &str| DecodeError::Malformed {
+            reason: reason.to_owned(),
+        };
+        if bytes.len() > limit {
+            let length = bytes.len();
+            return Err(DecodeError::TooLong { length, limit }.into());
+        }
+        let mut rest = bytes;
+        let header = EnvelopeHeader::deserialize(&mut rest)
+            .map_err(|error| malformed(&error.to_string()))?;
+        let mut skip = || {
+            let (length, after) = rest.split_first_chunk::<LENGTH_PREFIX>()?;
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            rest = after.get(length..)?;
+            Some(length)
+        };
+        let lengths = skip().zip(skip());
+        let (encapsulated, ciphertext) = lengths.ok_or_else(|| malformed("it is cut short"))?;
+        if !rest.is_empty() {
+            return Err(malformed("it goes on after its end").into());
+        }
+        header.check(encapsulated, ciphertext)?;
+        Ok(header)
+    }
+
     /// Checks everything that needs no key: version, suite and lengths.
     ///
     /// # Errors
     ///
     /// [`EnvelopeError`] says what is wrong.
     pub fn check(&self) -> Result<(), EnvelopeError> {
-        let suite = self.header.suite;
-        let encapsulated = match self.header.version {
-            ENVELOPE_VERSION => suite.encapsulated_length(),
-            SESSION_ENVELOPE_VERSION => TAG_LENGTH,
-            version => return Err(EnvelopeError::UnsupportedVersion { version }),
-        };
-        if self.encapsulated.len() != encapsulated {
-            return Err(EnvelopeError::WrongEncapsulatedLength);
-        }
-        let padded = self
-            .ciphertext
-            .len()
-            .checked_sub(suite.tag_length())
-            .ok_or(EnvelopeError::NotPadded)?;
-        if padded_length(padded, ENVELOPE_FLOOR) != padded {
-            return Err(EnvelopeError::NotPadded);
-        }
-        Ok(())
+        self.header
+            .check(self.encapsulated.len(), self.ciphertext.len())
     }
 
     /// The digest of the encoding: the name of this envelope on the ledger.

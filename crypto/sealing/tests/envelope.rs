@@ -179,6 +179,47 @@ fn unusable_public_keys_of_suite_2_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
+    /// Looking at the header alone refuses what decoding refuses, for the same reason.
+    #[test]
+    fn inspecting_is_decoding_without_the_content(
+        length in prop_oneof![Just(256_usize), 0..600_usize],
+        in_session in any::<bool>(),
+        limit in prop_oneof![Just(8192_usize), 0..900_usize],
+        cut in prop_oneof![Just(0_usize), 0..80_usize],
+        more in prop_oneof![Just(0_usize), 0..3_usize],
+        changes in proptest::collection::vec((0..120_usize, any::<u8>()), 0..3),
+    ) {
+        for suite in Suite::ALL {
+            let header = EnvelopeHeader { suite, ..header() };
+            let (header, encapsulated) = if in_session {
+                (header.in_session(), 16)
+            } else {
+                (header, suite.encapsulated_length())
+            };
+            let envelope = Envelope {
+                header,
+                encapsulated: vec![2; encapsulated],
+                ciphertext: vec![3; length + suite.tag_length()],
+            };
+            let mut bytes = envelope.encode();
+            bytes.truncate(bytes.len() - cut);
+            bytes.extend(vec![0; more]);
+            for (place, byte) in &changes {
+                if let Some(slot) = bytes.get_mut(*place) {
+                    *slot = *byte;
+                }
+            }
+            let (inspected, decoded) = (Envelope::inspect(&bytes, limit), Envelope::decode(&bytes, limit));
+            match (inspected, decoded) {
+                (Ok(header), Ok(envelope)) => prop_assert_eq!(header, envelope.header),
+                (Err(one), Err(other)) => {
+                    prop_assert_eq!(std::mem::discriminant(&one), std::mem::discriminant(&other));
+                }
+                (one, other) => prop_assert!(false, "{:?}, {:?}", one, other),
+            }
+        }
+    }
+
     #[test]
     fn decoding_accepts_only_padded_sizes(length in 0..4000_usize) {
         for suite in Suite::ALL {

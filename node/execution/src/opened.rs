@@ -11,7 +11,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::{BatchItem, Signature, VerifyingKey, verify_batch};
 use sealbook_protocol::payload::{
-    OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::session::SESSION_ENVELOPE_VERSION;
 use sealbook_sealing::{Envelope, Purpose, signed_binding};
@@ -52,7 +52,7 @@ pub struct Content {
     pub session: Option<(Digest, u64)>,
     signature: Signature,
     /// What the signature is over.
-    message: Zeroizing<Vec<u8>>,
+    message: Digest,
     /// Whether the signature is this key's, where that was found out already.
     verified: Option<(VerifyingKey, bool)>,
 }
@@ -67,7 +67,8 @@ impl Content {
     }
 
     fn verify(&self, key: &VerifyingKey) -> bool {
-        key.verify(TRANSACTION_SIGNATURE, &self.message, &self.signature)
+        let message = self.message.as_bytes();
+        key.verify(TRANSACTION_SIGNATURE, message, &self.signature)
             .is_ok()
     }
 }
@@ -116,14 +117,14 @@ impl Engine {
             return None;
         }
         let bound = signed_binding(&envelope.header, purpose, &envelope.encapsulated);
-        let message = signed_bytes(&bound, &signed.certificate, &body);
+        let message = signed_digest(&bound, &signed.certificate, &body);
         Some(Content {
             certificate: signed.certificate,
             reply_key,
             orders: submission.orders,
             session,
             signature: signed.signature,
-            message: Zeroizing::new(message),
+            message,
             verified: None,
         })
     }
@@ -167,7 +168,7 @@ impl Engine {
             .map(|(content, key)| BatchItem {
                 key: *key,
                 domain: TRANSACTION_SIGNATURE,
-                message: &content.message,
+                message: content.message.as_bytes(),
                 signature: content.signature,
             })
             .collect();

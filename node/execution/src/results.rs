@@ -1,13 +1,13 @@
 //! The results of one block until a final header commits to them, and the notices that then go out.
 //!
 //! ```text
-//! outcome leaf = hash(transaction, root over hash(blinding, order, outcome) of its orders)
+//! outcome leaf = hash(transaction, root over the hashes, under the blinding, of its orders' outcomes)
 //! blinding     = keyed hash(outcome key, transaction)         so that whoever has an outcome and a path proves it,
 //!                                                             and nobody finds an outcome by trying all there are
 //! ```
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_ledger::{Commitment, outcome_hash, outcome_leaf};
+use sealbook_ledger::{Commitment, outcome_hashes, outcome_leaf};
 use sealbook_merkle::dense::DenseTree;
 use sealbook_merkle::log;
 use sealbook_primitives::hash::{Digest, keyed_hash};
@@ -47,10 +47,7 @@ pub fn blinding(outcome_key: &Secret32, transaction: &Digest) -> [u8; 32] {
 /// The leaf of a transaction's outcomes.
 pub fn leaf(outcome_key: &Secret32, transaction: &Digest, outcomes: &[OutcomeBytes]) -> Digest {
     let blinding = blinding(outcome_key, transaction);
-    let hashes: Vec<Digest> = (0_u32..)
-        .zip(outcomes)
-        .map(|(order, outcome)| outcome_hash(&blinding, order, outcome))
-        .collect();
+    let hashes = outcome_hashes(&blinding, outcomes.iter().map(Vec::as_slice));
     outcome_leaf(transaction, &log::root(&hashes))
 }
 

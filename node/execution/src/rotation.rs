@@ -25,7 +25,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
-    OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    OrderBytes, PAYLOAD_VERSION, Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::{EnvelopeHeader, Purpose, Sealer, signed_binding};
 use sealbook_securities::{Code, Outcome};
@@ -435,11 +435,13 @@ impl Engine {
         let purpose = Purpose::Transaction;
         let sealer = Sealer::begin(&opening, purpose).ok()?;
         let bound = signed_binding(&header, purpose, sealer.encapsulated());
-        let message = signed_bytes(&bound, &certificate, &body);
+        let message = signed_digest(&bound, &certificate, &body);
         let signed = Signed {
             version: PAYLOAD_VERSION,
             certificate,
-            signature: key.signing_key().sign(TRANSACTION_SIGNATURE, &message),
+            signature: key
+                .signing_key()
+                .sign(TRANSACTION_SIGNATURE, message.as_bytes()),
             body,
         };
         let plaintext = Zeroizing::new(borsh::to_vec(&signed).ok()?);

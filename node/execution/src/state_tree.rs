@@ -1,4 +1,4 @@
-//! The state root: a Merkle tree over the rows of every table of the securities contract, eight to a leaf.
+//! The state root: a Merkle tree over the rows of every table of the securities contract, a few to a leaf.
 //!
 //! ```text
 //! table key = keyed hash(leaf key, table)
@@ -8,8 +8,8 @@
 //! root      = hash(height, for each table: its number, its rows, the root of its dense tree)
 //! ```
 //!
-//! Rows 8n to 8n + 7 make leaf n. Most changed rows are new ones, which follow each other; and of those that are
-//! anywhere, eight lie in memory as close as one, and have a tree above them with an eighth of the nodes.
+//! Of positions and cash balances, rows 4n to 4n + 3 make leaf n: the rows that change are anywhere. Of all other tables
+//! rows 8n to 8n + 7 do: most that change are new ones, which follow each other, and the tree above has half the nodes.
 //!
 //! Only leaves with rows that a block touched are made again.
 
@@ -23,10 +23,18 @@ use zeroize::Zeroize as _;
 
 use crate::contracts::{LeafKey, Securities};
 
-const TABLE_DOMAIN: &str = "sealbook 2026 state leaves of a table v3";
+const TABLE_DOMAIN: &str = "sealbook 2026 state leaves of a table v4";
 const ROOT_DOMAIN: &str = "sealbook 2026 state root v2";
 /// Rows in a leaf.
-const ROWS: u32 = 8;
+const fn rows_of(table: TableId) -> u32 {
+    match table {
+        TableId::Positions | TableId::Cash => 4,
+        _ => 8,
+    }
+}
+
+/// Leaves whose rows are read before the first of them is made: as many as the nearest caches have room for.
+const READ_AHEAD: usize = 64;
 /// Leaves that are made together.
 const LEAVES_AT_ONCE: usize = 1_024;
 /// Messages of up to so many blocks are hashed together; the few that are longer, one by one.
@@ -52,7 +60,8 @@ impl StateTree {
     pub fn rekey(&mut self, state: &State, leaf_key: &LeafKey<Securities>) {
         for (table, tree) in &mut self.tables {
             let mut maker = Leaves::of(*table, leaf_key);
-            let numbers: Vec<u32> = (0..state.table_len(*table).div_ceil(ROWS)).collect();
+            let count = state.table_len(*table).div_ceil(rows_of(*table));
+            let numbers: Vec<u32> = (0..count).collect();
             let mut leaves = Vec::with_capacity(numbers.len());
             for some in numbers.chunks(LEAVES_AT_ONCE) {
                 leaves.extend(maker.make(state, some).iter().map(|(_, leaf)| *leaf));
@@ -78,7 +87,8 @@ impl StateTree {
                 continue;
             };
             let mut maker = Leaves::of(*table, leaf_key);
-            let mut numbers: Vec<u32> = of_table.iter().map(|(_, row)| row / ROWS).collect();
+            let of_leaf = rows_of(*table);
+            let mut numbers: Vec<u32> = of_table.iter().map(|(_, row)| row / of_leaf).collect();
             numbers.dedup();
             for some in numbers.chunks(LEAVES_AT_ONCE) {
                 // They come in ascending order, so a new leaf is always the next one and none is out of range.
@@ -145,11 +155,26 @@ impl Leaves {
         self.made.clear();
         let rows = state.table_len(self.table);
         let mut message = Vec::with_capacity(BLOCKS_MAX * BLOCK_LENGTH);
+        let of_leaf = rows_of(self.table);
         for (place, number) in numbers.iter().enumerate() {
+            if place.is_multiple_of(READ_AHEAD) {
+                let soon = numbers.iter().skip(place).take(READ_AHEAD);
+                // The first row and the last: the lines of the processor's cache that a leaf lies in.
+                let ends = soon.flat_map(|number| {
+                    let first = number.saturating_mul(of_leaf);
+                    [
+                        first,
+                        first
+                            .saturating_add(of_leaf - 1)
+                            .min(rows.saturating_sub(1)),
+                    ]
+                });
+                state.read_rows_ahead(self.table, ends);
+            }
             message.clear();
             message.extend_from_slice(&number.to_le_bytes());
-            let first = number.saturating_mul(ROWS);
-            for row in first..first.saturating_add(ROWS).min(rows) {
+            let first = number.saturating_mul(of_leaf);
+            for row in first..first.saturating_add(of_leaf).min(rows) {
                 self.add_row(state, row, &mut message);
             }
             message.resize(message.len().next_multiple_of(BLOCK_LENGTH), 0);
@@ -218,7 +243,12 @@ mod tests {
         leaf_key: &LeafKey<Securities>,
     ) -> Digest {
         let mut message = number.to_le_bytes().to_vec();
-        for row in (8 * number..8 * number + 8).take_while(|row| *row < state.table_len(table)) {
+        let rows = match table {
+            TableId::Positions | TableId::Cash => 4,
+            _ => 8,
+        };
+        let rows = rows * number..rows * number + rows;
+        for row in rows.take_while(|row| *row < state.table_len(table)) {
             let bytes = state.row_bytes(table, row);
             message.extend((bytes.len() as u32).to_le_bytes());
             message.extend(bytes);

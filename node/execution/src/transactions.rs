@@ -10,7 +10,7 @@ use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
     Attachment as HolderAttachment, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, Reply, Signed,
-    TRANSACTION_SIGNATURE, signed_bytes,
+    TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::{Envelope, Purpose, signed_binding};
 use sealbook_securities::{
@@ -212,12 +212,13 @@ impl Engine {
             Purpose::Query => sealbook_protocol::payload::QUERY_SIGNATURE,
             Purpose::Transaction | Purpose::Attachment => TRANSACTION_SIGNATURE,
         };
-        let message = signed_bytes(
+        let message = signed_digest(
             &signed_binding(&envelope.header, purpose, &envelope.encapsulated),
             &signed.certificate,
             &signed.body,
         );
-        key.verify(domain, &message, &signed.signature).ok()
+        key.verify(domain, message.as_bytes(), &signed.signature)
+            .ok()
     }
 
     /// Whether the members have authorised a contract, in the version that this engine runs.

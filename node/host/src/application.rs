@@ -183,13 +183,13 @@ impl Shared {
         let mut unverified: Vec<(VerifyingKey, Vec<u8>, &Transaction)> = Vec::new();
         for transaction in &block.transactions {
             let (network, height) = (self.network(), block.height());
-            let Ok(envelope) = check_envelope(transaction.envelope(), &network, definition, height)
+            let Ok(header) = check_envelope(transaction.envelope(), &network, definition, height)
             else {
                 return Err(refuse(
                     "not a sealed transaction of this network and its key epoch",
                 ));
             };
-            if envelope.header.expires_ms < block.header.time_ms {
+            if header.expires_ms < block.header.time_ms {
                 return Err(refuse("an expired transaction"));
             }
             let id = transaction.id();

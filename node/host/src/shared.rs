@@ -13,7 +13,7 @@ use sealbook_ledger::{
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_protocol::module::{PastResult, QuotaLevel};
-use sealbook_sealing::Envelope;
+use sealbook_sealing::EnvelopeHeader;
 use sealbook_store::{LedgerStore, StoreError};
 
 use crate::clock::Clock;
@@ -362,8 +362,8 @@ impl Shared {
         if definition.carrier_place(&self.me).is_none() {
             return Err(Refusal::NoSeat);
         }
-        let carried = Carried::own(&self.key, &self.network, transaction, attachments);
-        self.take(carried, Lane::Member(member))?;
+        let carried = Carried::own(&self.key, &self.network, (&id, transaction), attachments);
+        self.take((id, carried), Lane::Member(member))?;
         self.pass_on();
         Ok(id)
     }
@@ -391,13 +391,13 @@ impl Shared {
         for (id, one) in news {
             if all || one.verify(&self.network, &id) {
                 let lane = Lane::Carrier(one.carrier);
-                let _ = self.take(one, lane);
+                let _ = self.take((id, one), lane);
             }
         }
     }
 
     /// Reads an envelope and checks it against the epoch of the next block.
-    fn check(&self, bytes: &[u8], definition: &EpochDefinition) -> Result<Envelope, Refusal> {
+    fn check(&self, bytes: &[u8], definition: &EpochDefinition) -> Result<EnvelopeHeader, Refusal> {
         let next = self.final_height().saturating_add(1);
         check_envelope(bytes, &self.network, definition, next)
     }
@@ -416,7 +416,7 @@ impl Shared {
         }
     }
 
-    fn take(&self, carried: Carried, lane: Lane) -> Result<Digest, Refusal> {
+    fn take(&self, carried: (Digest, Carried), lane: Lane) -> Result<Digest, Refusal> {
         let horizon_ms = self
             .present()
             .map_or(0, |definition| definition.parameters.expiry_horizon_ms);

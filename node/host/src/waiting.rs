@@ -30,7 +30,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::{
     BatchItem, Signature, SigningKey, VerifyingKey, verify_batch,
 };
-use sealbook_sealing::Envelope;
+use sealbook_sealing::{Envelope, EnvelopeHeader};
 
 const WAITING_BYTES_MAX: usize = 128 * 1024 * 1024;
 const WAITING_MAX: usize = 100_000;
@@ -64,20 +64,20 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// A submission of an own client, signed by this node as its carrier.
+    /// A submission of an own client, signed by this node as its carrier; `id` is the transaction's name.
     #[must_use]
     pub fn own(
         key: &SigningKey,
         network: &Digest,
-        transaction: Vec<u8>,
+        (id, transaction): (&Digest, Vec<u8>),
         attachments: Vec<Vec<u8>>,
     ) -> Self {
-        let signed = Transaction::carried(0, key, network, Bytes::from(transaction));
+        let message = Transaction::signed_bytes(network, id);
         Self {
             version: CARRIED_VERSION,
             carrier: key.verifying_key(),
-            signature: signed.signature,
-            transaction: signed.envelope().to_vec(),
+            signature: key.sign(Transaction::signature_domain(), &message),
+            transaction,
             attachments,
         }
     }
@@ -239,13 +239,13 @@ pub fn check_envelope(
     network: &Digest,
     definition: &EpochDefinition,
     height: u64,
-) -> Result<Envelope, Refusal> {
-    let envelope = Envelope::decode(bytes, MAX_TRANSACTION_BYTES)
+) -> Result<EnvelopeHeader, Refusal> {
+    let header = Envelope::inspect(bytes, MAX_TRANSACTION_BYTES)
         .map_err(|_| Refusal::Malformed("it does not decode"))?;
-    if envelope.header.network != *network {
+    if header.network != *network {
         return Err(Refusal::Malformed("it names another network"));
     }
-    let (key_epoch, opening) = (envelope.header.key_epoch, &definition.opening);
+    let (key_epoch, opening) = (header.key_epoch, &definition.opening);
     if !definition.opens(key_epoch, height) {
         return Err(Refusal::KeyEpoch {
             found: key_epoch,
@@ -253,12 +253,12 @@ pub fn check_envelope(
         });
     }
     // Of the key epoch before, only the module knows the suite.
-    if key_epoch == opening.key_epoch && envelope.header.suite.number() != opening.suite() {
+    if key_epoch == opening.key_epoch && header.suite.number() != opening.suite() {
         return Err(Refusal::Malformed(
             "it is sealed with another suite than the network's",
         ));
     }
-    Ok(envelope)
+    Ok(header)
 }
 
 impl Waiting {
@@ -337,22 +337,21 @@ impl Waiting {
         self.entries.contains_key(id)
     }
 
-    /// Takes a submission, whose envelope and carrier's signature have been checked, into a lane. The envelope may expire
+    /// Takes a submission, whose envelope and carrier's signature have been checked, into a lane, under its name. The envelope may expire
     /// at most `horizon_ms` from now.
     ///
     /// # Errors
     /// Why it is not taken.
     pub fn add(
         &mut self,
-        carried: Carried,
+        (id, carried): (Digest, Carried),
         lane: Lane,
         now_ms: u64,
         horizon_ms: u64,
     ) -> Result<Digest, Refusal> {
-        let envelope = Envelope::decode(&carried.transaction, MAX_TRANSACTION_BYTES)
+        let header = Envelope::inspect(&carried.transaction, MAX_TRANSACTION_BYTES)
             .map_err(|_| Refusal::Malformed("it does not decode"))?;
-        let id = Transaction::id_of(&carried.transaction);
-        let expires_ms = envelope.header.expires_ms;
+        let expires_ms = header.expires_ms;
         if expires_ms <= now_ms {
             return Err(Refusal::Expiry("past"));
         }
@@ -386,7 +385,7 @@ impl Waiting {
         let entry = Entry {
             lane,
             expires_ms,
-            key_epoch: envelope.header.key_epoch,
+            key_epoch: header.key_epoch,
             passed_on_ms: None,
             carrier: carried.carrier,
             signature: carried.signature,

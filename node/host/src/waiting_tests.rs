@@ -67,6 +67,11 @@ fn carried(by: VerifyingKey, number: u32, expires_ms: u64, attachments: Vec<Vec<
     }
 }
 
+/// With its name, as it is taken.
+fn named(one: Carried) -> (Digest, Carried) {
+    (id(&one), one)
+}
+
 fn own(number: u32) -> Carried {
     carried(me(), number, 500, Vec::new())
 }
@@ -88,7 +93,7 @@ fn carriers_are_verified_together_and_one_wrong_signature_shows() {
     let signed = |seed: u8, number: u32| {
         let key = SigningKey::from_seed([seed; 32]);
         let one = carried(key.verifying_key(), number, 500, Vec::new());
-        let one = Carried::own(&key, &NETWORK, one.transaction, Vec::new());
+        let one = Carried::own(&key, &NETWORK, (&id(&one), one.transaction), Vec::new());
         (id(&one), one)
     };
     let good = [signed(2, 1), signed(3, 2), signed(2, 3)];
@@ -115,7 +120,7 @@ fn own_transactions_leave_once_they_were_passed_on_with_their_attachments() {
         .into();
     for one in &all {
         waiting
-            .add(one.clone(), member(1), 100, HORIZON_MS)
+            .add(named(one.clone()), member(1), 100, HORIZON_MS)
             .unwrap();
     }
     assert!(pick(&waiting, u64::MAX, &BTreeSet::new()).is_empty());
@@ -152,12 +157,14 @@ fn carriers_take_turns_each_within_its_quota() {
     for number in 0..20 {
         let one = carried(key(2), number, 500, Vec::new());
         let lane = Lane::Carrier(key(2));
-        waiting.add(one, lane, 100, HORIZON_MS).unwrap();
+        waiting.add(named(one), lane, 100, HORIZON_MS).unwrap();
     }
     let other = carried(key(4), 90, 500, Vec::new());
     let lane = Lane::Carrier(key(4));
-    waiting.add(other, lane, 100, HORIZON_MS).unwrap();
-    waiting.add(own(91), member(1), 100, HORIZON_MS).unwrap();
+    waiting.add(named(other), lane, 100, HORIZON_MS).unwrap();
+    waiting
+        .add(named(own(91)), member(1), 100, HORIZON_MS)
+        .unwrap();
     waiting.to_pass_on(100);
     let carriers = |quota| -> Vec<u16> {
         pick(&waiting, quota, &BTreeSet::new())
@@ -172,7 +179,7 @@ fn carriers_take_turns_each_within_its_quota() {
     // A carrier that is no node of the epoch cannot be named in a block.
     let stranger = carried(key(9), 92, 500, Vec::new());
     let lane = Lane::Carrier(key(9));
-    waiting.add(stranger, lane, 100, HORIZON_MS).unwrap();
+    waiting.add(named(stranger), lane, 100, HORIZON_MS).unwrap();
     assert_eq!(carriers_of(&waiting).len(), 22);
 }
 
@@ -185,7 +192,7 @@ fn a_member_that_floods_fills_its_own_lane_and_others_keep_their_turn() {
     let mut waiting = waiting();
     let mut taken = 0;
     let refusal = loop {
-        match waiting.add(own(taken), member(1), 100, HORIZON_MS) {
+        match waiting.add(named(own(taken)), member(1), 100, HORIZON_MS) {
             Ok(_) => taken += 1,
             Err(refusal) => break refusal,
         }
@@ -198,7 +205,7 @@ fn a_member_that_floods_fills_its_own_lane_and_others_keep_their_turn() {
     assert!(window < MEMBER_MAX || waiting.passed_on_bytes <= WINDOW_BYTES);
     let late = own(1_000_000);
     waiting
-        .add(late.clone(), member(2), 100, HORIZON_MS)
+        .add(named(late.clone()), member(2), 100, HORIZON_MS)
         .unwrap();
     let ordered: Vec<Digest> = waiting.passed_on.iter().take(2).copied().collect();
     for one in ordered {
@@ -215,7 +222,7 @@ fn a_member_that_floods_fills_its_own_lane_and_others_keep_their_turn() {
 #[test]
 fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
     let mut waiting = waiting();
-    let mut add = |one: Carried, now_ms| waiting.add(one, member(1), now_ms, HORIZON_MS);
+    let mut add = |one: Carried, now_ms| waiting.add(named(one), member(1), now_ms, HORIZON_MS);
     assert_eq!(add(own(1), 500), Err(Refusal::Expiry("past")));
     let late = carried(me(), 1, 5_000, vec![]);
     assert_eq!(add(late, 100), Err(Refusal::Expiry("too far ahead")));
@@ -235,10 +242,12 @@ fn what_is_not_a_transaction_of_this_network_or_moment_is_refused() {
 #[test]
 fn only_own_submissions_are_passed_on_again_and_not_at_once() {
     let mut waiting = waiting();
-    waiting.add(own(1), member(1), 100, HORIZON_MS).unwrap();
+    waiting
+        .add(named(own(1)), member(1), 100, HORIZON_MS)
+        .unwrap();
     let other = carried(key(2), 2, 500, vec![]);
     waiting
-        .add(other, Lane::Carrier(key(2)), 100, HORIZON_MS)
+        .add(named(other), Lane::Carrier(key(2)), 100, HORIZON_MS)
         .unwrap();
     assert!(waiting.overdue(600, 700, 10).is_empty());
     assert_eq!(waiting.to_pass_on(100), [own(1)]);
@@ -264,7 +273,7 @@ fn a_member_may_bring_here_what_waits_for_another_carrier() {
     let id = id(&ours);
     assert_eq!(id, self::id(&theirs));
     let add = |waiting: &mut Waiting, carried: &Carried, lane| {
-        waiting.add(carried.clone(), lane, 100, HORIZON_MS)
+        waiting.add(named(carried.clone()), lane, 100, HORIZON_MS)
     };
     add(&mut waiting, &theirs, Lane::Carrier(key(2))).unwrap();
     assert!(waiting.contains(&id) && !waiting.contains_own(&id));
@@ -299,9 +308,11 @@ fn what_waits_for_a_carrier_that_lost_its_seat_makes_room_for_another() {
     for carrier in [2, 3] {
         let carried = carried(key(carrier), u32::from(carrier), 500, Vec::new());
         let lane = Lane::Carrier(key(carrier));
-        waiting.add(carried, lane, 100, HORIZON_MS).unwrap();
+        waiting.add(named(carried), lane, 100, HORIZON_MS).unwrap();
     }
-    waiting.add(own(1), member(1), 100, HORIZON_MS).unwrap();
+    waiting
+        .add(named(own(1)), member(1), 100, HORIZON_MS)
+        .unwrap();
     let mut next = definition();
     next.validators.retain(|seat| seat.name != "node-3");
     waiting.keep_carriers_of(&next);
@@ -309,7 +320,7 @@ fn what_waits_for_a_carrier_that_lost_its_seat_makes_room_for_another() {
     // Its own clients hear it from another node, to which they turn.
     let again = carried(key(2), 3, 500, Vec::new());
     let lane = Lane::Carrier(key(2));
-    assert!(waiting.add(again, lane, 100, HORIZON_MS).is_ok());
+    assert!(waiting.add(named(again), lane, 100, HORIZON_MS).is_ok());
     next.validators.retain(|seat| seat.name != "node-1");
     waiting.keep_carriers_of(&next);
     assert!(!waiting.contains(&id(&own(1))));
@@ -338,7 +349,9 @@ fn what_is_sealed_to_a_key_epoch_that_is_over_is_neither_taken_nor_picked() {
     let refused = |height| check_envelope(&transaction, &NETWORK, &definition, height).is_err();
     assert_eq!([50, 54, 55, 56].map(refused), [false, false, true, true]);
     let mut waiting = waiting();
-    waiting.add(own(1), member(1), 100, HORIZON_MS).unwrap();
+    waiting
+        .add(named(own(1)), member(1), 100, HORIZON_MS)
+        .unwrap();
     assert_eq!(waiting.to_pass_on(100).len(), 1);
     let picked = |waiting: &Waiting, height| {
         let (taken, _) = waiting.pick((height, 100), &definition, &|_| u64::MAX, &BTreeSet::new());

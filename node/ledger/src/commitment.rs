@@ -4,16 +4,16 @@
 //! ```text
 //! commitment = version u16 | height u64 | state root 32 | network root 32 | outcomes: count u64, root 32
 //!            | snapshot: option (height u64, digest 32) | next epoch: option (digest 32)
-//! outcome      = hash(blinding 32, order u32, outcome bytes)
+//! outcome      = BLAKE3 keyed(blinding 32; order u32 | length u32 | outcome bytes | zero bytes to a multiple of 64)
 //! outcome leaf = hash(transaction 32, root over the transaction's outcomes)
 //! ```
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealbook_primitives::hash::{Digest, hash};
+use sealbook_primitives::hash::{BLOCK_LENGTH, BlockHasher, Digest, hash, keyed};
+use sealbook_primitives::secret::Secret32;
 
-const COMMITMENT_VERSION: u16 = 1;
+const COMMITMENT_VERSION: u16 = 2;
 const COMMITMENT_DOMAIN: &str = "sealbook 2026 commitment v1";
-const OUTCOME_DOMAIN: &str = "sealbook 2026 outcome v1";
 const LEAF_DOMAIN: &str = "sealbook 2026 outcome leaf v1";
 
 /// A sealed snapshot, by the height whose state it holds and the digest of its manifest.
@@ -64,7 +64,44 @@ impl Commitment {
 /// outcomes, of which there are few, from being guessed.
 #[must_use]
 pub fn outcome_hash(blinding: &[u8; 32], order: u32, outcome: &[u8]) -> Digest {
-    hash(OUTCOME_DOMAIN, &[blinding, &order.to_le_bytes(), outcome])
+    keyed(&Secret32::new(*blinding), &outcome_message(order, outcome))
+}
+
+/// As [`outcome_hash`], of all outcomes of a transaction in the order of its orders, many at once.
+pub fn outcome_hashes<'a>(
+    blinding: &[u8; 32],
+    outcomes: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<Digest> {
+    let mut short: Vec<[u8; BLOCK_LENGTH]> = Vec::new();
+    let mut hashes = Vec::new();
+    let mut places = Vec::new();
+    for (order, outcome) in (0_u32..).zip(outcomes) {
+        let message = outcome_message(order, outcome);
+        if let Ok(block) = <[u8; BLOCK_LENGTH]>::try_from(message.as_slice()) {
+            short.push(block);
+            places.push(hashes.len());
+            hashes.push(Digest::ZERO);
+        } else {
+            hashes.push(outcome_hash(blinding, order, outcome));
+        }
+    }
+    let mut places = places.into_iter();
+    BlockHasher::new(&Secret32::new(*blinding)).each(&short, |hash| {
+        if let Some(slot) = places.next().and_then(|place| hashes.get_mut(place)) {
+            *slot = hash;
+        }
+    });
+    hashes
+}
+
+fn outcome_message(order: u32, outcome: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(outcome.len()).unwrap_or(u32::MAX);
+    let mut message = Vec::with_capacity(BLOCK_LENGTH);
+    message.extend_from_slice(&order.to_le_bytes());
+    message.extend_from_slice(&length.to_le_bytes());
+    message.extend_from_slice(outcome);
+    message.resize(message.len().next_multiple_of(BLOCK_LENGTH), 0);
+    message
 }
 
 /// The leaf of a transaction's outcomes in the tree of its block, from the root over their hashes.

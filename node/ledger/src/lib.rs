@@ -40,7 +40,7 @@ pub use certificate::{
     CertificateError, Committee, FinalityCertificate, finalize_message, finalize_namespace,
 };
 pub use chain::{ChainError, verify_finalized};
-pub use commitment::{Commitment, SnapshotReference, outcome_hash, outcome_leaf};
+pub use commitment::{Commitment, SnapshotReference, outcome_hash, outcome_hashes, outcome_leaf};
 pub use contract::{AuthorisedContract, MAX_CONTRACTS, check_contracts};
 pub use epoch::{
     EPOCH_VERSION, EpochDefinition, EpochError, MAX_QUOTA_LEVEL, MAX_SEATS, MIN_EPOCH_BLOCKS,

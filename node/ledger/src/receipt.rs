@@ -25,7 +25,7 @@ use crate::{
 
 /// The largest encoded receipt, in bytes.
 pub const MAX_RECEIPT_BYTES: usize = MAX_PROOF_BYTES + 1024 * 1024;
-const RECEIPT_VERSION: u16 = 1;
+const RECEIPT_VERSION: u16 = 2;
 
 /// Why a receipt proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

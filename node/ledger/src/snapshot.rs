@@ -178,8 +178,8 @@ mod tests {
         assert_eq!(
             pins,
             [
-                "e5124c85ec31eaa921b26ad005415c4aa15717b5747b605f777a31c073841668",
-                "6c485258282893701e6b6ee240cfc6fa4bd27629bb4645ab42fb8466656ddfbd",
+                "29298f9c03d6f3893b66c5bad8a25c9f3248a027cf83c12e37fa09754445456d",
+                "b0a9437742b211ca82796db4f3a97bce7f55e8790df86aff1d49e0da2e021124",
                 "1a6db02a004468288b83c19060958157d9ef2443c75c13959cbaaf58bf6ff6de"
             ]
         );

@@ -23,6 +23,7 @@ pub const TRANSACTION_SIGNATURE: &str = "sealbook 2026 transaction signature v2"
 pub const QUERY_SIGNATURE: &str = "sealbook 2026 query signature v2";
 /// The most orders in one envelope.
 pub const MAX_ORDERS: usize = 2_000;
+const SIGNED_DOMAIN: &str = "sealbook 2026 signed payload v2";
 const HOLDER_DOMAIN: &str = "sealbook 2026 holder commitment v1";
 
 /// A body with its signature.
@@ -32,17 +33,16 @@ pub struct Signed {
     pub version: u8,
     /// Fingerprint of the signer's certificate.
     pub certificate: Digest,
-    /// Over [`signed_bytes`].
+    /// Over [`signed_digest`].
     pub signature: Signature,
     /// Encoded [`Submission`] or [`Query`].
     pub body: Vec<u8>,
 }
 
-/// The bytes that a payload's signature covers. The binding is that of a signature: header, purpose, encapsulated key or tag.
+/// What a payload's signature covers. The binding is that of a signature: header, purpose, encapsulated key or tag.
 #[must_use]
-pub fn signed_bytes(binding: &[u8], certificate: &Digest, body: &[u8]) -> Vec<u8> {
-    let length = (binding.len() as u64).to_le_bytes();
-    [&length[..], binding, certificate.as_bytes(), body].concat()
+pub fn signed_digest(binding: &[u8], certificate: &Digest, body: &[u8]) -> Digest {
+    hash(SIGNED_DOMAIN, &[binding, certificate.as_bytes(), body])
 }
 
 /// A batch of orders under one signature.

@@ -13,7 +13,7 @@ use sealbook_protocol::module::{
 };
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, FinalNotice, OrderBytes, Query, Question, Reply, Signed,
-    Submission,
+    Submission, signed_digest,
 };
 
 fn pin<T: BorshSerialize>(name: &str, sample: &T, expected: &str) {
@@ -100,14 +100,14 @@ fn words_between_host_and_module() {
         }),
         roots: vec![4],
     };
-    pin("start", &start, "4014df3eb2d16765");
+    pin("start", &start, "2d8b6a0897e6feef");
     let piece = FromModule::SnapshotPiece {
         height: 1,
         index: 2,
         sealed: vec![3],
     };
     pin("piece", &piece, "f7952ae65f243118");
-    pin("executed", &executed, "cfac95686d24405e");
+    pin("executed", &executed, "d4bf2cae99479b3d");
     pin(
         "answer",
         &FromModule::Answer {
@@ -182,6 +182,8 @@ fn what_is_sealed() {
         body: vec![3],
     };
     pin("signed", &signed, "adb4571f4875be71");
+    let covered = signed_digest(&[4; 79], &signed.certificate, &signed.body);
+    pin("what a signature covers", &covered, "f45d1197fb0fd01a");
     let admit = OrderBytes::Admit {
         reference: "~1".to_owned(),
         chain: vec![vec![4]],
@@ -246,7 +248,7 @@ fn what_is_sealed() {
             },
             blinding: [23; 32],
         },
-        "657ffdaf9846fe9b",
+        "757515d0c45a031f",
     );
     let body = AnswerBody::View(vec![16]);
     pin(

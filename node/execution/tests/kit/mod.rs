@@ -38,7 +38,7 @@ use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::{Signature, SigningKey, VerifyingKey};
 use sealbook_protocol::payload::{
     Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question,
-    Signed, Submission, TRANSACTION_SIGNATURE, signed_bytes,
+    Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::session::SessionKey;
 use sealbook_sealing::{
@@ -466,8 +466,8 @@ pub fn sign(
 }
 
 fn sign_bound(by: &Member, bound: &[u8], domain: &'static str, body: Vec<u8>) -> Signed {
-    let message = signed_bytes(bound, &by.fingerprint, &body);
-    let signature = by.key.sign(domain, &message);
+    let message = signed_digest(bound, &by.fingerprint, &body);
+    let signature = by.key.sign(domain, message.as_bytes());
     Signed {
         version: PAYLOAD_VERSION,
         certificate: by.fingerprint,
@@ -480,11 +480,13 @@ fn sign_bound(by: &Member, bound: &[u8], domain: &'static str, body: Vec<u8>) ->
 pub fn sign_word(key: &ModuleKey, header: &EnvelopeHeader, word: Vec<u8>) -> Signed {
     let (body, _) = submission(vec![OrderBytes::Module(word)]);
     let bound = signed_binding(header, Purpose::Transaction, &encapsulated_of(&body));
-    let message = signed_bytes(&bound, &key.digest(), &body);
+    let message = signed_digest(&bound, &key.digest(), &body);
     Signed {
         version: PAYLOAD_VERSION,
         certificate: key.digest(),
-        signature: key.signing_key().sign(TRANSACTION_SIGNATURE, &message),
+        signature: key
+            .signing_key()
+            .sign(TRANSACTION_SIGNATURE, message.as_bytes()),
         body,
     }
 }

@@ -180,7 +180,8 @@ impl Traitor {
         let mut noise = vec![0; 1 + number * 997 % 60_000];
         random::fill(&mut noise);
         let envelope = self.envelope(now_ms() + 60_000, 100).to_vec();
-        let mut carried = Carried::own(&self.key, &self.network, envelope, Vec::new());
+        let id = Transaction::id_of(&envelope);
+        let mut carried = Carried::own(&self.key, &self.network, (&id, envelope), Vec::new());
         match number % 5 {
             0 => return Bytes::from(noise),
             1 => carried.transaction = noise,
