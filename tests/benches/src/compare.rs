@@ -21,8 +21,11 @@ use crate::{Result, cpu, machine, profile};
 const USAGE: &str =
     "sealbook-bench compare [--quick] [--accounts 100000] [--rounds 3] [--seconds 6] [--json FILE]";
 const VALIDATORS: usize = 4;
+/// How many clients send batches: a node takes so many connections of one member.
+const CLIENTS: usize = 64;
+/// How many batches each of them has under way at a time, which is tried; the best is kept.
+const WINDOWS: [usize; 3] = [1, 4, 8];
 /// Client counts that are tried; the best is kept.
-const OUR_CLIENTS: [usize; 3] = [32, 64, 128];
 const RIVAL_CLIENTS: [u32; 4] = [2, 4, 8, 16];
 const BATCH: usize = 100;
 
@@ -86,7 +89,8 @@ const REGISTRIES: usize = 21;
 struct Ours {
     network: TestNetwork,
     market: Market,
-    clients: usize,
+    /// How many batches each client has under way.
+    window: usize,
     run: usize,
     settled: u64,
 }
@@ -108,14 +112,20 @@ impl Ours {
         Ok(Self {
             network,
             market,
-            clients: OUR_CLIENTS[0],
+            window: WINDOWS[0],
             run: 0,
             settled: 0,
         })
     }
 
-    fn round(&mut self, clients: usize, length: Duration) -> Result<Round> {
-        self.envelopes(clients, (BATCH, 1), length, false)
+    /// Batches within sessions.
+    fn round(&mut self, window: usize, length: Duration) -> Result<Round> {
+        self.envelopes(CLIENTS, (BATCH, window), length, true)
+    }
+
+    /// As many batches under way as were found best.
+    fn best_round(&mut self, length: Duration) -> Result<Round> {
+        self.round(self.window, length)
     }
 
     /// Single trades, each sealed and signed by itself, many of each client's under way, within sessions or without.
@@ -126,11 +136,11 @@ impl Ours {
     fn two_steps(&mut self, length: Duration) -> Result<Round> {
         let done = self.load(Load {
             run: 0,
-            clients: self.clients,
+            clients: CLIENTS,
             batch: BATCH,
-            window: 1,
+            window: self.window,
             two_steps: true,
-            sessions: false,
+            sessions: true,
             pace: 0,
             length,
             stage: Stage::Outcome,
@@ -186,7 +196,7 @@ impl Ours {
             batch: BATCH,
             window: 1,
             two_steps: false,
-            sessions: false,
+            sessions: true,
             pace: pace as u32,
             length,
             stage,
@@ -199,15 +209,13 @@ impl Ours {
         Ok([at(50), at(99)])
     }
 
-    /// Finds the number of clients with which most is settled.
-    fn find_clients(&mut self, length: Duration) -> Result<()> {
+    /// Finds the number of batches under way with which most is settled.
+    fn find_window(&mut self, length: Duration) -> Result<()> {
         let mut best = 0.0;
-        // A node takes so many connections of one member.
-        let most = 64 * self.network.node_names().len();
-        for clients in OUR_CLIENTS.into_iter().filter(|clients| *clients <= most) {
-            let found = self.round(clients, length)?.per_second;
+        for window in WINDOWS {
+            let found = self.round(window, length)?.per_second;
             if found > best {
-                (best, self.clients) = (found, clients);
+                (best, self.window) = (found, window);
             }
         }
         Ok(())
@@ -304,6 +312,10 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     print(&lines);
     println!("\n{waits}\n\n{reads}");
     println!(
+        "\nBatches under way for each client: {} on {VALIDATORS} validators, {} on one.",
+        four.window, one.window
+    );
+    println!(
         "\nEvery counted settlement is settled on every node, and all books add up: {} trades on {VALIDATORS} validators, \
          {} on one.",
         four.settled, one.settled
@@ -323,7 +335,7 @@ fn quick(plan: &Plan) -> Result<()> {
     let mut four = Ours::start(VALIDATORS, plan.accounts)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        let round = four.round(64, plan.round)?;
+        let round = four.round(WINDOWS[1], plan.round)?;
         let rival = sound(rival.measure(Script::Set100, 4, plan.round)?)?;
         println!(
             "Sealbook {:.0}/s, {:.0} us of CPU each; PostgreSQL {:.0}/s, {:.0} us",
@@ -362,14 +374,14 @@ struct Rounds {
 fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Result<Vec<Line>> {
     let (short, length) = (plan.round / 2, plan.round);
     let mut rounds = Rounds::default();
-    four.find_clients(short)?;
-    one.find_clients(short)?;
+    four.find_window(short)?;
+    one.find_window(short)?;
     let best = rival.best(Script::Set100, &RIVAL_CLIENTS, short)?.clients;
     for _ in 0..plan.rounds {
-        rounds.on_four.push(four.round(four.clients, length)?);
+        rounds.on_four.push(four.best_round(length)?);
         let theirs = rival.measure(Script::Set100, best, length)?;
         rounds.alone.push(sound(theirs)?);
-        rounds.on_one.push(one.round(one.clients, length)?);
+        rounds.on_one.push(one.best_round(length)?);
     }
     for _ in 0..plan.rounds {
         rounds.singly.push(four.singly(length, false)?);
@@ -385,7 +397,7 @@ fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Resul
     rival.standbys_up()?;
     let best = rival.best(Script::Batch100, &RIVAL_CLIENTS, short)?.clients;
     for _ in 0..plan.rounds {
-        rounds.beside.push(four.round(four.clients, length)?);
+        rounds.beside.push(four.best_round(length)?);
         let theirs = rival.measure(Script::Batch100, best, length)?;
         rounds.quorum.push(sound(theirs)?);
     }
@@ -528,8 +540,9 @@ fn sound(measured: Measured) -> Result<Measured> {
 fn conditions(plan: &Plan, rival: &Rival, four: &Ours) -> Result<()> {
     println!(
         "Conditions: {}; load before: {}. Sealbook: {VALIDATORS} validators (and a network of one) with their modules, \
-         profile {}, loopback TLS, fsync for every block and vote, suite 1, envelopes of {BATCH} locked-in trades with a \
-         fresh key each, {} positions, clients in a closed loop in one process (the best of {OUR_CLIENTS:?}). PostgreSQL: {}; \
+         profile {}, loopback TLS, fsync for every block and vote, suite 1, envelopes of {BATCH} locked-in trades in \
+         sessions, {} positions, {CLIENTS} clients in one process with a number of batches under way each (the best of \
+         {WINDOWS:?}). PostgreSQL: {}; \
          {} accounts with ten positions each, {} settlements in its journal before; pgbench on a local socket, the best of \
          {RIVAL_CLIENTS:?} clients. Medians of {} rounds of {} s, in turns.\n",
         machine(),

@@ -4,9 +4,10 @@
 //! Account `a` holds ten of a hundred issues, those of group `a mod 10`, so that any two accounts of a group can trade
 //! any of its issues. Everything in it came there by orders of members, as on any network.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sealbook_sdk::{Client, Network, Prepared, Stage};
@@ -41,6 +42,8 @@ pub(crate) struct Market {
     network: Arc<Network>,
     accounts: usize,
     issues: Vec<Isin>,
+    /// Clients of the venue between two loads, by their numbers, within sessions or without.
+    clients: Mutex<BTreeMap<(usize, bool), Client>>,
 }
 
 /// What is submitted, and for how long.
@@ -94,6 +97,7 @@ impl Market {
             network: network(folder)?,
             accounts,
             issues,
+            clients: Mutex::default(),
         };
         market.register()?;
         market.open_accounts()?;
@@ -205,17 +209,13 @@ impl Market {
     /// Puts a load on the network and counts what settled.
     pub(crate) fn settle(&self, load: Load) -> Result<Done> {
         let (settled, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        let clients = (0..load.clients)
-            .map(|number| {
-                let mut client = self.client(VENUE, number)?;
-                client.set_sessions(load.sessions);
-                Ok(client)
-            })
+        let mut clients = (0..load.clients)
+            .map(|number| self.venue_client(number, load.sessions))
             .collect::<Result<Vec<_>>>()?;
         let started = Instant::now();
         let latencies: Result<Vec<Vec<Duration>>> = std::thread::scope(|scope| {
             let threads: Vec<_> = clients
-                .into_iter()
+                .iter_mut()
                 .enumerate()
                 .map(|(number, client)| {
                     let (settled, stop) = (&settled, &stop);
@@ -238,6 +238,10 @@ impl Market {
                 .collect()
         });
         let elapsed = started.elapsed();
+        if let Ok(mut known) = self.clients.lock() {
+            let numbered = clients.into_iter().enumerate();
+            known.extend(numbered.map(|(number, client)| ((number, load.sessions), client)));
+        }
         let mut latencies: Vec<Duration> = latencies?.into_iter().flatten().collect();
         latencies.sort_unstable();
         Ok(Done {
@@ -247,10 +251,21 @@ impl Market {
         })
     }
 
+    /// A client of the venue that stays from round to round, and so does its session, as a steady sender's would.
+    fn venue_client(&self, number: usize, sessions: bool) -> Result<Client> {
+        let known = self.clients.lock().ok();
+        if let Some(client) = known.and_then(|mut known| known.remove(&(number, sessions))) {
+            return Ok(client);
+        }
+        let mut client = self.client(VENUE, number)?;
+        client.set_sessions(sessions);
+        Ok(client)
+    }
+
     /// One client: submits batch after batch until time is up.
     fn trade(
         &self,
-        mut client: Client,
+        client: &mut Client,
         load: Load,
         number: usize,
         settled: &AtomicU64,
