@@ -223,6 +223,7 @@ impl Ours {
 
     /// Asks every node for its totals: as many settled trades as were counted, and nothing lost or made.
     fn check(&self) -> Result<()> {
+        self.market.dismiss();
         for (node, name) in self.network.node_names().iter().enumerate() {
             let mut client = self.market.client(VENUE, node)?;
             let answer = client.ask(&Question::Audit)?;

@@ -251,6 +251,13 @@ impl Market {
         })
     }
 
+    /// Ends the connections of clients that stay between loads: a node takes so many of one member.
+    pub(crate) fn dismiss(&self) {
+        if let Ok(mut known) = self.clients.lock() {
+            known.clear();
+        }
+    }
+
     /// A client of the venue that stays from round to round, and so does its session, as a steady sender's would.
     fn venue_client(&self, number: usize, sessions: bool) -> Result<Client> {
         let known = self.clients.lock().ok();
