@@ -13,7 +13,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test test-release defences measurement reproduce bench bench-quick bench-load bench-network \
+.PHONY: help demo test test-release defences measurement reproduce bench bench-full bench-quick bench-load bench-network \
     bench-sealing bench-module bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz deps-postgres
 
 help: ## list these commands
@@ -37,6 +37,12 @@ BENCH := $(TARGET_DIR)/release/sealbook-bench
 bench: deps deps-postgres ## measure this version beside PostgreSQL, in turns; needs an idle machine for 15 minutes
 	$(BENCH_BUILD)
 	$(BENCH) compare --json $(TARGET_DIR)/bench.json $(ARGS)
+
+# Ten million positions and ten million instructions; catching up; all that is measured beside PostgreSQL.
+bench-full: bench ## bench, and more: growing books and history, catching up, restart; takes three quarters of an hour
+	$(BENCH) scale
+	$(BENCH) network --validators 4 --delays 0 --no-down
+	$(MAKE) bench-positions POSITIONS="1000000 10000000"
 
 bench-quick: deps deps-postgres ## one ratio to PostgreSQL in less than a minute
 	$(BENCH_BUILD)

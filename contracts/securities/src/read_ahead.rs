@@ -91,7 +91,10 @@ impl State {
         let (accounts, holdings) = (self.accounts.rows(), &lookups.by_account);
         let mut seen = 0;
         for (_, place) in &legs {
-            let owner = accounts.get(*place as usize).map(|row| row.owner.place());
+            // All of its identifier, which is compared, and may lie on two lines of the cache.
+            let owner = accounts
+                .get(*place as usize)
+                .map(|row| row.owner.place() ^ row.id.as_str().len() as u32);
             let held = holdings
                 .get(*place as usize)
                 .map(|lists| lists.cash.len() as u32);

@@ -19,7 +19,7 @@ use crate::rival::{Load as RivalLoad, Measured, Rival, Script};
 use crate::{Result, cpu, machine, profile};
 
 const USAGE: &str =
-    "sealbook-bench compare [--quick] [--accounts 100000] [--rounds 3] [--seconds 6] [--json FILE]";
+    "sealbook-bench compare [--quick] [--accounts 100000] [--rounds 5] [--seconds 6] [--json FILE]";
 const VALIDATORS: usize = 4;
 /// How many clients send batches: a node takes so many connections of one member.
 const CLIENTS: usize = 64;
@@ -45,7 +45,7 @@ impl Plan {
         let mut plan = Self {
             accounts: 100_000,
             rival: RivalLoad::USUAL,
-            rounds: 3,
+            rounds: 5,
             round: Duration::from_secs(6),
             quick: false,
             json: None,
@@ -55,6 +55,7 @@ impl Plan {
             match argument.as_str() {
                 "--quick" => {
                     plan.quick = true;
+                    plan.rounds = 3;
                     plan.accounts = 1_000;
                     plan.rival = RivalLoad::QUICK;
                     plan.round = Duration::from_secs(3);
@@ -259,7 +260,7 @@ struct Line {
     less_is_better: bool,
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()

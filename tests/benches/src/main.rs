@@ -5,17 +5,21 @@
 //! load         one load of locked-in trades, with the processor time that it takes, part by part
 //! network      latency and throughput against the number of validators and their distance, with one down, and how fast
 //!              one catches up
+//! scale        settlements as books and their history grow
+//! flame        a drawing of what `perf` found
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod compare;
 mod cpu;
+mod flame;
 mod load;
 mod market;
 mod network;
 mod processor;
 mod rival;
+mod scale;
 mod world;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -26,8 +30,10 @@ fn main() -> Result<()> {
     match arguments.next().as_deref() {
         Some("compare") => compare::measure(&compare::Plan::read(arguments)?),
         Some("load") => load::measure(&load::Plan::read(arguments)?),
+        Some("flame") => flame::draw(arguments),
+        Some("scale") => scale::measure(&scale::Plan::read(arguments)?),
         Some("network") => network::measure(&network::Plan::read(arguments)?),
-        _ => Err("sealbook-bench compare|load|network".into()),
+        _ => Err("sealbook-bench compare|load|network|scale|flame".into()),
     }
 }
 
