@@ -286,3 +286,32 @@ pub(crate) struct Change {
     /// What it was from then on.
     pub(crate) value: u64,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Written at once, a row has the bytes that borsh gives its fields one by one, and is read back.
+    #[test]
+    fn holdings_are_encoded_field_by_field() {
+        let numbers = (0x0102_0304_u32, 5_u32, u64::MAX - 6, 7_u64);
+        let expected = borsh::to_vec(&numbers).unwrap();
+        let position = Position {
+            account: AccountIndex(numbers.0),
+            issue: IssueIndex(numbers.1),
+            quantity: numbers.2,
+            blocked: numbers.3,
+        };
+        let balance = CashBalance {
+            account: AccountIndex(numbers.0),
+            currency: CurrencyIndex(numbers.1),
+            amount: numbers.2,
+            blocked: numbers.3,
+        };
+        assert_eq!(borsh::to_vec(&position).unwrap(), expected);
+        assert_eq!(borsh::to_vec(&balance).unwrap(), expected);
+        assert_eq!(Position::try_from_slice(&expected).unwrap(), position);
+        assert_eq!(CashBalance::try_from_slice(&expected).unwrap(), balance);
+    }
+}

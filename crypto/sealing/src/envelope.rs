@@ -296,8 +296,8 @@ impl Sealer {
         })
     }
 
-    /// As [`Sealer::begin`], with an encapsulated key that follows from `seed`, whatever it is sealed for. The seed is a
-    /// secret for one envelope only: whoever knows it opens that envelope.
+    /// As [`Sealer::begin`], with an encapsulated key that follows from `seed`, for every purpose the same. For tests: the
+    /// seed is a secret, and must serve for one content only, for its key and nonce are the same each time.
     ///
     /// # Errors
     ///

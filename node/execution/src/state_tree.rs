@@ -230,7 +230,10 @@ impl Leaves {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use sealbook_securities::NewMember;
+    use sealbook_securities::{
+        AccountId, Action, Authority, CurrencyCode, Decimal, HolderReference, Instruction, Isin,
+        IssueKind, LongName, NewMember, Order, Outcome, Relation,
+    };
 
     use super::*;
     use crate::permissions::Nobody;
@@ -269,6 +272,85 @@ mod tests {
         assert!(outcome.is_accepted());
     }
 
+    struct Everything;
+
+    impl Authority for Everything {
+        fn permits(&self, _: Action, _: Relation) -> bool {
+            true
+        }
+    }
+
+    /// So many accounts of a firm, each with units of one issue and money.
+    fn holdings(state: &mut State, count: u64) {
+        for (place, role) in ["admin", "issuer", "firm", "cash-agent"].iter().enumerate() {
+            let name = role.replace('-', "");
+            let new = NewMember::parse(
+                &name,
+                role,
+                "Example",
+                None,
+                [200 + place as u8; 32],
+                [1; 32],
+            );
+            assert!(state.admit(None, &Nobody, new.unwrap(), None).is_accepted());
+        }
+        let [admin, issuer, firm, bank] = ["admin", "issuer", "firm", "cashagent"]
+            .map(|name| state.member_by_name(&name.parse().unwrap()).unwrap().0);
+        let mut number = 0;
+        let mut settle = |by, instruction| {
+            number += 1;
+            let reference = format!("R{number}").parse().unwrap();
+            let order = Order {
+                reference,
+                instruction,
+            };
+            let outcome = state.apply(by, &Everything, &order, [7; 32]);
+            assert_eq!(outcome, Outcome::SETTLED);
+        };
+        let isin: Isin = "US0378331005".parse().unwrap();
+        let currency = CurrencyCode::new("USD").unwrap();
+        settle(
+            admin,
+            Instruction::RegisterIssue {
+                isin,
+                issuer: "issuer".parse().unwrap(),
+                name: LongName::new("Example").unwrap(),
+                kind: IssueKind::Equity,
+                decimals: 0,
+                currency,
+                treasury: "T".parse().unwrap(),
+            },
+        );
+        let quantity = Decimal::parse("1000000").unwrap();
+        settle(issuer, Instruction::IssueUnits { isin, quantity });
+        for place in 1..=count {
+            let account: AccountId = format!("A-{place}").parse().unwrap();
+            let holder = HolderReference {
+                attachment: [1; 32],
+                commitment: [2; 32],
+            };
+            settle(firm, Instruction::OpenAccount { account, holder });
+            let quantity = Decimal::new(place, 0).unwrap();
+            settle(
+                issuer,
+                Instruction::Allocate {
+                    isin,
+                    account,
+                    quantity,
+                },
+            );
+            let amount = Decimal::new(place * 3, 2).unwrap();
+            settle(
+                bank,
+                Instruction::MintCash {
+                    currency,
+                    account,
+                    amount,
+                },
+            );
+        }
+    }
+
     #[test]
     fn leaves_that_are_made_together_are_those_that_are_defined() {
         let mut state = State::new();
@@ -277,9 +359,17 @@ mod tests {
             admitted(&mut state, number, 1 + number / 8 % 140);
         }
         let key = LeafKey::of(&Secret32::new([7; 32]));
+        holdings(&mut state, 133);
+        // The treasury has a position, too.
+        assert_eq!(state.table_len(TableId::Positions), 134);
+        assert_eq!(state.table_len(TableId::Cash), 133);
         let mut lengths = std::collections::BTreeSet::new();
-        for table in [TableId::Members, TableId::Clock, TableId::Blocks] {
-            let numbers: Vec<u32> = (0..state.table_len(table).div_ceil(8)).collect();
+        for table in TableId::ALL {
+            let of_leaf = match table {
+                TableId::Positions | TableId::Cash => 4,
+                _ => 8,
+            };
+            let numbers: Vec<u32> = (0..state.table_len(table).div_ceil(of_leaf)).collect();
             let made = Leaves::of(table, &key).make(&state, &numbers).to_vec();
             let expected: Vec<(u64, Digest)> = numbers
                 .iter()
@@ -287,8 +377,8 @@ mod tests {
                 .collect();
             assert_eq!(made, expected);
             for number in numbers {
-                let rows =
-                    (8 * number..8 * number + 8).take_while(|row| *row < state.table_len(table));
+                let rows = of_leaf * number..of_leaf * number + of_leaf;
+                let rows = rows.take_while(|row| *row < state.table_len(table));
                 let bytes: usize = rows.map(|row| 4 + state.row_bytes(table, row).len()).sum();
                 lengths.insert((bytes + 4).div_ceil(64));
             }

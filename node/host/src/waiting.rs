@@ -351,6 +351,7 @@ impl Waiting {
     ) -> Result<Digest, Refusal> {
         let header = Envelope::inspect(&carried.transaction, MAX_TRANSACTION_BYTES)
             .map_err(|_| Refusal::Malformed("it does not decode"))?;
+        debug_assert_eq!(id, Transaction::id_of(&carried.transaction));
         let expires_ms = header.expires_ms;
         if expires_ms <= now_ms {
             return Err(Refusal::Expiry("past"));

@@ -6,8 +6,8 @@
 //! attachment  = Attachment{ blinding, holder }
 //! ```
 //!
-//! The signature covers the envelope's header and purpose besides the body, so that a body cannot be moved to another
-//! network, key epoch, expiry or purpose; of a message of a session its tag as well, so that it has one counter.
+//! The signature covers a digest of the envelope's header, purpose and encapsulated key (or tag), the certificate and the
+//! body, so that a body cannot be moved to another network, key epoch, expiry, purpose, or envelope.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::Commitment;

@@ -9,12 +9,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use borsh::BorshDeserialize;
 use sealbook_sdk::{AnswerBody, AsOf, Question, Stage};
-use sealbook_securities::AuditView;
 use sealbook_system::TestNetwork;
 
-use crate::market::{Done, Load, Market, VENUE};
+use crate::market::{Done, Load, Market};
 use crate::rival::{Load as RivalLoad, Measured, Rival, Script};
 use crate::{Result, cpu, machine, profile};
 
@@ -102,6 +100,8 @@ struct Round {
     per_second: f64,
     /// Microseconds of CPU of all nodes and modules for a settlement.
     cpu: f64,
+    /// Milliseconds from submission to outcome, p50 and p99.
+    waits: [f64; 2],
 }
 
 impl Ours {
@@ -139,9 +139,9 @@ impl Ours {
             run: 0,
             clients: CLIENTS,
             batch: BATCH,
-            window: self.window,
+            window: 1,
             two_steps: true,
-            sessions: true,
+            sessions: false,
             pace: 0,
             length,
             stage: Stage::Outcome,
@@ -149,6 +149,7 @@ impl Ours {
         Ok(Round {
             per_second: done.per_second(),
             cpu: 0.0,
+            waits: [0.0; 2],
         })
     }
 
@@ -175,6 +176,7 @@ impl Ours {
         Ok(Round {
             per_second: done.per_second(),
             cpu: spent.total().as_secs_f64() * 1e6 / done.settled.max(1) as f64,
+            waits: [50, 99].map(|percent| done.late(percent)),
         })
     }
 
@@ -202,12 +204,7 @@ impl Ours {
             length,
             stage,
         })?;
-        let at = |percent: usize| {
-            let place = done.latencies.len().saturating_sub(1) * percent / 100;
-            let found = done.latencies.get(place);
-            found.map_or(0.0, |one: &Duration| one.as_secs_f64() * 1e3)
-        };
-        Ok([at(50), at(99)])
+        Ok([50, 99].map(|percent| done.late(percent)))
     }
 
     /// Finds the number of batches under way with which most is settled.
@@ -222,28 +219,8 @@ impl Ours {
         Ok(())
     }
 
-    /// Asks every node for its totals: as many settled trades as were counted, and nothing lost or made.
     fn check(&self) -> Result<()> {
-        self.market.dismiss();
-        for (node, name) in self.network.node_names().iter().enumerate() {
-            let mut client = self.market.client(VENUE, node)?;
-            let answer = client.ask(&Question::Audit)?;
-            let AnswerBody::View(view) = answer.body else {
-                return Err(format!("`{name}` gives no totals").into());
-            };
-            let view = AuditView::try_from_slice(&view)?;
-            let settled = u64::from(view.counts.trades_settled);
-            if settled != self.settled {
-                let counted = self.settled;
-                return Err(format!("`{name}` has {settled} trades, {counted} counted").into());
-            }
-            for issue in &view.issues {
-                if issue.issued.units != issue.treasury.units + issue.held.units {
-                    return Err(format!("`{name}`: {} does not add up", issue.isin).into());
-                }
-            }
-        }
-        Ok(())
+        self.market.check(&self.network, self.settled)
     }
 }
 
@@ -409,6 +386,21 @@ fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Resul
         rounds.single_quorum.push(sound(theirs)?);
     }
     rival.standbys_down()?;
+    for (validators, found) in [(VALIDATORS, &rounds.on_four), (1, &rounds.on_one)] {
+        let wait = |place: usize| {
+            let all: Vec<f64> = found
+                .iter()
+                .filter_map(|one| one.waits.get(place).copied())
+                .collect();
+            median(&all)
+        };
+        println!(
+            "At full load of {validators} validators, from the submission of a client's batches to all their outcomes: {:.0} ms \
+             (p99 {:.0} ms).",
+            wait(0),
+            wait(1)
+        );
+    }
     if let Some(last) = rounds.quorum.last() {
         println!(
             "PostgreSQL's commit of a batch with the quorum, at its full load of {best} clients: {:.1} ms (p99 {:.1} ms); \
@@ -432,7 +424,7 @@ impl Rounds {
             less_is_better: false,
         };
         let cpu = Line {
-            what: "4 validators, CPU each",
+            what: "4 validators, in sessions, CPU each",
             rival: QUORUM,
             ours: self.beside.iter().map(|round| round.cpu).collect(),
             theirs: self.quorum.iter().map(|one| one.cpu_per_item).collect(),
@@ -441,11 +433,17 @@ impl Rounds {
             aim: 0.25,
             less_is_better: true,
         };
-        let (four, alone) = ("4 validators", "one server, set-based");
+        let (four, alone) = ("4 validators, in sessions", "one server, set-based");
         vec![
             line(four, QUORUM, &self.beside, &self.quorum, (3.0, 5.0)),
             line(four, alone, &self.on_four, &self.alone, (1.2, 2.0)),
-            line("1 validator", alone, &self.on_one, &self.alone, (2.5, 4.0)),
+            line(
+                "1 validator, in sessions",
+                alone,
+                &self.on_one,
+                &self.alone,
+                (2.5, 4.0),
+            ),
             cpu,
             line(
                 "4 validators, one trade an envelope in sessions, 32 clients with 64 under way each",
@@ -462,7 +460,7 @@ impl Rounds {
                 (0.25, 0.5),
             ),
             line(
-                "4 validators, recorded by one firm and confirmed by another",
+                "4 validators, recorded by one firm and confirmed by another, a batch under way for each of 64 pairs of clients, fresh keys",
                 "one server, recorded and confirmed",
                 &self.steps,
                 &self.in_steps,

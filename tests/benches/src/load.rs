@@ -80,12 +80,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
         let spent = cpu::of_network(&network) - before;
         let own = Spent::of(&[std::process::id()]) - own;
         let each = |time: Duration| time.as_secs_f64() * 1e6 / done.settled.max(1) as f64;
-        let late = |percent: usize| {
-            let place = done.latencies.len().saturating_sub(1) * percent / 100;
-            done.latencies
-                .get(place)
-                .map_or(0.0, |one| one.as_secs_f64() * 1e3)
-        };
+        let late = |percent| done.late(percent);
         println!(
             "round {run}      {:.0} DVP/s; CPU each: nodes {:.1} us, modules {:.1} us, clients {:.1} us; p50 {:.0} ms, p99 {:.0} ms, \
              longest {:.0} ms",

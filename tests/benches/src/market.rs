@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sealbook_sdk::{Client, Network, Prepared, Stage};
+use borsh::BorshDeserialize as _;
+use sealbook_sdk::{AnswerBody, Client, Network, Prepared, Question, Stage};
 use sealbook_securities::{
-    AccountId, ClientReference, CurrencyCode, Decimal, Instruction, Isin, IssueKind, LongName,
-    MemberName, Side, Status,
+    AccountId, AuditView, ClientReference, CurrencyCode, Decimal, Instruction, Isin, IssueKind,
+    LongName, MemberName, Side, Status,
 };
+use sealbook_system::TestNetwork;
 
 use crate::world::{client, enrol, expect, network, plain};
 use crate::{Error, Result};
@@ -77,6 +79,13 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// How long so many percent of the clients' turns took at the most, in milliseconds.
+    pub(crate) fn late(&self, percent: usize) -> f64 {
+        let place = self.latencies.len().saturating_sub(1) * percent / 100;
+        let found = self.latencies.get(place);
+        found.map_or(0.0, |one| one.as_secs_f64() * 1e3)
+    }
+
     /// Settled trades a second.
     pub(crate) fn per_second(&self) -> f64 {
         self.settled as f64 / self.elapsed.as_secs_f64()
@@ -251,8 +260,31 @@ impl Market {
         })
     }
 
+    /// Asks every node for its totals: as many settled trades as were counted, and nothing lost or made.
+    pub(crate) fn check(&self, network: &TestNetwork, counted: u64) -> Result<()> {
+        self.dismiss();
+        for (node, name) in network.node_names().iter().enumerate() {
+            let mut client = self.client(VENUE, node)?;
+            let answer = client.ask(&Question::Audit)?;
+            let AnswerBody::View(view) = answer.body else {
+                return Err(format!("`{name}` gives no totals").into());
+            };
+            let view = AuditView::try_from_slice(&view)?;
+            let settled = u64::from(view.counts.trades_settled);
+            if settled != counted {
+                return Err(format!("`{name}` has {settled} trades, {counted} counted").into());
+            }
+            for issue in &view.issues {
+                if issue.issued.units != issue.treasury.units + issue.held.units {
+                    return Err(format!("`{name}`: {} does not add up", issue.isin).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the connections of clients that stay between loads: a node takes so many of one member.
-    pub(crate) fn dismiss(&self) {
+    fn dismiss(&self) {
         if let Ok(mut known) = self.clients.lock() {
             known.clear();
         }

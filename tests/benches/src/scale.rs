@@ -52,8 +52,7 @@ impl Plan {
 /// A market under load.
 struct Ours {
     market: Market,
-    /// It ends with this.
-    _network: TestNetwork,
+    network: TestNetwork,
     run: usize,
     settled: u64,
 }
@@ -65,7 +64,7 @@ impl Ours {
         let sealbook = network.programs().path("sealbook");
         Ok(Self {
             market: Market::make(&sealbook, network.folder(), accounts)?,
-            _network: network,
+            network,
             run: 0,
             settled: 0,
         })
@@ -84,6 +83,9 @@ impl Ours {
             stage: Stage::Outcome,
         })?;
         self.run += 1;
+        if done.settled == 0 {
+            return Err("nothing settled".into());
+        }
         self.settled += done.settled;
         Ok(done.per_second())
     }
@@ -122,6 +124,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
                 let found = ours.rounds(plan)?;
                 line(validators, &ours, before, (found, of));
             }
+            ours.market.check(&ours.network, ours.settled)?;
         }
     }
     Ok(())

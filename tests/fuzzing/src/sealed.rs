@@ -14,7 +14,10 @@ const PURPOSES: [Purpose; 3] = [Purpose::Transaction, Purpose::Attachment, Purpo
 
 /// An envelope, from the outside.
 pub fn envelope(data: &[u8]) -> bool {
-    let Ok(envelope) = Envelope::decode(data, MAX_TRANSACTION_BYTES) else {
+    let decoded = Envelope::decode(data, MAX_TRANSACTION_BYTES);
+    let inspected = Envelope::inspect(data, MAX_TRANSACTION_BYTES);
+    assert_eq!(inspected.ok(), decoded.as_ref().ok().map(|one| one.header));
+    let Ok(envelope) = decoded else {
         return false;
     };
     assert!(data.len() <= MAX_TRANSACTION_BYTES);

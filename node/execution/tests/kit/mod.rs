@@ -446,7 +446,7 @@ fn sealer_of(key: &OpeningPublicKey, purpose: Purpose, body: &[u8]) -> Sealer {
     Sealer::begin_derived(key, purpose, &seed).unwrap()
 }
 
-/// The encapsulated key that goes with a body that is signed by hand: the same for every purpose and recipient.
+/// The encapsulated key that goes with a body that is signed by hand: in suite 1 the same for every purpose and recipient.
 fn encapsulated_of(body: &[u8]) -> Vec<u8> {
     let anybody = OpeningKey::from_secret(&Secret32::new([9; 32])).public_key();
     let sealer = sealer_of(&anybody, Purpose::Transaction, body);
