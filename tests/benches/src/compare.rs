@@ -395,7 +395,7 @@ fn run(plan: &Plan, rival: &mut Rival, four: &mut Ours, one: &mut Ours) -> Resul
             median(&all)
         };
         println!(
-            "At full load of {validators} validators, from the submission of a client's batches to all their outcomes: {:.0} ms \
+            "At full load, validators: {validators}, from the submission of a client's batches to all their outcomes: {:.0} ms \
              (p99 {:.0} ms).",
             wait(0),
             wait(1)
