@@ -72,11 +72,10 @@ impl Carried {
         (id, transaction): (&Digest, Vec<u8>),
         attachments: Vec<Vec<u8>>,
     ) -> Self {
-        let message = Transaction::signed_bytes(network, id);
         Self {
             version: CARRIED_VERSION,
             carrier: key.verifying_key(),
-            signature: key.sign(Transaction::signature_domain(), &message),
+            signature: Transaction::sign(key, network, id),
             transaction,
             attachments,
         }
@@ -337,8 +336,8 @@ impl Waiting {
         self.entries.contains_key(id)
     }
 
-    /// Takes a submission, whose envelope and carrier's signature have been checked, into a lane, under its name. The envelope may expire
-    /// at most `horizon_ms` from now.
+    /// Takes a submission, whose envelope and carrier's signature have been checked, into a lane, under its name. The
+    /// envelope may expire at most `horizon_ms` from now.
     ///
     /// # Errors
     /// Why it is not taken.

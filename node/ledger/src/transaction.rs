@@ -81,9 +81,14 @@ impl Transaction {
     #[must_use]
     pub fn carried(place: u16, key: &SigningKey, network: &Digest, envelope: Bytes) -> Self {
         let id = Self::id_of(&envelope);
-        let message = Self::signed_bytes(network, &id);
-        let signature = key.sign(CARRIER_SIGNATURE, &message);
+        let signature = Self::sign(key, network, &id);
         Self::named(place, signature, envelope, id)
+    }
+
+    /// The signature of a carrier with this key, for the transaction of this name.
+    #[must_use]
+    pub fn sign(key: &SigningKey, network: &Digest, id: &Digest) -> Signature {
+        key.sign(CARRIER_SIGNATURE, &Self::signed_bytes(network, id))
     }
 
     /// The encoded envelope.
