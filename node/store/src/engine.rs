@@ -68,6 +68,13 @@ impl Table {
         matches!(self, Self::Digests | Self::Transactions | Self::Absent)
     }
 
+    /// Whether its values lie outside the engine, in a file each. They are large and many: a batch sets one of them and
+    /// changes nothing else, or deletes some of them and changes nothing else.
+    #[must_use]
+    pub const fn is_outside(self) -> bool {
+        matches!(self, Self::SnapshotPieces)
+    }
+
     /// The largest value of this table, in bytes.
     #[must_use]
     pub const fn value_bytes_max(self) -> usize {
@@ -183,6 +190,9 @@ pub enum StoreError {
         /// What is allowed.
         limit: usize,
     },
+    /// A batch that sets an entry of a table whose values lie outside the engine, or deletes some, and changes more.
+    #[error("an entry of table {0} changes in a batch of its own")]
+    Alone(&'static str),
 }
 
 impl StoreError {
@@ -218,6 +228,16 @@ pub enum Operation {
         /// The key.
         key: Vec<u8>,
     },
+}
+
+impl Operation {
+    /// The table that it is about.
+    #[must_use]
+    pub const fn table(&self) -> Table {
+        match self {
+            Self::Put { table, .. } | Self::Delete { table, .. } => *table,
+        }
+    }
 }
 
 /// Changes that take effect together. A later change of the same key wins.
@@ -267,8 +287,19 @@ impl Batch {
     /// Checks the limits, which every engine does before it touches anything.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`].
+    /// [`StoreError::TooLarge`] or [`StoreError::Alone`].
     pub fn check(&self) -> Result<(), StoreError> {
+        let mut outside = self
+            .operations
+            .iter()
+            .filter(|operation| operation.table().is_outside());
+        if let Some(first) = outside.clone().next() {
+            let deleted = outside.all(|one| matches!(one, Operation::Delete { .. }));
+            let alone = self.operations.iter().all(|one| one.table().is_outside());
+            if self.operations.len() > 1 && !(alone && deleted) {
+                return Err(StoreError::Alone(first.table().name()));
+            }
+        }
         let within = |what, size, limit| {
             if size > limit {
                 Err(StoreError::TooLarge { what, size, limit })
@@ -295,7 +326,7 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// A storage engine.
 pub trait Store: Send + Sync + 'static {
     /// Applies all changes of a batch, or none, and returns when they would survive a loss of
-    /// power.
+    /// power. Of deletions outside the engine a crash may leave some undone.
     ///
     /// # Errors
     /// Over a limit (the store stays usable), or a failed write (it does not).

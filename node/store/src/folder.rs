@@ -6,6 +6,7 @@
 //! commits    version u8 | commits u64 | checksum 16
 //! db         sled's log            (sled; also conf, blobs/, snap.*)
 //! store.redb redb's file           (redb)
+//! outside/   values that lie outside the engine
 //! ```
 //!
 //! The note `commits` is overwritten in place after each commit and never waited for: after a power cut it may be
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use sealbook_primitives::hash::hash;
 
 use crate::engine::{Store, StoreError};
+use crate::outside::{self, Outside};
 use crate::{RedbStore, SledStore};
 
 const CREATING: &str = "creating";
@@ -90,10 +92,11 @@ impl std::str::FromStr for Engine {
 /// # Errors
 /// It cannot be opened, it is of another engine, or it is damaged.
 pub fn open_store(engine: Engine, path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match engine {
+    let opened: Arc<dyn Store> = match engine {
         Engine::Sled => Arc::new(SledStore::open(path)?),
         Engine::Redb => Arc::new(RedbStore::open(path)?),
-    })
+    };
+    Ok(Arc::new(Outside::open(opened, path)?))
 }
 
 /// Moves a damaged store aside and tells its new name, so that an empty one can take its place. Nothing ever reads the
@@ -327,7 +330,7 @@ fn clear(path: &Path) -> io::Result<()> {
         let ours = ["db", "conf", "store.redb", COMMITS].contains(&name.as_ref());
         if ours || name.starts_with("snap.") {
             fs::remove_file(entry.path())?;
-        } else if name == "blobs" {
+        } else if name == "blobs" || name == outside::FOLDER {
             fs::remove_dir_all(entry.path())?;
         }
     }

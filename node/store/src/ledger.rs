@@ -75,6 +75,8 @@ pub struct LedgerStore {
     heights: RwLock<Heights>,
     /// Held from reading a bitmap to committing it.
     writer: Mutex<()>,
+    /// Held while a snapshot is made complete, and while some are dropped; blocks do not wait for that.
+    snapshots: Mutex<()>,
 }
 
 impl std::fmt::Debug for LedgerStore {
@@ -97,6 +99,7 @@ impl LedgerStore {
             store,
             heights: RwLock::new(heights),
             writer: Mutex::new(()),
+            snapshots: Mutex::new(()),
         })
     }
 

@@ -6,7 +6,7 @@
 //!      |
 //! Store         commit (atomic over tables, durable on return), get, scan
 //!      |
-//! SledStore | RedbStore | MemoryStore
+//! SledStore | RedbStore | MemoryStore        large values: a file each, beside the engine
 //! ```
 //!
 //! INVARIANT: no key names a party, an account or an instrument; keys are heights, digests and
@@ -25,6 +25,7 @@ mod ledger;
 pub mod manifest;
 mod memory;
 pub mod names;
+mod outside;
 mod pieces;
 mod redb_engine;
 mod sled_engine;

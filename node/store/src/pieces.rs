@@ -19,7 +19,7 @@ use crate::engine::{Batch, Operation, StoreError, Table};
 
 const VALUE_VERSION: u8 = 1;
 const CHECKSUM_DOMAIN: &str = "sealbook 2026 store checksum v1";
-const CHECKSUM_BYTES: usize = 16;
+pub(crate) const CHECKSUM_BYTES: usize = 16;
 const HEAD_BYTES: usize = 1 + CHECKSUM_BYTES + 2;
 const KIND_HEAD: u8 = 0;
 const KIND_CONTINUATION: u8 = 1;
@@ -107,7 +107,7 @@ fn head(prefix: u8, key: &[u8], value: &[u8], continuations: u16, first: &[u8]) 
     head
 }
 
-fn checksum(prefix: u8, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+pub(crate) fn checksum(prefix: u8, key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let digest = hash(CHECKSUM_DOMAIN, &[&[prefix], key, value]);
     let mut checksum = [0; CHECKSUM_BYTES];
     for (to, from) in checksum.iter_mut().zip(digest.as_bytes()) {

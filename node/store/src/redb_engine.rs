@@ -391,7 +391,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = RedbStore::open(directory.path()).unwrap();
         let mut batch = Batch::new();
-        for table in Table::ALL {
+        for table in Table::ALL.into_iter().filter(|table| !table.is_outside()) {
             let value: Vec<u8> = (0..100_000_u32).map(|index| (index % 251) as u8).collect();
             let most = table.value_bytes_max().min(value.len());
             batch.put(table, *b"key", &value[..most]);
@@ -405,7 +405,7 @@ mod tests {
             hasher.update(key.value());
             hasher.update(value.value());
         }
-        let pinned = "052e2f380300129b202791f4dc005917a4c0775c87702bf0afd5f76a82d3aa4d";
+        let pinned = "a0b23b3889f7893a553f62021398847302eca298127545d6a9eb615c5afb89db";
         assert_eq!(hasher.finish().to_string(), pinned);
     }
 

@@ -136,6 +136,80 @@ fn what_is_too_large_is_refused_and_the_store_goes_on() {
 }
 
 #[test]
+fn what_lies_outside_the_engine_changes_alone() {
+    engines(|store| {
+        let table = Table::SnapshotPieces;
+        store.commit(one(table, b"a", &[1; 70_000])).unwrap();
+        store.commit(one(table, b"b", b"")).unwrap();
+        let mut mixed = one(table, b"a", b"2");
+        mixed.put(Table::Blocks, *b"a", *b"2");
+        let mut several = one(table, b"a", b"2");
+        several.put(table, *b"b", *b"2");
+        let mut deleted = Batch::new();
+        deleted.delete(table, *b"a");
+        deleted.put(Table::Blocks, *b"a", *b"2");
+        for batch in [mixed, several, deleted] {
+            assert_eq!(
+                store.commit(batch),
+                Err(StoreError::Alone(Table::SnapshotPieces.name()))
+            );
+        }
+        assert_eq!(store.get(Table::Blocks, b"a").unwrap(), None);
+        assert_eq!(store.get(table, b"a").unwrap().unwrap(), [1; 70_000]);
+        assert_eq!(store.get(table, b"b").unwrap().unwrap(), b"");
+        let mut both = Batch::new();
+        both.delete(table, *b"a");
+        both.delete(table, *b"b");
+        both.delete(table, *b"never there");
+        store.commit(both).unwrap();
+        assert_eq!(store.keys(table, b"", 9).unwrap(), Vec::<Vec<u8>>::new());
+    });
+}
+
+#[test]
+fn what_a_crash_left_half_written_outside_is_removed_and_damage_is_found() {
+    on_disk(|engine, path| {
+        let table = Table::SnapshotPieces;
+        let value: Vec<u8> = (0..70_000_u32).map(|index| index as u8).collect();
+        let store = open_store(engine, path).unwrap();
+        store.commit(one(table, b"k", &value)).unwrap();
+        drop(store);
+        let file = path.join("outside").join("07-6b");
+        let whole = std::fs::read(&file).unwrap();
+        assert_eq!(whole[17..], value);
+        let form = sealbook_primitives::hash::hash("sealbook 2026 test pin v1", &[&whole]);
+        assert_eq!(
+            form.to_string(),
+            "b64b1836154cf3cf64975f382746c3e1a5651fc7cc695446194a1c8c555ce859"
+        );
+        std::fs::write(file.with_extension("new"), &whole[..500]).unwrap();
+        std::fs::write(path.join("outside").join("not ours"), b"x").unwrap();
+        let read = || open_store(engine, path).unwrap().get(table, b"k");
+        assert_eq!(read().unwrap().unwrap(), value);
+        assert!(!file.with_extension("new").exists());
+        for place in [0, 1, 16, 17, 40_000, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 4;
+            std::fs::write(&file, bytes).unwrap();
+            assert!(read().unwrap_err().is_damage(), "byte {place}");
+            std::fs::write(&file, &whole[..place]).unwrap();
+            assert!(read().unwrap_err().is_damage(), "cut at {place}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(read().unwrap(), None);
+        // One under another's name.
+        std::fs::write(file.with_file_name("07-6c"), &whole).unwrap();
+        let found = open_store(engine, path).unwrap().get(table, b"l");
+        assert!(found.unwrap_err().is_damage());
+        // Gone while the store is open.
+        let store = open_store(engine, path).unwrap();
+        store.commit(one(table, b"m", &value)).unwrap();
+        std::fs::remove_file(file.with_file_name("07-6d")).unwrap();
+        assert!(store.get(table, b"m").unwrap_err().is_damage());
+    });
+}
+
+#[test]
 fn keys_are_those_of_a_scan() {
     engines(|store| {
         let mut batch = Batch::new();
@@ -232,18 +306,26 @@ fn run(
                 let mut batch = Batch::new();
                 for (table, key, size) in changes {
                     let table = Table::ALL[*table];
+                    // What lies outside the engine changes alone.
+                    let mut alone = Batch::new();
+                    let of = if table.is_outside() {
+                        &mut alone
+                    } else {
+                        &mut batch
+                    };
                     match size {
                         Some(size) => {
                             let size = &(*size).min(table.value_bytes_max());
                             let value = vec![(number ^ size) as u8; *size];
                             model.insert((table, key.clone()), value.clone());
-                            batch.put(table, key.clone(), value);
+                            of.put(table, key.clone(), value);
                         }
                         None => {
                             model.remove(&(table, key.clone()));
-                            batch.delete(table, key.clone());
+                            of.delete(table, key.clone());
                         }
                     }
+                    store.commit(alone).unwrap();
                 }
                 store.commit(batch).unwrap();
             }

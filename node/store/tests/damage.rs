@@ -118,6 +118,7 @@ fn closed(engine: Engine) -> &'static (Files, Contents) {
 
 fn write(files: &Files, folder: &Path) {
     fs::create_dir_all(folder.join("blobs")).unwrap();
+    fs::create_dir_all(folder.join("outside")).unwrap();
     for (name, bytes) in files {
         fs::write(folder.join(name), bytes).unwrap();
     }

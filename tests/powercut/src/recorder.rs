@@ -248,12 +248,13 @@ unsafe extern "C" fn ftruncate64(descriptor: c_int, length: off64_t) -> c_int {
 
 fn synced(descriptor: c_int) -> c_int {
     if let Some(log) = recorder().as_mut() {
-        if let Some(file) = log.file(descriptor) {
+        // A folder may have got the inode of a file that is gone.
+        if let Some((inode, true)) = inspect(descriptor) {
+            if let Some(path) = log.folders.get(&inode).cloned() {
+                log.add(&Event::FolderSynced { path });
+            }
+        } else if let Some(file) = log.file(descriptor) {
             log.add(&Event::Synced { file });
-        } else if let Some((inode, true)) = inspect(descriptor)
-            && let Some(path) = log.folders.get(&inode).cloned()
-        {
-            log.add(&Event::FolderSynced { path });
         }
     }
     0

@@ -120,8 +120,10 @@ impl Opened {
     }
 }
 
-/// The key under which every batch leaves its number.
+/// The key under which a batch leaves its number; those that set a value outside the engine begin the value with it.
 const COUNTER: &[u8] = b"counter";
+/// One batch of so many sets a value outside the engine.
+const OUTSIDE: u64 = 7;
 
 /// Numbers that follow from a seed.
 #[derive(Debug, Clone)]
@@ -150,11 +152,18 @@ impl Random {
     }
 }
 
-/// The batch with a number; the first is 1. Every batch changes several tables.
+/// The batch with a number; the first is 1. Most batches change several tables, some set a value outside the engine.
 #[must_use]
 pub fn batch(seed: u64, number: u64) -> Batch {
     let mut random = Random::new(seed ^ (number << 20));
     let mut batch = Batch::new();
+    if number.is_multiple_of(OUTSIDE) {
+        let key = random.below(6).to_be_bytes();
+        let rest = usize::try_from(random.below(90_000)).unwrap_or(0);
+        let value = [&number.to_be_bytes()[..], &vec![number as u8; rest]].concat();
+        batch.put(Table::SnapshotPieces, key, value);
+        return batch;
+    }
     for _ in 0..=random.below(5) {
         let (table, key) = place(&mut random);
         if random.below(4) == 0 {
@@ -193,8 +202,11 @@ fn place(random: &mut Random) -> (Table, Vec<u8>) {
 #[must_use]
 pub fn last_batch(contents: &Contents) -> u64 {
     let counter = contents.get(&(Table::Facts, COUNTER.to_vec()));
-    let bytes = counter.and_then(|bytes| <[u8; 8]>::try_from(bytes.as_slice()).ok());
-    bytes.map_or(0, u64::from_be_bytes)
+    let outside = contents.iter();
+    let outside = outside.filter(|((table, _), _)| *table == Table::SnapshotPieces);
+    let all = counter.into_iter().chain(outside.map(|(_, value)| value));
+    let numbers = all.filter_map(|value| value.first_chunk().copied().map(u64::from_be_bytes));
+    numbers.max().unwrap_or(0)
 }
 
 /// A name for contents: equal names, equal contents.

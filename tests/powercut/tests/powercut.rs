@@ -189,5 +189,5 @@ fn sled_as_it_comes_does_not() {
     let lost = |failure: &&String| failure.contains(LOST) || failure.contains("a panic");
     let lost = failures.iter().filter(lost).count();
     println!("sled as it comes lost what it had acknowledged in {lost} of {CUTS} cuts");
-    assert!(lost * 2 > CUTS, "{lost} of {CUTS}: {failures:#?}");
+    assert!(lost * 3 > CUTS, "{lost} of {CUTS}: {failures:#?}");
 }

@@ -40,7 +40,7 @@ impl LedgerStore {
         pieces: u32,
         manifest: &[u8],
     ) -> Result<(), StoreError> {
-        let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
+        let _one = self.snapshots.lock().map_err(|_| StoreError::Poisoned)?;
         for index in 0..pieces {
             if !self.has_snapshot_piece(height, index)? {
                 return Err(StoreError::MissingAt {
@@ -129,7 +129,7 @@ impl LedgerStore {
     /// # Errors
     /// A failed read or write; what is left then are pieces without a manifest, or whole snapshots.
     pub fn drop_snapshots_before(&self, height: u64) -> Result<(), StoreError> {
-        let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
+        let _one = self.snapshots.lock().map_err(|_| StoreError::Poisoned)?;
         for table in [Table::Snapshots, Table::SnapshotPieces] {
             loop {
                 let mut batch = Batch::new();
