@@ -8,6 +8,9 @@
 //! Only rows are written. Lookups follow from them and are made anew, so equal books give equal bytes, whatever way
 //! they came about.
 //!
+//! Books can be frozen and then written a little at a time, while orders go on to change them: what is written are the
+//! books as they were. That takes no copy of the books, and as little time at once as one wants.
+//!
 //! INVARIANT: books that were decoded keep every law of the books, and every index in a row has its row. Bytes for
 //! which that does not hold are refused, never half taken.
 
@@ -26,6 +29,7 @@ use crate::rows::{
 };
 use crate::state::{AccountLists, Lookups, State};
 use crate::table::{RowIndex, Table};
+use crate::tables::TableId;
 
 /// The version that begins encoded books.
 pub const BOOKS_VERSION: u16 = 2;
@@ -45,6 +49,14 @@ pub enum BooksError {
     /// A law of the books does not hold.
     #[error(transparent)]
     Violation(#[from] Violation),
+}
+
+/// How far frozen books are written.
+#[derive(Clone)]
+pub(crate) struct Frozen {
+    clock: Clock,
+    /// The place in [`TableId::ALL`] of the table that is being written.
+    next: usize,
 }
 
 /// All rows, in the order of their tables.
@@ -88,17 +100,116 @@ impl State {
         self.mandates.rows().serialize(into)
     }
 
+    /// Freezes the books: [`State::write_frozen`] writes them as they are now.
+    pub fn freeze(&mut self) {
+        self.frozen = Some(Frozen {
+            clock: self.clock,
+            next: 0,
+        });
+        self.members.freeze();
+        self.accounts.freeze();
+        self.issues.freeze();
+        self.positions.freeze();
+        self.currencies.freeze();
+        self.cash.freeze();
+        self.trades.freeze();
+        self.references.freeze();
+        self.days.freeze();
+        self.blocks.freeze();
+        self.position_history.changes.freeze();
+        self.issued_history.changes.freeze();
+        self.mandates.freeze();
+    }
+
+    /// Forgets what is not written yet of frozen books.
+    pub fn thaw(&mut self) {
+        self.frozen = None;
+        self.members.thaw();
+        self.accounts.thaw();
+        self.issues.thaw();
+        self.positions.thaw();
+        self.currencies.thaw();
+        self.cash.thaw();
+        self.trades.thaw();
+        self.references.thaw();
+        self.days.thaw();
+        self.blocks.thaw();
+        self.position_history.changes.thaw();
+        self.issued_history.changes.thaw();
+        self.mandates.thaw();
+    }
+
+    /// Appends what [`State::encode_into`] would have written when the books were frozen, until `into` is at least so
+    /// long, or a row longer; says whether all of it is written. Books that are not frozen have nothing to write.
+    pub fn write_frozen(&mut self, into: &mut Vec<u8>, length: usize) -> bool {
+        while into.len() < length {
+            let Some(frozen) = &self.frozen else {
+                return true;
+            };
+            let Some(table) = TableId::ALL.get(frozen.next) else {
+                self.frozen = None;
+                return true;
+            };
+            if self.write_frozen_table(*table, into, length)
+                && let Some(frozen) = &mut self.frozen
+            {
+                frozen.next = frozen.next.saturating_add(1);
+            }
+        }
+        self.frozen.is_none()
+    }
+
+    fn write_frozen_table(&mut self, table: TableId, into: &mut Vec<u8>, length: usize) -> bool {
+        match table {
+            TableId::Clock => {
+                let clock = self
+                    .frozen
+                    .as_ref()
+                    .map_or(self.clock, |frozen| frozen.clock);
+                // Writing to memory cannot fail.
+                let _ = (BOOKS_VERSION, clock).serialize(into);
+                true
+            }
+            TableId::Members => self.members.write_frozen(into, length),
+            TableId::Accounts => self.accounts.write_frozen(into, length),
+            TableId::Issues => self.issues.write_frozen(into, length),
+            TableId::Positions => self.positions.write_frozen(into, length),
+            TableId::Currencies => self.currencies.write_frozen(into, length),
+            TableId::Cash => self.cash.write_frozen(into, length),
+            TableId::Trades => self.trades.write_frozen(into, length),
+            TableId::References => self.references.write_frozen(into, length),
+            TableId::Days => self.days.write_frozen(into, length),
+            TableId::Blocks => self.blocks.write_frozen(into, length),
+            TableId::PositionChanges => self.position_history.changes.write_frozen(into, length),
+            TableId::IssuedChanges => self.issued_history.changes.write_frozen(into, length),
+            TableId::Mandates => self.mandates.write_frozen(into, length),
+        }
+    }
+
     /// Reads encoded books, which are all of `bytes`. Every row counts as touched.
     ///
     /// # Errors
     /// What is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<Self, BooksError> {
         let mut rest = bytes;
-        let version = u16::deserialize(&mut rest).map_err(|_| BooksError::Malformed)?;
+        let state = Self::read(&mut rest)?;
+        if rest.is_empty() {
+            Ok(state)
+        } else {
+            Err(BooksError::Malformed)
+        }
+    }
+
+    /// Reads encoded books from the beginning of `bytes`, which are then what follows them.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(bytes: &mut &[u8]) -> Result<Self, BooksError> {
+        let version = u16::deserialize(bytes).map_err(|_| BooksError::Malformed)?;
         if version != BOOKS_VERSION {
             return Err(BooksError::Version(version));
         }
-        let rows = Rows::try_from_slice(rest).map_err(|_| BooksError::Malformed)?;
+        let rows = Rows::deserialize(bytes).map_err(|_| BooksError::Malformed)?;
         let state = Self::from_rows(rows)?;
         state.check_invariants()?;
         Ok(state)
@@ -130,6 +241,7 @@ impl State {
             issued_history: history(rows.issued_changes, issues, "issued changes")?,
             mandates: Table::from_rows(rows.mandates),
             lookups,
+            frozen: None,
         })
     }
 }
@@ -391,6 +503,52 @@ mod tests {
         }
         assert_eq!(theirs.state.drain_touched(), world.state.drain_touched());
         assert_eq!(encoded(&theirs.state), encoded(&world.state));
+    }
+
+    #[test]
+    fn frozen_books_are_written_as_they_were() {
+        for step in [1, 7, 64, 300, 5_000, 1_000_000] {
+            let mut world = story();
+            let before = encoded(&world.state);
+            world.state.freeze();
+            let (mut written, mut round) = (Vec::new(), 0);
+            while !world.state.write_frozen(&mut written, (round + 1) * step) {
+                assert!(written.len() < (round + 1) * step + 300);
+                // Every table changes meanwhile, as far as it ever does.
+                if round < 40 {
+                    world.next_block();
+                    if round == 0 {
+                        world.settle("alpha", grant("admin"));
+                    }
+                    world.settle("admin", locked_in("A-1", "B-1", APPLE, "1", "1.00"));
+                    world.settle("bank", mint("USD", "APPLE-T", "1000.00"));
+                    world.settle("admin", dividend(APPLE, "0.01", RecordTime::Now));
+                }
+                if round == 1 {
+                    world.settle("bank", mint("USD", "A-2", "1000.00"));
+                    world.settle("alpha", confirm("D2", "A-2"));
+                    world.settle("admin", split(APPLE, 3, 2));
+                    world.settle("admin", open_day("2013-01-02"));
+                    world.settle("alpha", crate::world::open_account("A-9"));
+                }
+                round += 1;
+            }
+            assert_eq!(written, before, "{step} bytes at a time");
+            assert!(round > 0 || step > before.len());
+            // What is not frozen has nothing to write; what changed meanwhile is there the next time.
+            assert!(world.state.write_frozen(&mut written, usize::MAX));
+            assert_eq!(written, before);
+            let after = encoded(&world.state);
+            world.state.freeze();
+            let mut again = Vec::new();
+            assert!(world.state.write_frozen(&mut again, usize::MAX));
+            assert_eq!(again, after);
+            assert_eq!(after == before, round == 0);
+            world.state.freeze();
+            world.state.thaw();
+            assert!(world.state.write_frozen(&mut again, usize::MAX));
+            assert_eq!(again, after);
+        }
     }
 
     #[test]

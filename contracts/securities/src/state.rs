@@ -20,6 +20,7 @@ use crate::actions;
 use crate::authority::{Action, Authority, Relation};
 use crate::currency::CurrencyCode;
 use crate::date::BusinessDate;
+use crate::encoding::Frozen;
 use crate::history::History;
 use crate::instruction::Order;
 use crate::isin::Isin;
@@ -53,6 +54,8 @@ pub struct State {
     pub(crate) issued_history: History,
     pub(crate) mandates: Table<MandateIndex, Mandate>,
     pub(crate) lookups: Lookups,
+    /// What is still to be written of the books as they were when they were frozen.
+    pub(crate) frozen: Option<Frozen>,
 }
 
 /// What follows from the rows and only speeds things up.
@@ -152,6 +155,7 @@ impl State {
             issued_history: History::new(),
             mandates: Table::new(),
             lookups: Lookups::default(),
+            frozen: None,
         }
     }
 

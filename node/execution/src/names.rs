@@ -53,10 +53,31 @@ impl HolderNames {
         }
     }
 
-    /// All names, by account, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (AccountIndex, &HolderName)> {
-        let names = (0u32..).map(AccountIndex).zip(&self.names);
-        names.filter_map(|(account, name)| Some((account, name.as_ref()?)))
+    /// One more than the highest account that has a name.
+    pub fn accounts(&self) -> usize {
+        self.names.len()
+    }
+
+    /// At most `limit` names of the accounts from one on and before another, ascending, and the account to go on from.
+    pub fn some_from(
+        &self,
+        from: usize,
+        before: usize,
+        limit: usize,
+    ) -> (Vec<(AccountIndex, &HolderName)>, usize) {
+        let mut found = Vec::new();
+        let mut next = from.min(before);
+        for name in self.names.iter().take(before).skip(from) {
+            if found.len() == limit {
+                break;
+            }
+            let account = u32::try_from(next).map(AccountIndex);
+            if let (Ok(account), Some(name)) = (account, name) {
+                found.push((account, name));
+            }
+            next = next.saturating_add(1);
+        }
+        (found, next)
     }
 }
 
@@ -77,11 +98,18 @@ mod tests {
         assert!(names.add(AccountIndex(5), name("five")));
         assert!(names.add(AccountIndex(2), name("two")));
         assert!(!names.add(AccountIndex(5), name("other")));
-        let all: Vec<(u32, &str)> = names
-            .iter()
-            .map(|(account, name)| (account.0, name.holder.as_str()))
-            .collect();
-        assert_eq!(all, [(2, "two"), (5, "five")]);
+        let some = |from, before, limit| -> (Vec<(u32, &str)>, usize) {
+            let (found, next) = names.some_from(from, before, limit);
+            let found = found.into_iter();
+            let found = found.map(|(account, name)| (account.0, name.holder.as_str()));
+            (found.collect(), next)
+        };
+        assert_eq!(names.accounts(), 6);
+        assert_eq!(some(0, 6, 9), (vec![(2, "two"), (5, "five")], 6));
+        assert_eq!(some(0, 5, 9), (vec![(2, "two")], 5));
+        assert_eq!(some(0, 6, 1), (vec![(2, "two")], 3));
+        assert_eq!(some(3, 6, 1), (vec![(5, "five")], 6));
+        assert_eq!(some(6, 6, 1), (vec![], 6));
         assert!(names.get(AccountIndex(3)).is_none() && names.get(AccountIndex(6)).is_none());
     }
 }

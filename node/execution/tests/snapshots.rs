@@ -11,6 +11,7 @@
 mod kit;
 
 use kit::module::Module;
+use kit::modules::Modules;
 use kit::play::{Play, Snapshot, final_notice, outcomes, reply};
 use kit::words::{self, order};
 use kit::{Founded, Network, epochs_of, vote_keys};
@@ -265,6 +266,30 @@ fn a_restored_engine_goes_on_like_one_that_executed_everything() {
     }
 }
 
+fn fill(play: &mut Play, batches: usize) {
+    for batch in 0..batches {
+        let outcomes = play.submit("alpha", words::transfers(batch), &[]);
+        assert!(outcomes.iter().all(|one| *one == Outcome::SETTLED));
+    }
+}
+
+/// As many blocks of what is not even an order as make a snapshot of large books due.
+const JUNK_BLOCKS: usize = 38;
+
+fn junk(play: &Play) -> Vec<Vec<u8>> {
+    let order = || vec![OrderBytes::Securities(vec![7; 930_000])];
+    let sealed = (0..4).map(|_| play.seal("alpha", order()).bytes);
+    sealed.collect()
+}
+
+fn add_junk(play: &mut Play) {
+    for _ in 0..JUNK_BLOCKS {
+        let junk = junk(play);
+        let junk: Vec<&[u8]> = junk.iter().map(Vec::as_slice).collect();
+        assert_eq!(play.step(&junk, &[]).unopened, 0);
+    }
+}
+
 /// Whoever began from a snapshot has to find the same ones due as whoever executed everything.
 #[test]
 fn large_books_are_copied_when_enough_was_submitted() {
@@ -272,16 +297,8 @@ fn large_books_are_copied_when_enough_was_submitted() {
         parameters: epochs_of(EPOCH, 1),
         ..Founded::default()
     });
-    // Three rows for each of 48,000 orders: more than four pieces.
-    for batch in 0..24 {
-        let order = |number: usize| {
-            let (from, to) = [("A-1", "A-2"), ("A-2", "A-1")][number % 2];
-            let reference = format!("{batch}.{number}");
-            order(&reference, words::transfer(from, to, "1"))
-        };
-        let outcomes = play.submit("alpha", (0..2_000).map(order).collect(), &[]);
-        assert!(outcomes.iter().all(|one| *one == Outcome::SETTLED));
-    }
+    // More than four pieces.
+    fill(&mut play, 24);
     let filled = play.engine.height();
     play.run_to((filled / 24 + 3) * 24 + 10);
     let heights = |play: &Play| -> Vec<u64> {
@@ -292,13 +309,7 @@ fn large_books_are_copied_when_enough_was_submitted() {
     assert_eq!(small.first(), Some(&u64::from(EPOCH)));
     assert!(small.last().unwrap() <= &filled, "{small:?}");
     // What is not even an order counts as well: whoever begins has to open it.
-    for _ in 0..38 {
-        let junk: Vec<_> = (0..4)
-            .map(|_| play.seal("alpha", vec![OrderBytes::Securities(vec![7; 930_000])]))
-            .collect();
-        let junk: Vec<&[u8]> = junk.iter().map(|one| one.bytes.as_slice()).collect();
-        assert_eq!(play.step(&junk, &[]).unopened, 0);
-    }
+    add_junk(&mut play);
     let due = play.engine.height().next_multiple_of(24);
     play.run_to(due + 24 + 10);
     let all = heights(&play);
@@ -313,6 +324,81 @@ fn large_books_are_copied_when_enough_was_submitted() {
     }
     assert!(snapshots == play.snapshots[small.len()..]);
     assert_eq!(engine.commitment(), play.engine.commitment());
+}
+
+/// What is sealed is the state as it was, however long that takes and whatever happens meanwhile.
+#[test]
+fn a_heavy_snapshot_goes_on_into_the_next_epochs() {
+    let mut play = Play::furnished_with(Founded {
+        parameters: epochs_of(12, 1),
+        ..Founded::default()
+    });
+    // Eight pieces' weight: sixteen blocks.
+    fill(&mut play, 40);
+    let before = play.snapshots.len();
+    add_junk(&mut play);
+    play.end_epoch();
+    let due = play.engine.height();
+    // Rows of every kind change while it is written.
+    for _ in 0..16 {
+        play.settle("alpha", words::transfer("A-1", "A-2", "1"));
+    }
+    assert_eq!(play.snapshots.len(), before + 1);
+    let named = |play: &Play| {
+        let of = |one: &Commitment| one.snapshot.map(|named| named.height);
+        let found = play.commitments.iter().find(|one| of(one) == Some(due));
+        found.map(|one| one.height)
+    };
+    assert_eq!(named(&play), Some(due + 16));
+    play.run_to(due + 40);
+    let snapshot = play.snapshots[before].clone();
+    assert_eq!(snapshot.manifest.height, due);
+    let offer = play.offer(&snapshot);
+    let mut engine = restore(&play.network, &offer, &snapshot.pieces).unwrap();
+    assert_eq!(engine.height(), due);
+    for (block, certificate) in &play.blocks[due as usize..] {
+        let executed = engine.execute(std::slice::from_ref(block), certificate);
+        let executed = executed.unwrap().pop().unwrap();
+        let height = executed.commitment.height;
+        assert_eq!(executed.commitment, play.commitments[height as usize - 1]);
+    }
+    assert_eq!(engine.commitment(), play.engine.commitment());
+}
+
+/// The keys of a key epoch seal whole snapshots or none.
+#[test]
+fn a_snapshot_that_is_not_complete_when_a_key_epoch_ends_is_given_up() {
+    let mut all = Modules::new(kit::modules::founded());
+    // Thirty-two pieces' weight: more than forty blocks.
+    for batch in 0..140 {
+        let sealed = all.seal_now("alpha", words::transfers(batch));
+        all.step(&[&sealed.bytes]);
+    }
+    for _ in 0..JUNK_BLOCKS {
+        let junk = junk(&all.play);
+        all.step(&junk.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    all.end_epoch();
+    let due = all.play.engine.height();
+    let before = all.play.snapshots.len();
+    all.decide(&Change::RotateKeys { suite: None });
+    assert!(!all.play.pieces.is_empty(), "none is being made");
+    all.end_epoch();
+    assert_eq!((all.key_epoch(), all.play.engine.height()), (1, due + 40));
+    all.play.pieces.clear();
+    // Another one is due at once, and begins with its first piece.
+    for _ in 0..80 {
+        let sealed = all.seal_now("alpha", words::transfers(1_000));
+        all.step(&[&sealed.bytes]);
+    }
+    let heights: Vec<u64> = all.play.snapshots[before..]
+        .iter()
+        .map(|one| one.manifest.height)
+        .collect();
+    assert_eq!(heights, [due + 40]);
+    assert_eq!(all.play.snapshots[before].manifest.key_epoch, 1);
+    let named = all.play.engine.commitment().snapshot.unwrap().height;
+    assert_eq!(named, due + 40);
 }
 
 #[test]

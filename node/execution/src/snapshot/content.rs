@@ -11,8 +11,7 @@
 //! INVARIANT: engines that executed the same blocks have equal content, whatever way they came there. The names are
 //! the exception, since attachments are erased: each is checked against the commitment to it in the books.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::Governance;
@@ -21,8 +20,9 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::SecretBytes;
 use sealbook_protocol::module::{PastResult, SealedReply};
 use sealbook_securities::{AccountIndex, Holder, MemberId, State};
+use zeroize::Zeroizing;
 
-use super::pieces::{CONTENT_BYTES, Cutter};
+use super::pieces::CONTENT_BYTES;
 use crate::engine::Engine;
 use crate::keys::Derived;
 use crate::names::{HolderName, HolderNames};
@@ -32,6 +32,10 @@ use crate::sessions::Sessions;
 /// The longest encoded entry of a name: its account, its blinding, and 140 characters.
 const NAME_BYTES_MAX: usize = 4 + 32 + 4 + 560;
 const COUNT_BYTES: usize = 4;
+const NAMES_PER_PIECE: usize = (CONTENT_BYTES - COUNT_BYTES) / NAME_BYTES_MAX;
+const LENGTH_BYTES: usize = 8;
+/// No row of the books is as long.
+const ROW_BYTES_MAX: usize = 4 * 1024;
 
 /// The parts besides the books and the names.
 #[derive(BorshDeserialize)]
@@ -62,18 +66,86 @@ pub struct Parts {
     pub records: Vec<KeyRecord>,
 }
 
-/// The content of a snapshot of `engine`, cut into pieces.
-pub fn state_of(engine: &Engine) -> VecDeque<SecretBytes> {
-    let mut parts = Vec::new();
-    // Writing to memory cannot fail.
-    let _: std::io::Result<()> = write_parts(engine, &mut parts);
-    let parts = SecretBytes::new(parts);
-    let mut cutter = Cutter::new();
-    let _: std::io::Result<()> = cutter
-        .write_all(&(parts.len() as u64).to_le_bytes())
-        .and_then(|()| cutter.write_all(parts.expose()))
-        .and_then(|()| engine.state.encode_into(&mut cutter));
-    cutter.finish()
+/// The content of a snapshot while it is written, a piece at a time. The books are frozen when it begins and change on
+/// meanwhile; names only come to more accounts.
+pub struct Content {
+    /// How much of the parts is written.
+    written: usize,
+    parts: SecretBytes,
+    /// What is not a whole piece yet. It never moves while it grows, so that no copy is left behind.
+    piece: Zeroizing<Vec<u8>>,
+    /// The next account whose name is to be written, and the first one that is not.
+    account: usize,
+    accounts: usize,
+}
+
+impl Content {
+    /// That of a snapshot of `engine` as it is now.
+    pub fn begin(engine: &mut Engine) -> Self {
+        let mut parts = vec![0; LENGTH_BYTES];
+        // Writing to memory cannot fail.
+        let _: std::io::Result<()> = write_parts(engine, &mut parts);
+        let length = parts.len().saturating_sub(LENGTH_BYTES) as u64;
+        if let Some(room) = parts.first_chunk_mut() {
+            *room = length.to_le_bytes();
+        }
+        engine.state.freeze();
+        Self {
+            written: 0,
+            parts: SecretBytes::new(parts),
+            piece: new_piece(),
+            account: 0,
+            accounts: engine.names.accounts(),
+        }
+    }
+
+    /// About how many pieces are not written yet.
+    pub fn pieces_left(&self, books: u64) -> u64 {
+        let names = self.accounts.saturating_sub(self.account);
+        let parts = self.parts.expose().len().saturating_sub(self.written);
+        let parts = parts.div_ceil(CONTENT_BYTES) as u64;
+        books
+            .saturating_add(parts)
+            .saturating_add(names.div_ceil(NAMES_PER_PIECE) as u64)
+    }
+
+    /// The content of the next piece of the state; nothing when all of it is written.
+    pub fn next_of_state(&mut self, books: &mut State) -> Option<SecretBytes> {
+        let parts = self.parts.expose().get(self.written..).unwrap_or_default();
+        let room = CONTENT_BYTES.saturating_sub(self.piece.len());
+        let (now, _) = parts.split_at(parts.len().min(room));
+        self.piece.extend_from_slice(now);
+        self.written = self.written.saturating_add(now.len());
+        books.write_frozen(&mut self.piece, CONTENT_BYTES);
+        if self.piece.is_empty() {
+            return None;
+        }
+        let mut next = new_piece();
+        next.extend_from_slice(self.piece.get(CONTENT_BYTES..).unwrap_or_default());
+        self.piece.resize(CONTENT_BYTES, 0);
+        let mut piece = std::mem::replace(&mut self.piece, next);
+        Some(SecretBytes::new(std::mem::take(&mut *piece)))
+    }
+
+    /// The content of the next piece of names, each of which can be read without the others; nothing when all are
+    /// written.
+    pub fn next_of_names(&mut self, names: &HolderNames) -> Option<SecretBytes> {
+        let (entries, next) = names.some_from(self.account, self.accounts, NAMES_PER_PIECE);
+        self.account = next;
+        if entries.is_empty() {
+            return None;
+        }
+        let mut content = Vec::with_capacity(CONTENT_BYTES);
+        // Writing to memory cannot fail, and so many entries fit.
+        let _: std::io::Result<()> = entries.serialize(&mut content);
+        content.resize(CONTENT_BYTES, 0);
+        Some(SecretBytes::new(content))
+    }
+}
+
+/// Room for a piece and the end of a row that goes into the next one.
+fn new_piece() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(CONTENT_BYTES + ROW_BYTES_MAX))
 }
 
 fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
@@ -101,31 +173,20 @@ fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
     records.serialize(into)
 }
 
-/// Reads [`state_of`]; nothing if it is not one.
-pub fn read_state(content: &[u8]) -> Option<(Parts, &[u8])> {
-    let (length, rest) = content.split_at_checked(8)?;
+/// The parts in the content of a state, and the books with the zeros after them; nothing if there are none.
+pub fn read_parts(content: &[u8]) -> Option<(Parts, &[u8])> {
+    let (length, rest) = content.split_at_checked(LENGTH_BYTES)?;
     let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
     let (parts, books) = rest.split_at_checked(length)?;
     Some((Parts::try_from_slice(parts).ok()?, books))
 }
 
-/// The names that `engine` knows, as the padded contents of pieces, each of which can be read without the others.
-pub fn names_of(engine: &Engine) -> VecDeque<SecretBytes> {
-    let names: Vec<(AccountIndex, &HolderName)> = engine.names.iter().collect();
-    let entries = (CONTENT_BYTES - COUNT_BYTES) / NAME_BYTES_MAX;
-    names
-        .chunks(entries)
-        .map(|chunk| {
-            let mut content = Vec::with_capacity(CONTENT_BYTES);
-            // Writing to memory cannot fail, and so many entries fit.
-            let _: std::io::Result<()> = chunk.serialize(&mut content);
-            content.resize(CONTENT_BYTES, 0);
-            SecretBytes::new(content)
-        })
-        .collect()
+/// Whether this is what may follow the content in its last piece.
+pub fn is_padding(rest: &[u8]) -> bool {
+    rest.len() < CONTENT_BYTES && rest.iter().all(|byte| *byte == 0)
 }
 
-/// Reads one piece of [`names_of`] into `names`; nothing if it is not one, or holds a name that the books hold no
+/// Reads one piece of names into `names`; nothing if it is not one, or holds a name that the books hold no
 /// commitment to.
 pub fn read_names(padded: &[u8], state: &State, names: &mut HolderNames) -> Option<()> {
     let mut rest = padded;

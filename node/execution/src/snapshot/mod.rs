@@ -2,26 +2,26 @@
 //! alike.
 //!
 //! ```text
-//! block S        the state after it is copied, if one is due: see the schedule
-//! S + 1 ...      a few pieces are sealed with every block
+//! block S        the state after it is frozen, if a snapshot is due: see the schedule
+//! S + 1 ...      a few pieces are written and sealed with every block
 //! S + delay      all pieces are sealed; this block's commitment is the first to name the manifest
 //! ```
 //!
-//! The copy is made at once, so what is sealed does not change under the sealing, and each piece of it is wiped when it
-//! is sealed. A module that was restored from the snapshot of S names it at S + delay too, without making it again.
+//! What is written is the state as it was after S, while the books change on; of what changes before its turn they keep
+//! a copy. Each piece is wiped when it is sealed. A module that was restored from the snapshot of S names it at S + delay too, without making it again.
 //!
 //! INVARIANT: which snapshot a commitment names depends on the height alone, not on how blocks came or how fast
 //! pieces are sealed. After a crash the same pieces are made again while the same blocks are executed.
 
-use std::collections::VecDeque;
-
 use sealbook_ledger::{Block, Commitment, SnapshotManifest, SnapshotReference, opening_digest};
 use sealbook_primitives::hash::Digest;
-use sealbook_primitives::secret::{Secret32, SecretBytes};
+use sealbook_primitives::secret::Secret32;
+use sealbook_securities::State;
 
 use crate::engine::{Engine, Output};
 use crate::keys::EpochKeys;
-use content::{names_of, state_of};
+use crate::names::HolderNames;
+use content::Content;
 use pieces::{Kind, Snapshot};
 pub use schedule::Growth;
 
@@ -32,7 +32,7 @@ mod schedule;
 
 /// The version of the rules by which blocks are executed and of what snapshots hold: a snapshot of another one is
 /// refused, since a state that was made by other rules would differ from the network's.
-pub const ENGINE_VERSION: u32 = 5;
+pub const ENGINE_VERSION: u32 = 6;
 
 /// Where the engine stands with the snapshot after the one that commitments name.
 pub enum Progress {
@@ -50,8 +50,7 @@ pub struct Taking {
     block: Digest,
     commitment: Commitment,
     /// What is not sealed yet.
-    state: VecDeque<SecretBytes>,
-    names: VecDeque<SecretBytes>,
+    content: Content,
     state_pieces: Vec<Digest>,
     name_pieces: Vec<Digest>,
     per_block: usize,
@@ -60,9 +59,9 @@ pub struct Taking {
 }
 
 impl Taking {
-    fn begin(engine: &Engine, delay: u64) -> Self {
-        let (state, names) = (state_of(engine), names_of(engine));
-        let pieces = state.len() + names.len();
+    fn begin(engine: &mut Engine, delay: u64) -> Self {
+        let content = Content::begin(engine);
+        let pieces = content.pieces_left(schedule::pieces(&engine.state));
         let height = engine.head.height;
         Self {
             snapshot: Snapshot {
@@ -71,21 +70,20 @@ impl Taking {
             },
             block: engine.head.digest(),
             commitment: engine.commitment.clone(),
-            state,
-            names,
+            content,
             state_pieces: Vec::new(),
             name_pieces: Vec::new(),
-            per_block: pieces.div_ceil(usize::try_from(delay).unwrap_or(usize::MAX)),
+            per_block: usize::try_from(pieces.div_ceil(delay.max(1))).unwrap_or(usize::MAX),
             named_at: height.saturating_add(delay),
         }
     }
 
-    /// Seals the next piece; nothing if all are sealed.
-    fn next(&mut self, key: &Secret32) -> Option<Output> {
+    /// Writes and seals the next piece; nothing if all are sealed.
+    fn next(&mut self, key: &Secret32, books: &mut State, holders: &HolderNames) -> Option<Output> {
         let (states, names) = (self.state_pieces.len(), self.name_pieces.len());
-        let (kind, place, content) = match self.state.pop_front() {
+        let (kind, place, content) = match self.content.next_of_state(books) {
             Some(content) => (Kind::State, states, content),
-            None => (Kind::Names, names, self.names.pop_front()?),
+            None => (Kind::Names, names, self.content.next_of_names(holders)?),
         };
         // There are far fewer pieces than 2^32: they lie in memory.
         let index = u32::try_from(place).ok()?;
@@ -136,7 +134,8 @@ impl Engine {
                 taking.per_block
             };
             for _ in 0..count {
-                let Some(piece) = taking.next(&self.keys.snapshot) else {
+                let piece = taking.next(&self.keys.snapshot, &mut self.state, &self.names);
+                let Some(piece) = piece else {
                     break;
                 };
                 each(piece);
@@ -159,7 +158,7 @@ impl Engine {
         }
     }
 
-    /// Counts the block that was just executed, and copies the state after it if a snapshot is due.
+    /// Counts the block that was just executed, and freezes the state after it if a snapshot is due.
     pub(crate) fn begin_snapshot(&mut self, block: &Block) {
         self.growth.count(block);
         if self.head.next_epoch.is_none() {
@@ -169,12 +168,18 @@ impl Engine {
         let next = self.definition();
         let key_epoch_ends = next.opening.key_epoch != self.keys.key_epoch;
         let delay = schedule::delay(weight, next);
+        if key_epoch_ends {
+            // Given up, if there is one.
+            self.progress = Progress::None;
+            self.state.thaw();
+        }
+        let idle = matches!(self.progress, Progress::None);
         let definition = self.governance.definition();
         let height = self.head.height;
-        if self
+        let due = self
             .growth
-            .is_due(definition, height, weight, key_epoch_ends)
-        {
+            .is_due(definition, height, weight, key_epoch_ends);
+        if idle && due {
             self.progress = Progress::Taking(Box::new(Taking::begin(self, delay)));
             self.growth = Growth::since(weight);
         }

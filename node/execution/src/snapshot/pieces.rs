@@ -4,8 +4,8 @@
 //! sealed piece = mark 32 | ChaCha20-Poly1305(piece key, nonce 0, content padded to one size) | tag 16
 //! mark         = keyed hash(snapshot key, network, height, kind, index, content)
 //! piece key    = keyed hash(snapshot key, network, height, kind, index, mark)
-//! state        = length u64 | content | zeros      cut into pieces
-//! names        = length u32 | entries | zeros      in every piece by itself
+//! state        = content | zeros                   cut into pieces; the content says itself where it ends
+//! names        = count u32 | entries | zeros       in every piece by itself
 //! ```
 //!
 //! The mark takes the place of a random nonce: equal contents at the same place give equal bytes, as they must, and
@@ -13,21 +13,16 @@
 //!
 //! INVARIANT: no two contents are ever sealed under one key, since the key follows from the content.
 
-use std::collections::VecDeque;
-use std::io::{self, Write};
-
 use sealbook_ledger::SNAPSHOT_PIECE_BYTES;
 use sealbook_primitives::aead::{self, NONCE_LENGTH, TAG_LENGTH};
 use sealbook_primitives::hash::{DIGEST_LENGTH, Digest, keyed_hash};
 use sealbook_primitives::secret::{Secret32, SecretBytes};
-use zeroize::Zeroizing;
 
 const MARK_DOMAIN: &str = "sealbook 2026 snapshot mark v1";
 const KEY_DOMAIN: &str = "sealbook 2026 snapshot piece key v1";
 
 /// The content of one piece, in bytes.
 pub const CONTENT_BYTES: usize = SNAPSHOT_PIECE_BYTES - DIGEST_LENGTH - TAG_LENGTH;
-const LENGTH_BYTES: usize = 8;
 
 /// What a piece holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,78 +87,6 @@ impl Snapshot {
     }
 }
 
-/// Cuts content into the contents of pieces while it is written: its length before it, and zeros after it.
-///
-/// No piece is ever moved while it grows, so that no copy is left behind.
-pub struct Cutter {
-    pieces: VecDeque<Zeroizing<Vec<u8>>>,
-}
-
-impl Cutter {
-    /// Nothing yet, but room for the length.
-    pub fn new() -> Self {
-        let mut cutter = Self {
-            pieces: VecDeque::new(),
-        };
-        cutter.next().extend_from_slice(&[0; LENGTH_BYTES]);
-        cutter
-    }
-
-    fn next(&mut self) -> &mut Vec<u8> {
-        let piece = Zeroizing::new(Vec::with_capacity(CONTENT_BYTES));
-        self.pieces.push_back_mut(piece)
-    }
-
-    /// The pieces, all of one size.
-    pub fn finish(mut self) -> VecDeque<SecretBytes> {
-        let lengths = self.pieces.iter().map(|piece| piece.len());
-        let length = lengths.sum::<usize>().saturating_sub(LENGTH_BYTES) as u64;
-        if let Some(room) = self
-            .pieces
-            .front_mut()
-            .and_then(|one| one.get_mut(..LENGTH_BYTES))
-        {
-            room.copy_from_slice(&length.to_le_bytes());
-        }
-        if let Some(last) = self.pieces.back_mut() {
-            last.resize(CONTENT_BYTES, 0);
-        }
-        let pieces = self.pieces.into_iter();
-        pieces
-            .map(|mut piece| SecretBytes::new(std::mem::take(&mut *piece)))
-            .collect()
-    }
-}
-
-impl Write for Cutter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let is_full = |piece: &Zeroizing<Vec<u8>>| piece.len() == CONTENT_BYTES;
-        if self.pieces.back().is_none_or(is_full) {
-            self.next();
-        }
-        let Some(piece) = self.pieces.back_mut() else {
-            return Ok(0);
-        };
-        let (now, _) = bytes.split_at(bytes.len().min(CONTENT_BYTES - piece.len()));
-        piece.extend_from_slice(now);
-        Ok(now.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The content that was cut into these pieces, one after the other; nothing if its padding is not what it must be.
-pub fn unframe(padded: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = padded.split_at_checked(LENGTH_BYTES)?;
-    let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
-    let (content, zeros) = rest.split_at_checked(length)?;
-    let pieces = (length + LENGTH_BYTES).div_ceil(CONTENT_BYTES);
-    let padded_rightly = padded.len() == pieces * CONTENT_BYTES;
-    (padded_rightly && zeros.iter().all(|byte| *byte == 0)).then_some(content)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -224,34 +147,5 @@ mod tests {
         let same = one.iter().zip(&other).filter(|(a, b)| a == b).count();
         // About one byte of 256 is equal by chance.
         assert!(same < SNAPSHOT_PIECE_BYTES / 128, "{same}");
-    }
-
-    #[test]
-    fn content_is_cut_into_whole_pieces() {
-        let room = CONTENT_BYTES - LENGTH_BYTES;
-        for (length, pieces) in [(0, 1), (1, 1), (room, 1), (room + 1, 2), (3_000_000, 3)] {
-            // Written at once or a little at a time.
-            for step in [length.max(1), 777_777] {
-                let content: Vec<u8> = (0..length).map(|place| (place % 251) as u8 | 1).collect();
-                let mut cutter = Cutter::new();
-                for part in content.chunks(step) {
-                    cutter.write_all(part).unwrap();
-                }
-                let cut = cutter.finish();
-                assert_eq!(cut.len(), pieces);
-                assert!(cut.iter().all(|piece| piece.len() == CONTENT_BYTES));
-                let padded: Vec<u8> = cut.iter().flat_map(|one| one.expose().to_vec()).collect();
-                assert!(unframe(&padded).unwrap() == content);
-                let longer = [&padded[..], &vec![0; CONTENT_BYTES]].concat();
-                assert!(unframe(&longer).is_none());
-                let mut dirty = padded;
-                if dirty[dirty.len() - 1] == 0 {
-                    *dirty.last_mut().unwrap() = 1;
-                    assert!(unframe(&dirty).is_none());
-                }
-            }
-        }
-        assert!(unframe(&[]).is_none());
-        assert!(unframe(&vec![0xff; CONTENT_BYTES]).is_none());
     }
 }

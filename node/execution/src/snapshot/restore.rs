@@ -16,8 +16,8 @@ use sealbook_securities::{BooksError, State};
 use zeroize::Zeroizing;
 
 use super::ENGINE_VERSION;
-use super::content::{Parts, read_names, read_state};
-use super::pieces::{CONTENT_BYTES, Kind, Snapshot, unframe};
+use super::content::{Parts, is_padding, read_names, read_parts};
+use super::pieces::{CONTENT_BYTES, Kind, Snapshot};
 use crate::engine::{Engine, EngineError};
 use crate::keys::{EpochKeys, KeyError};
 use crate::rotation::Former;
@@ -188,9 +188,11 @@ impl Restoring {
                 found: self.added,
             });
         }
-        let content = unframe(&self.state).ok_or(RestoreError::Content("padding"))?;
-        let (parts, books) = read_state(content).ok_or(RestoreError::Content("content"))?;
-        let state = State::decode(books)?;
+        let (parts, mut rest) = read_parts(&self.state).ok_or(RestoreError::Content("content"))?;
+        let state = State::read(&mut rest)?;
+        if !is_padding(rest) {
+            return Err(RestoreError::Content("padding"));
+        }
         check_parts(&parts, &state, &self.manifest)?;
         for piece in &self.names {
             read_names(piece.expose(), &state, &mut self.engine.names)

@@ -4,16 +4,18 @@
 //! weight = rows of the books, 32 bytes each, in pieces; at least 1
 //! due    = at the end of every `snapshot_epochs`-th committee epoch, if it is the first, or its weight is 4 or less, or
 //!          a key epoch ends there, or the envelopes since the last one are twice as long as that one's weight,
-//!          and as 128 pieces
-//! delay  = one block for each piece of its weight, at least 6, at most half of the committee epoch that follows
+//!          and as 128 pieces; never while one is being made, unless a key epoch ends
+//! delay  = two blocks for each piece of its weight, at least 6, at most 8 committee epochs, or half a key epoch where
+//!          they end by schedule
 //! ```
 //!
 //! So what is written for snapshots stays in proportion to what members submit, however large the books are, and no
-//! block has more than a few pieces to wait for. A module that begins has at most so much to execute, and what a
-//! committee epoch holds.
+//! block has more than a few pieces to wait for. A module that begins has at most so much to execute, and what some
+//! committee epochs hold. One that is not complete when a key epoch ends is given up: it would be sealed with keys of
+//! both.
 
 use sealbook_ledger::{Block, EpochDefinition, SNAPSHOT_DELAY_MIN};
-use sealbook_securities::State;
+use sealbook_securities::{State, TableId};
 
 use super::pieces::CONTENT_BYTES;
 
@@ -24,6 +26,10 @@ const SMALL_PIECES: u64 = 4;
 /// Others are taken when so many times the last one's length was submitted, and at least so many pieces' length.
 const GROWTH: u64 = 2;
 const GROWTH_MIN: u64 = 128;
+/// Over how many blocks a piece's weight is written: pieces are larger than they weigh, and blocks wait for the disk.
+const BLOCKS_PER_PIECE: u64 = 2;
+/// The most committee epochs that a snapshot takes.
+const EPOCHS_MAX: u64 = 8;
 
 /// How heavy a snapshot of these books is, in pieces.
 pub fn weight(books: &State) -> u64 {
@@ -34,10 +40,33 @@ pub fn weight(books: &State) -> u64 {
         .max(1)
 }
 
+/// How many pieces the books come to, about: rows of most tables are longer than what they are taken to weigh. Only how
+/// the work is spread over blocks follows from it.
+pub fn pieces(books: &State) -> u64 {
+    let bytes = |table: &TableId| {
+        let row = match table {
+            TableId::Trades => 96,
+            TableId::References => 60,
+            TableId::PositionChanges | TableId::IssuedChanges => 20,
+            TableId::Members | TableId::Issues => 256,
+            TableId::Accounts => 96,
+            _ => ROW_BYTES,
+        };
+        u64::from(books.table_len(*table)).saturating_mul(row)
+    };
+    let all: u64 = books.tables().iter().map(bytes).sum();
+    all.div_ceil(CONTENT_BYTES as u64)
+}
+
 /// How many blocks after its own a snapshot of this weight is named in commitments, if `next` follows it.
 pub fn delay(weight: u64, next: &EpochDefinition) -> u64 {
     let blocks = next.last_height.saturating_sub(next.first_height) + 1;
-    weight.min(blocks / 2).max(SNAPSHOT_DELAY_MIN)
+    let most = match u64::from(next.parameters.key_epochs) {
+        0 => blocks.saturating_mul(EPOCHS_MAX),
+        epochs => blocks.saturating_mul(epochs.min(EPOCHS_MAX)) / 2,
+    };
+    let delay = weight.saturating_mul(BLOCKS_PER_PIECE);
+    delay.min(most).max(SNAPSHOT_DELAY_MIN)
 }
 
 /// What was submitted since the last snapshot.
@@ -66,7 +95,8 @@ impl Growth {
         }
     }
 
-    /// Whether a snapshot of books of this weight is due after the block at `height` of this committee epoch.
+    /// Whether a snapshot of books of this weight is due after the block at `height` of this committee epoch, when
+    /// none is being made.
     pub fn is_due(
         &self,
         definition: &EpochDefinition,
@@ -144,10 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn heavy_snapshots_take_longer_and_end_before_the_next_can_be_due() {
-        let definition = definition(1);
-        let delays = [0, 1, 6, 7, 12, 13, u64::MAX].map(|weight| delay(weight, &definition));
-        assert_eq!(delays, [6, 6, 6, 7, 12, 12, 12]);
+    fn heavy_snapshots_take_longer_and_end_before_the_keys_change_by_schedule() {
+        let delays = |key_epochs| {
+            let mut definition = definition(1);
+            definition.parameters.key_epochs = key_epochs;
+            [0, 1, 3, 4, 6, 7, 96, 97, u64::MAX].map(|weight| delay(weight, &definition))
+        };
+        assert_eq!(delays(0), [6, 6, 6, 8, 12, 14, 192, 192, 192]);
+        assert_eq!(delays(1), [6, 6, 6, 8, 12, 12, 12, 12, 12]);
+        assert_eq!(delays(3), [6, 6, 6, 8, 12, 14, 36, 36, 36]);
+        assert_eq!(delays(9), [6, 6, 6, 8, 12, 14, 96, 96, 96]);
     }
 
     #[test]

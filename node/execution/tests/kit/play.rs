@@ -29,7 +29,7 @@ pub struct Play {
     /// Snapshots that the engine made, with their pieces.
     pub snapshots: Vec<Snapshot>,
     /// Pieces of the one that is being made.
-    pieces: Vec<Vec<u8>>,
+    pub pieces: Vec<Vec<u8>>,
     /// What the engine would have carried to the ledger.
     pub carried: Vec<Vec<u8>>,
     /// The results after every block.

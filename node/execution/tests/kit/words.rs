@@ -180,3 +180,13 @@ pub fn ask_registry(as_of: AsOf) -> Question {
         as_of,
     }
 }
+
+/// Two thousand orders, each of which adds three rows.
+pub fn transfers(batch: usize) -> Vec<OrderBytes> {
+    let order = |number: usize| {
+        let (from, to) = [("A-1", "A-2"), ("A-2", "A-1")][number % 2];
+        let reference = format!("{batch}.{number}");
+        order(&reference, transfer(from, to, "1"))
+    };
+    (0..2_000).map(order).collect()
+}
