@@ -26,7 +26,8 @@ use sealbook_execution::shared_key::{
 use sealbook_execution::{Engine, EngineError, EpochKeys, Output};
 use sealbook_ledger::{Block, FinalityCertificate, Genesis, KeyRecord, MAX_BLOCK_BYTES};
 use sealbook_store::{
-    Engine as StoreEngine, LedgerStore, SledStore, Store, StoreError, Tip, manifest, open_store,
+    Engine as StoreEngine, LedgerStore, SledStore, Store, StoreError, TIP, Tip, manifest,
+    open_store,
 };
 use zeroize::Zeroizing;
 
@@ -118,7 +119,12 @@ pub fn copy(files: &NetworkFiles, member: &str, out: &Path) -> Result<u64> {
     let ledger = files.node(&first.name).join("ledger");
     for entry in fs::read_dir(&ledger).map_err(doing(ledger.display()))? {
         let entry = entry.map_err(doing(ledger.display()))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        if entry.file_name() == TIP {
+            // A running node writes it anew with every block.
+            if let Some(tip) = Tip::read(&ledger).map_err(CliError::new)? {
+                tip.write(out).map_err(doing(out.display()))?;
+            }
+        } else if entry.file_type().is_ok_and(|kind| kind.is_file()) {
             fs::copy(entry.path(), out.join(entry.file_name())).map_err(doing(out.display()))?;
         }
     }

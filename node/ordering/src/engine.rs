@@ -51,9 +51,9 @@ const BLOCK_QUOTA: NonZeroU32 = NZU32!(128);
 pub(crate) const FETCH_RETRY: Duration = Duration::from_millis(100);
 pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1024);
 pub(crate) const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
-/// Views in one set of files of the engine's cache of blocks. Beginning a set and deleting one hold up the order for about
-/// 100 ms whatever its size, on a disk that four nodes share, and for about 1 ms more with each view in it.
-const ITEMS_PER_SECTION: NonZeroU64 = NZU64!(64);
+/// Views in one set of files of the engine's cache of blocks. Beginning a set holds up the order for some 50 ms, on a
+/// disk that four nodes share; a set is deleted as a whole, so that so many blocks lie on the disk for longer.
+const ITEMS_PER_SECTION: NonZeroU64 = NZU64!(256);
 pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 
 /// What the engine runs on. Checked by [`crate::assembly`], because the engine panics on what does

@@ -10,6 +10,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::tokio::{Config as RuntimeConfig, Runner};
-use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _};
+use commonware_runtime::{Clock as _, Runner as _, Spawner as _, Supervisor as _};
 use futures::channel::oneshot;
 use futures::executor::block_on;
+use futures::future::select;
 use sealbook_store::LedgerStore;
 
 use crate::application::Application;
@@ -29,6 +31,7 @@ use crate::config::{NodeIdentity, OrderingConfig, OrderingError};
 use crate::gossip::OutgoingSender;
 use crate::link::TlsLinks;
 use crate::lookup::{LINK_TIMEOUT, LookupLinks};
+use crate::removals::LateRemovals;
 use crate::status::{Counters, OrderingStatus};
 use crate::vote_log::{self, FileMark};
 use crate::{archive, driver, engine, gossip};
@@ -165,7 +168,10 @@ pub fn start(
                 let ready = move || {
                     let _ = ready_sender.send(());
                 };
-                let result = engine::run(&context, links, parts, ready, stopped).await;
+                let late = LateRemovals::over(context.child("storage"));
+                let result = engine::run(&late, links, parts, ready, stopped).await;
+                // What is not removed now, and of no use any more, could stay for ever.
+                let _ = select(pin!(late.settle()), pin!(context.sleep(STOP_TIMEOUT))).await;
                 // Tasks that do not end in time are dropped with the runtime; nothing of theirs is
                 // needed after a crash either.
                 if let Err(error) = context.stop(0, Some(STOP_TIMEOUT)).await {

@@ -44,6 +44,7 @@ mod link;
 mod lookup;
 pub mod node;
 mod origin;
+mod removals;
 mod retirement;
 mod session;
 mod status;

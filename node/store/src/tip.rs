@@ -2,24 +2,27 @@
 //! store's own engine takes a damaged record for the end of its log.
 //!
 //! ```text
-//! tip = "sealbook tip v1 <height> <digest of that block> <hash of all before>" newline
+//! tip = "sealbook tip v2 <height, 20 digits> <digest of that block> <hash of all before>" newline
 //! ```
 //!
-//! Written after the block is durable, by renaming and without waiting for the disk: after a power cut it may be older
-//! than the store, or empty, and the next block writes it anew. The node itself never reads it.
+//! Written after the block is durable, always of one length and in place, without waiting for the disk: after a power cut
+//! it may be older than the store, or empty, and the next block writes it anew. A file that took its place by renaming
+//! would have to be on the disk first, with every block.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use sealbook_primitives::hash::{Digest, hash};
 
 /// Name of the note in a ledger's folder.
 pub const TIP: &str = "tip";
-const UNFINISHED: &str = "tip.new";
-const FIRST_WORDS: &str = "sealbook tip v1";
-const DOMAIN: &str = "sealbook 2026 ledger tip v1";
+const FIRST_WORDS: &str = "sealbook tip v2";
+const DOMAIN: &str = "sealbook 2026 ledger tip v2";
 const BYTES_MAX: u64 = 256;
+/// How often a note is read that a node may be writing just then.
+const TRIES: usize = 5;
 
 /// How far a ledger had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub enum TipError {
 
 impl Tip {
     fn text(&self) -> String {
-        let words = format!("{FIRST_WORDS} {} {}", self.height, self.block);
+        let words = format!("{FIRST_WORDS} {:020} {}", self.height, self.block);
         let check = hash(DOMAIN, &[words.as_bytes()]);
         format!("{words} {check}\n")
     }
@@ -53,9 +56,18 @@ impl Tip {
     /// # Errors
     /// The file system failed.
     pub fn write(&self, ledger: &Path) -> io::Result<()> {
-        let unfinished = ledger.join(UNFINISHED);
-        fs::write(&unfinished, self.text())?;
-        fs::rename(unfinished, ledger.join(TIP))
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(ledger.join(TIP))?;
+        let text = self.text();
+        file.write_all_at(text.as_bytes(), 0)?;
+        // Of another version, perhaps.
+        if file.metadata()?.len() > text.len() as u64 {
+            file.set_len(text.len() as u64)?;
+        }
+        Ok(())
     }
 
     /// Reads the note in a ledger's folder, if there is one.
@@ -63,6 +75,17 @@ impl Tip {
     /// # Errors
     /// It cannot be read or is damaged.
     pub fn read(ledger: &Path) -> Result<Option<Self>, TipError> {
+        let mut found = Self::read_once(ledger);
+        for _ in 1..TRIES {
+            if !matches!(found, Err(TipError::Damaged)) {
+                break;
+            }
+            found = Self::read_once(ledger);
+        }
+        found
+    }
+
+    fn read_once(ledger: &Path) -> Result<Option<Self>, TipError> {
         let path = ledger.join(TIP);
         match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -97,6 +120,15 @@ mod tests {
             height: 1_234,
             block: Digest([7; 32]),
         };
+        let higher = Tip {
+            height: u64::MAX,
+            ..tip
+        };
+        for tip in [tip, higher, tip] {
+            tip.write(folder.path()).unwrap();
+            assert_eq!(Tip::read(folder.path()).unwrap(), Some(tip));
+        }
+        fs::write(folder.path().join(TIP), [b'x'; 250]).unwrap();
         tip.write(folder.path()).unwrap();
         assert_eq!(Tip::read(folder.path()).unwrap(), Some(tip));
         let good = fs::read(folder.path().join(TIP)).unwrap();
