@@ -595,7 +595,11 @@ fn serve(mut module: Module, shared: &Shared, todo: &Receiver<Work>) -> Result<(
                 let _ = reply.send(module.query(envelope, shared)?);
             }
             Work::Stop => {
-                shared.outbox().flush()?;
+                // Told once: a store that fails now must not make the thread wait to be told again. What is not written
+                // is made anew from the blocks.
+                if let Err(error) = shared.outbox().flush() {
+                    tracing::error!(%error, "replies could not be kept");
+                }
                 return Ok(());
             }
         }
