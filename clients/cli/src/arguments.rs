@@ -70,6 +70,9 @@ pub enum Command {
     /// The built-in certificate authority.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Rules that say who may do what: check them, ask them, compare them, hold them against what was agreed.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Members of the network.
     #[command(subcommand)]
     Member(MemberCommand),
@@ -163,6 +166,52 @@ pub enum CaCommand {
         /// For how many days they are in force.
         #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
         days: u32,
+    },
+}
+
+/// Rules. Without a folder they are those of the network in --network, or else those of this version.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Read and validate rules, as a network does before they take effect.
+    Check {
+        /// Folder with *.cedar and schema.cedarschema.
+        #[arg(value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+    /// Say whether a role may do something, and which rule decides.
+    Explain {
+        /// Role: admin, firm, issuer, regulator, cash-agent, oracle or node.
+        role: String,
+        /// Action, as the schema names it.
+        action: String,
+        /// To what is others', not the caller's own.
+        #[arg(long)]
+        others: bool,
+        /// Folder with *.cedar and schema.cedarschema.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+    /// Show every decision that changes from one set of rules to another.
+    Diff {
+        /// Folder, or `built-in`.
+        before: String,
+        /// Folder, or `built-in`.
+        after: String,
+    },
+    /// Hold rules against a table of cases: every role, every action, to own and to others'.
+    Test {
+        /// Folder with *.cedar and schema.cedarschema.
+        #[arg(value_name = "DIR")]
+        rules: Option<PathBuf>,
+        /// The table; cases.txt in the folder of the rules if not given.
+        #[arg(long, value_name = "FILE")]
+        cases: Option<PathBuf>,
+    },
+    /// Print what rules decide, as a table of cases.
+    Cases {
+        /// Folder with *.cedar and schema.cedarschema.
+        #[arg(value_name = "DIR")]
+        rules: Option<PathBuf>,
     },
 }
 

@@ -15,7 +15,8 @@ use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
 use crate::{
-    audit, demo, doctor, governance, nodes, operations, output, recovery, scenario, transactions,
+    audit, demo, doctor, governance, nodes, operations, output, policy, recovery, scenario,
+    transactions,
 };
 
 /// Runs a command.
@@ -42,6 +43,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Node(command) => nodes::node(&context, command),
         Command::Governance(command) => governance::run(&context, command),
         Command::Ca(command) => operations::ca(&context, command),
+        Command::Policy(command) => policy::run(&context, network.as_deref(), command),
         Command::Member(MemberCommand::Enrol {
             name,
             role,

@@ -18,6 +18,7 @@ mod network;
 mod nodes;
 mod operations;
 mod output;
+mod policy;
 mod progress;
 mod recovery;
 mod scenario;

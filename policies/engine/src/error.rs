@@ -131,6 +131,17 @@ pub enum PolicyError {
         /// The action.
         action: String,
     },
+    /// Rules under which no admin can do what every network needs an admin for.
+    #[error(
+        "no admin may `{action}` under these rules{}: all admins would be locked out, and no others could come in",
+        by_rules(.by)
+    )]
+    LocksOut {
+        /// The action.
+        action: String,
+        /// The rules that forbid it; none if no rule permits it.
+        by: Vec<String>,
+    },
     /// Rules that cannot be evaluated.
     #[error("cannot decide whether a member of role `{role}` may `{action}`: {detail}")]
     Undecidable {
@@ -141,6 +152,14 @@ pub enum PolicyError {
         /// What the evaluator says.
         detail: String,
     },
+}
+
+fn by_rules(rules: &[String]) -> String {
+    if rules.is_empty() {
+        String::new()
+    } else {
+        format!(", since `{}` forbids it", rules.join("`, `"))
+    }
 }
 
 fn at_line(line: Option<usize>) -> String {

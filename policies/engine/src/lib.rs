@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod cases;
 mod defaults;
 mod error;
 mod read;
@@ -94,6 +95,8 @@ pub struct Rule {
     pub id: String,
     /// The name of the file that it stands in.
     pub file: String,
+    /// What it says, as it is written, without its comments.
+    pub text: String,
 }
 
 /// A validated set of rules with all its decisions.
@@ -139,6 +142,27 @@ impl PolicySet {
     /// None in practice: a test loads them.
     pub fn load_default() -> Result<Self, PolicyError> {
         Self::load(DEFAULT_SCHEMA, DEFAULT_FILES)
+    }
+
+    /// Whether an admin can let members in under these rules: where none can, nobody could ever replace an admin.
+    ///
+    /// # Errors
+    /// [`PolicyError::LocksOut`].
+    pub fn check_admins(&self) -> Result<(), PolicyError> {
+        let (role, action) = ("admin", action::ADMIT_MEMBER);
+        let decision = self.decide(&Request {
+            member: "caller",
+            role,
+            action,
+            relation: Relation::Own,
+        });
+        if decision.allowed {
+            return Ok(());
+        }
+        Err(PolicyError::LocksOut {
+            action: action.to_owned(),
+            by: decision.reasons.clone(),
+        })
     }
 
     /// Decides a request. A role or an action that is not known is denied, without a reason.

@@ -81,12 +81,14 @@ pub(crate) fn rules(schema: &Schema, files: &[(&str, &str)]) -> Result<Read, Pol
                     first,
                 });
             }
+            let written = policy.to_string();
             policies
                 .add(policy.new_id(PolicyId::new(&id)))
                 .map_err(|error| unreadable(file, text, DetailedError::from(&error)))?;
             rules.push(Rule {
                 id,
                 file: (*file).to_owned(),
+                text: written,
             });
         }
     }

@@ -8,35 +8,13 @@
 
 use std::collections::BTreeSet;
 
+use sealbook_policies::cases::{Cases, CasesError, Difference};
 use sealbook_policies::{
     DEFAULT_FILES, DEFAULT_SCHEMA, PolicySet, ROLES, Relation, Request, action,
 };
 
-/// Who may do what: a row an action, a column a role. `all` means to anyone's, `own` only to the
-/// caller's own, `-` not at all. It is the agreement, written down apart from the rules.
-const EXPECTED: &str = "
-                   admin  firm  issuer  regulator  cash-agent  oracle  node
-admit-member       all    -     -       -          -           -       -
-open-day           all    -     -       -          -           -       -
-register-issue     all    -     -       -          -           -       -
-issue-units        all    -     -       -          -           -       -
-open-account       -      own   -       -          -           -       -
-allocate           all    -     -       -          -           -       -
-mint-cash          -      -     -       -          own         -       -
-transfer           -      own   -       -          -           -       -
-record-trade       -      own   -       -          -           -       -
-confirm-trade      -      own   -       -          -           -       -
-grant-mandate      -      own   -       -          -           -       -
-revoke-mandate     -      own   -       -          -           -       -
-locked-in-trade    all    -     -       -          -           -       -
-dividend           all    -     -       -          -           -       -
-split              all    -     -       -          -           -       -
-read-shareholders  -      -     own     -          -           -       -
-read-registry      all    -     -       all        -           -       -
-read-holdings      all    own   -       all        -           -       -
-read-trades        all    own   -       all        -           -       -
-read-audit         all    -     -       all        -           -       -
-";
+/// Who may do what: the agreement, written down apart from the rules.
+const EXPECTED: &str = include_str!("../../cases.txt");
 
 const RELATIONS: [Relation; 2] = [Relation::Own, Relation::Other];
 
@@ -49,33 +27,9 @@ fn request<'a>(role: &'a str, action: &'a str, relation: Relation) -> Request<'a
     }
 }
 
-/// Every role, action, relation and whether it is allowed, from the table.
-fn expected() -> Vec<(&'static str, &'static str, Relation, bool)> {
-    let mut lines = EXPECTED.trim().lines();
-    let roles: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
-    assert_eq!(
-        roles.iter().collect::<BTreeSet<_>>(),
-        ROLES.iter().collect::<BTreeSet<_>>()
-    );
-    let mut all = Vec::new();
-    for line in lines {
-        let mut words = line.split_whitespace();
-        let action = words.next().unwrap();
-        let cells: Vec<&str> = words.collect();
-        assert_eq!(cells.len(), roles.len(), "{line}");
-        for (role, cell) in roles.iter().zip(cells) {
-            for relation in RELATIONS {
-                let allowed = match cell {
-                    "all" => true,
-                    "own" => relation == Relation::Own,
-                    "-" => false,
-                    other => panic!("unknown cell {other}"),
-                };
-                all.push((*role, action, relation, allowed));
-            }
-        }
-    }
-    all
+/// The table.
+fn expected() -> Cases {
+    Cases::read(EXPECTED).unwrap()
 }
 
 /// Every decision of a set, in a fixed order.
@@ -124,11 +78,12 @@ fn every_decision_is_as_agreed() {
     let set = PolicySet::load_default().unwrap();
     let expected = expected();
     assert_eq!(
-        expected.len(),
+        expected.each().count(),
         ROLES.len() * action::ALL.len() * RELATIONS.len()
     );
+    assert_eq!(expected.differences(&set), []);
     let mut wrong = Vec::new();
-    for (role, action, relation, allowed) in expected {
+    for (role, action, relation, allowed) in expected.each() {
         let decision = set.decide(&request(role, action, relation));
         if decision.allowed != allowed {
             wrong.push(format!("{role} {action} {relation:?}: {decision:?}"));
@@ -146,6 +101,91 @@ fn every_decision_is_as_agreed() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_table_that_is_not_what_the_rules_say_shows_each_case() {
+    let set = PolicySet::load_default().unwrap();
+    assert_eq!(Cases::of(&set), expected());
+    assert_eq!(Cases::read(&expected().to_text()).unwrap(), expected());
+    // Every cell counts.
+    let text = expected().to_text();
+    let mut cells = 0;
+    for (number, line) in text.lines().enumerate().skip(1) {
+        for (place, _) in line.match_indices(" all").chain(line.match_indices(" -")) {
+            let before = &line[place..];
+            let (old, new) = if before.starts_with(" all") {
+                (" all", " own")
+            } else {
+                (" -", " own")
+            };
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines[number] = format!("{}{new}{}", &line[..place], &before[old.len()..]);
+            let changed = Cases::read(&lines.join("\n")).unwrap();
+            let differences = changed.differences(&set);
+            assert_eq!(differences.len(), 1, "{}", lines[number]);
+            assert!(
+                matches!(&differences[0], Difference::Decision { action, .. }
+                if line.starts_with(action.as_str()))
+            );
+            cells += 1;
+        }
+    }
+    assert!(cells > 100, "{cells}");
+    // So does every line.
+    let shorter = text.replacen("open-day ", "open-days ", 1);
+    let found = Cases::read(&shorter).unwrap().differences(&set);
+    let name = |action: &str| action.to_owned();
+    assert_eq!(
+        found,
+        [
+            Difference::Missing {
+                action: name("open-day")
+            },
+            Difference::Unknown {
+                action: name("open-days")
+            }
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_table_is_refused() {
+    let header = format!("{}\n", ROLES.join(" "));
+    let line = "open-day all - - - - - -\n";
+    let read = |text: &str| Cases::read(text).err();
+    assert_eq!(read(&format!("# x\n\n {header}{line}")), None);
+    for text in [
+        "",
+        line,
+        "admin firm",
+        &header.replace("node", "admin"),
+        &header.replace("node", "king"),
+        &format!("{} node", header.trim()),
+    ] {
+        assert_eq!(read(text), Some(CasesError::Roles), "{text}");
+    }
+    for (wrong, number) in [
+        ("open-day all\n", 2),
+        ("open-day all - - - - - - -\n", 2),
+        ("\nopen-day all - - - - - x\n", 3),
+        ("open-day ALL - - - - - -\n", 2),
+    ] {
+        let text = format!("{header}{wrong}");
+        let expected = Some(CasesError::Cells { line: number });
+        assert_eq!(read(&text), expected, "{text}");
+    }
+    assert_eq!(
+        read(&format!("{header}{line}{line}")),
+        Some(CasesError::Twice {
+            line: 3,
+            action: "open-day".to_owned()
+        })
+    );
+    let many: String = (0..300).map(|n| format!("a{n} - - - - - - -\n")).collect();
+    assert_eq!(read(&format!("{header}{many}")), Some(CasesError::TooMany));
+    let long = "#".repeat(65 * 1024);
+    assert_eq!(read(&long), Some(CasesError::TooLong(65 * 1024)));
 }
 
 #[test]
@@ -193,7 +233,7 @@ fn what_is_unknown_is_denied() {
 #[test]
 fn the_name_of_the_member_changes_nothing() {
     let set = PolicySet::load_default().unwrap();
-    for (role, action, relation, allowed) in expected() {
+    for (role, action, relation, allowed) in expected().each() {
         for member in ["", "caller", "another", "admin", "beta", "Member::\"x\""] {
             let decision = set.decide(&Request {
                 member,

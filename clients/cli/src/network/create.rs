@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sealbook_authority::Authority;
-use sealbook_identity::{Role, files};
+use sealbook_identity::Role;
 use sealbook_ledger::{
     Genesis, GovernanceRules, KeyHolder, KeyRecord, ObserverSeat, OpeningEpoch, Parameters,
-    PolicyText, Recovery, RootFile, ValidatorSeat,
+    Recovery, RootFile, ValidatorSeat,
 };
 use sealbook_protocol::frame::{self, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, ToModule};
@@ -29,6 +29,7 @@ use crate::network::provision::{
     module_measurement, write_node_config, write_private,
 };
 use crate::network::{NetworkFiles, NodeEntry, free_addresses, program};
+use crate::policy::Rules;
 
 const NODES_MAX: usize = 64;
 const ADMINS_MAX: usize = 64;
@@ -130,6 +131,10 @@ fn node_name(number: usize) -> String {
 /// The folder is in use, the network could not be as it is asked for, or something could not be made.
 pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
     creation.check()?;
+    let rules = match &creation.policies {
+        Some(folder) => Rules::in_folder(folder)?,
+        None => Rules::built_in()?,
+    };
     fs::create_dir_all(folder).map_err(doing(folder.display()))?;
     let mut entries = fs::read_dir(folder).map_err(doing(folder.display()))?;
     if entries.next().is_some() {
@@ -174,7 +179,6 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         });
     }
     let recovery = recovery(&folder, creation)?;
-    let (policy_schema, policies) = policies(creation.policies.as_deref())?;
     let mut parameters = Parameters::default();
     if let Some(blocks) = creation.epoch_blocks {
         parameters.epoch_blocks = blocks;
@@ -190,8 +194,8 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         opening_epochs: vec![opening_epoch(vec![creation.suite.number()])],
         audit_recipients: auditors,
         admins: admins(&network, &authority, creation.admins, now_ms)?,
-        policy_schema,
-        policies,
+        policy_schema: rules.schema,
+        policies: rules.files,
         parameters,
         governance: creation.governance.clone(),
         share_commitments: Vec::new(),
@@ -270,44 +274,6 @@ fn node_entries(creation: &Creation) -> Result<Vec<NodeEntry>> {
             })
         })
         .collect())
-}
-
-fn policies(folder: Option<&Path>) -> Result<(String, Vec<PolicyText>)> {
-    let Some(folder) = folder else {
-        let files = sealbook_policies::DEFAULT_FILES
-            .iter()
-            .map(|(name, text)| PolicyText {
-                name: (*name).to_owned(),
-                text: (*text).to_owned(),
-            })
-            .collect();
-        return Ok((sealbook_policies::DEFAULT_SCHEMA.to_owned(), files));
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(doing(folder.display()))? {
-        let path = entry.map_err(doing(folder.display()))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "cedar")
-        {
-            let text = files::read_text(&path, 64 * 1024).map_err(CliError::new)?;
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            found.push(PolicyText { name, text });
-        }
-    }
-    found.sort_by(|left, right| left.name.cmp(&right.name));
-    let schema = folder.join("schema.cedarschema");
-    let schema = files::read_text(&schema, 64 * 1024).map_err(CliError::new)?;
-    let texts: Vec<(&str, &str)> = found
-        .iter()
-        .map(|file| (file.name.as_str(), file.text.as_str()))
-        .collect();
-    sealbook_policies::PolicySet::load(&schema, &texts).map_err(CliError::new)?;
-    Ok((schema, found))
 }
 
 /// A module founds the first key epoch: its root leaves it only sealed to the modules and the auditor of genesis.

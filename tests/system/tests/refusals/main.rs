@@ -10,6 +10,7 @@
 )]
 
 mod revoked;
+mod rules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
