@@ -236,10 +236,10 @@ fn snapshot(host: &mut Host) {
     host.step();
     host.before_the_end();
     row("an empty block", &idle(host));
-    let copied = host.step();
+    let frozen = host.step();
     row(
-        "standstill while the state is copied (the block of the snapshot)",
-        &seconds(copied.time),
+        "the block of the snapshot, after which the books are frozen",
+        &seconds(frozen.time),
     );
     let before = host.manifest.as_ref().map(|manifest| manifest.height);
     let mut sealed = Vec::new();
@@ -248,7 +248,7 @@ fn snapshot(host: &mut Host) {
     }
     row(
         &format!(
-            "pieces sealed and handed out, with the {} blocks after it",
+            "pieces written, sealed and handed out, with the {} blocks after it",
             sealed.len()
         ),
         &format!(
