@@ -16,7 +16,7 @@ pub use operator::{
 #[command(name = "sealbook", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 files, processes or network failed; 2 wrong use; 3 a scenario had an \
-unexpected outcome; 4 rejected; 5 denied; 6 an audit or a receipt does not hold."
+unexpected outcome, or rules are not as agreed; 4 rejected; 5 denied; 6 an audit or a receipt does not hold."
 )]
 pub struct Arguments {
     /// Folder of the network.

@@ -92,7 +92,7 @@ fn read_text(path: &Path) -> Result<String> {
 /// The rules are not good, or not what was agreed.
 pub fn run(context: &Context, network: Option<&Path>, command: PolicyCommand) -> Result<()> {
     let named = |folder: Option<PathBuf>| match (folder, network) {
-        (Some(folder), _) => rules_of(&folder.to_string_lossy()),
+        (Some(folder), _) => Rules::in_folder(&folder),
         (None, Some(network)) => {
             let genesis = NetworkFiles::open(network)?.genesis()?;
             Rules::load(genesis.policy_schema, genesis.policies)

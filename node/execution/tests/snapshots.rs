@@ -339,9 +339,14 @@ fn a_heavy_snapshot_goes_on_into_the_next_epochs() {
     add_junk(&mut play);
     play.end_epoch();
     let due = play.engine.height();
-    // Rows of every kind change while it is written.
-    for _ in 0..16 {
+    // Rows change and names come while it is written.
+    for number in 0..15 {
         play.settle("alpha", words::transfer("A-1", "A-2", "1"));
+        if number == 3 {
+            let name = play.network.seal_name("Kenji Ito");
+            let open = words::open_account("A-3", name.attachment, name.commitment);
+            play.submit("alpha", vec![order("N", open)], &[&name.bytes]);
+        }
     }
     assert_eq!(play.snapshots.len(), before + 1);
     let named = |play: &Play| {

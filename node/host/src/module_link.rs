@@ -599,6 +599,9 @@ fn serve(mut module: Module, shared: &Shared, todo: &Receiver<Work>) -> Result<(
                 // is made anew from the blocks.
                 if let Err(error) = shared.outbox().flush() {
                     tracing::error!(%error, "replies could not be kept");
+                    if error.is_damage() {
+                        shared.set_damaged(&error);
+                    }
                 }
                 return Ok(());
             }

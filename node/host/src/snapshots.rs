@@ -44,6 +44,8 @@ impl Shared {
         let pieces = u32::try_from(manifest.pieces().count()).unwrap_or(u32::MAX);
         self.store()
             .put_snapshot_manifest(manifest.height, pieces, bytes)?;
+        self.store()
+            .drop_incomplete_snapshots_before(manifest.height)?;
         let complete = self.store().snapshot_heights()?;
         if let Some(oldest) = complete.iter().rev().nth(SNAPSHOTS_KEPT - 1) {
             self.store().drop_snapshots_before(*oldest)?;

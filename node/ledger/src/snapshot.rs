@@ -23,14 +23,14 @@ pub const MAX_SNAPSHOT_PIECES: usize = 65_536;
 /// The largest encoded manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 /// How many blocks after its own a snapshot is named in commitments at the earliest: until then, modules seal it while
-/// they go on. Larger ones are named later, at most half a committee epoch after.
+/// they go on. Larger ones are named later: the module's schedule says when.
 pub const SNAPSHOT_DELAY_MIN: u64 = 6;
 
 const MANIFEST_VERSION: u16 = 2;
 const MANIFEST_DOMAIN: &str = "sealbook 2026 snapshot manifest v1";
 const PIECE_DOMAIN: &str = "sealbook 2026 snapshot piece v1";
 
-// A snapshot is named before the next one is taken.
+// A small snapshot is named before the next one is taken; of larger ones there is never more than one under way.
 const _: () = assert!(SNAPSHOT_DELAY_MIN < crate::MIN_EPOCH_BLOCKS as u64);
 
 /// Why bytes are not a manifest.

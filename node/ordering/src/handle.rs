@@ -31,7 +31,7 @@ use crate::config::{NodeIdentity, OrderingConfig, OrderingError};
 use crate::gossip::OutgoingSender;
 use crate::link::TlsLinks;
 use crate::lookup::{LINK_TIMEOUT, LookupLinks};
-use crate::removals::LateRemovals;
+use crate::removals::{self, LateRemovals};
 use crate::status::{Counters, OrderingStatus};
 use crate::vote_log::{self, FileMark};
 use crate::{archive, driver, engine, gossip};
@@ -139,6 +139,12 @@ pub fn start(
     vote_log::prepare(&storage, &store, &network)?;
     let (parts, ends, archive) = assemble(setup, &store, &application, &counters, archives)?;
 
+    let engine_directory = vote_log::engine_directory(&storage);
+    let epoch = parts.current.definition.epoch;
+    if let Err(error) = removals::clear(&engine_directory, &parts.partition, epoch) {
+        tracing::warn!(%error, "old files of the engine's cannot be removed");
+    }
+
     let mut threads = vec![archive];
     let deliver = driver::deliver(
         ends.deliveries,
@@ -156,7 +162,7 @@ pub fn start(
         .with_max_blocking_threads(BLOCKING_THREADS)
         .with_tcp_nodelay(Some(true))
         .with_read_write_timeout(LINK_TIMEOUT)
-        .with_storage_directory(vote_log::engine_directory(&storage));
+        .with_storage_directory(engine_directory);
     let reporting = counters.clone();
     threads.push(thread("sealbook-ordering", move || {
         let engine = || {

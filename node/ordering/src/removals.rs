@@ -2,23 +2,27 @@
 //!
 //! The engine deletes a file of votes with every view and some of its cache with every few dozen, one after the other,
 //! and waits until each is gone durably. On a disk that others write to at the same time that held up the order for a
-//! tenth of a second at a time. Nothing that the engine does rests on a file's being gone: after a crash it finds some
-//! old votes and blocks more, as if the crash had come before they were deleted.
+//! tenth of a second at a time. No vote rests on a file's being gone: after a crash the engine finds some old votes and
+//! blocks more, or does not look for them any more.
 //!
 //! ```text
 //! remove --> queue --> one file after the other, in the order in which they were removed
 //! open, scan: what waits in the queue is not there any more
 //! ```
 //!
-//! INVARIANT: what is left after a crash is what a crash between two removals leaves: of the removals, the first so many
-//! are done. A name that waits is removed before it is opened anew.
+//! INVARIANT: of the removals, the first so many are done after a crash, while what was written after them may be there.
+//! So the engine may have noted that it is done with an epoch of which files are left: [`clear`] deletes them at the next
+//! start. A name that waits is removed before it is opened anew.
 //!
 //! Whatever else is asked of a runtime goes to the one underneath.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::fs;
+use std::io;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +39,8 @@ use crate::transport::Runtime;
 
 /// How many removals may wait; whoever asks for more waits with them.
 const WAITING_MAX: usize = 1_024;
+/// Epochs before the present one whose files are the engine's own matter.
+const EPOCHS_KEPT: u64 = 3;
 /// Between two looks at whether a removal is done.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -70,6 +76,24 @@ impl Waiting {
     }
 }
 
+/// Deletes what the engine keeps of blocks of epochs that are long over, before it starts: a crash may have come before
+/// their removal, and the engine does not look for them. `prefix` is that of its files.
+pub(crate) fn clear(folder: &Path, prefix: &str, epoch: u64) -> io::Result<()> {
+    let beginning = format!("{prefix}-cache-cache-");
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| {
+            let (of, _) = name.strip_prefix(&beginning)?.split_once('-')?;
+            of.parse::<u64>().ok()
+        });
+        if of.is_some_and(|of| of.saturating_add(EPOCHS_KEPT) < epoch) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A runtime whose files are removed later.
 pub(crate) struct LateRemovals<E> {
     inner: E,
@@ -93,7 +117,7 @@ impl<E: Runtime> LateRemovals<E> {
                     };
                     let removed = context.remove(&partition, name.as_deref()).await;
                     if let Err(error) = removed {
-                        tracing::debug!(%error, "a file of the engine's was not removed");
+                        tracing::warn!(%error, "a file of the engine's was not removed");
                     }
                     queue.lock().pop_front();
                 }
@@ -361,6 +385,28 @@ mod tests {
                 assert_eq!(found.coalesce().as_ref(), name.as_slice());
             }
         });
+    }
+
+    #[test]
+    fn what_a_crash_left_of_old_epochs_is_cleared_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [
+            "net-cache-cache-3-verified-key",
+            "net-cache-cache-3-notarizations-value",
+            "net-cache-cache-6-verified-key",
+            "net-cache-cache-10-verified-key",
+            "net-cache-metadata",
+            "net-simplex-3",
+            "other-cache-cache-3-verified-key",
+        ];
+        for name in names {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("00"), b"x").unwrap();
+        }
+        clear(folder.path(), "net", 9).unwrap();
+        let left = names.map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, false, true, true, true, true, true]);
+        assert!(clear(&folder.path().join("none"), "net", 9).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::{Batch, Entry, Operation, Store, StoreError, Table};
 use crate::folder::cannot_open;
@@ -31,6 +31,9 @@ pub(crate) struct Outside {
     engine: Arc<dyn Store>,
     folder: PathBuf,
     keys: RwLock<BTreeSet<(Table, Vec<u8>)>>,
+    /// Held by the one writer.
+    writer: Mutex<()>,
+    /// After a failed write, out here, nothing of the store is used again.
     poisoned: AtomicBool,
 }
 
@@ -58,6 +61,7 @@ impl Outside {
             engine,
             folder,
             keys: RwLock::new(keys),
+            writer: Mutex::new(()),
             poisoned: AtomicBool::new(false),
         })
     }
@@ -92,31 +96,38 @@ impl Outside {
         }
     }
 
-    /// Carries out a batch that is about values outside: one that is set, or some that are deleted.
+    /// Carries out a batch that is about values outside: one that is set, or some that are deleted. Readers wait for
+    /// neither.
     fn change(&self, operations: &[Operation]) -> Result<(), StoreError> {
-        self.check_usable()?;
-        let mut keys = self.keys.write().map_err(|_| StoreError::Poisoned)?;
-        let mut apply = || {
+        let _one = self.writer.lock().map_err(|_| StoreError::Poisoned)?;
+        let apply = || {
             for operation in operations {
                 match operation {
-                    Operation::Put { table, key, value } => {
-                        self.put(*table, key, value)?;
-                        keys.insert((*table, key.clone()));
-                    }
+                    Operation::Put { table, key, value } => self.put(*table, key, value)?,
                     Operation::Delete { table, key } => {
-                        if keys.remove(&(*table, key.clone())) {
+                        if self.write_keys().remove(&(*table, key.clone())) {
                             self.delete(*table, key)?;
                         }
                     }
                 }
             }
-            sync(&self.folder)
+            sync(&self.folder)?;
+            for operation in operations {
+                if let Operation::Put { table, key, .. } = operation {
+                    self.write_keys().insert((*table, key.clone()));
+                }
+            }
+            Ok(())
         };
         apply().map_err(|error: io::Error| {
             self.poisoned.store(true, Ordering::Release);
             tracing::error!(%error, "a write to the store failed");
             StoreError::Write(error.to_string())
         })
+    }
+
+    fn write_keys(&self) -> RwLockWriteGuard<'_, BTreeSet<(Table, Vec<u8>)>> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, StoreError> {
@@ -140,13 +151,20 @@ impl Outside {
         }
     }
 
-    /// Keys, held so that nothing of them goes meanwhile.
-    fn with_keys<T>(
-        &self,
-        take: impl FnOnce(&BTreeSet<(Table, Vec<u8>)>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.check_usable()?;
-        take(&*self.keys.read().map_err(|_| StoreError::Poisoned)?)
+    /// A value, unless it was deleted meanwhile.
+    fn find(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let is_there = || self.read_keys().contains(&(table, key.to_vec()));
+        if !is_there() {
+            return Ok(None);
+        }
+        match self.read(table, key) {
+            Err(_) if !is_there() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    fn read_keys(&self) -> RwLockReadGuard<'_, BTreeSet<(Table, Vec<u8>)>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,6 +203,7 @@ fn range<'a>(
 impl Store for Outside {
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         batch.check()?;
+        self.check_usable()?;
         match batch.operations() {
             operations @ [first, ..] if first.table().is_outside() => self.change(operations),
             _ => self.engine.commit(batch),
@@ -192,24 +211,27 @@ impl Store for Outside {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if !table.is_outside() {
-            return self.engine.get(table, key);
+        self.check_usable()?;
+        if table.is_outside() {
+            self.find(table, key)
+        } else {
+            self.engine.get(table, key)
         }
-        self.with_keys(|keys| {
-            let there = keys.contains(&(table, key.to_vec()));
-            there.then(|| self.read(table, key)).transpose()
-        })
     }
 
     fn scan(&self, table: Table, from_key: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.check_usable()?;
         if !table.is_outside() {
             return self.engine.scan(table, from_key, limit);
         }
-        self.with_keys(|keys| {
-            range(keys, table, from_key, limit)
-                .map(|key| Ok((key.clone(), self.read(table, key)?)))
-                .collect()
-        })
+        let keys: Vec<Vec<u8>> = range(&self.read_keys(), table, from_key, limit)
+            .cloned()
+            .collect();
+        let entries = keys.into_iter().map(|key| {
+            let value = self.find(table, &key)?;
+            Ok(value.map(|value| (key, value)))
+        });
+        entries.filter_map(Result::transpose).collect()
     }
 
     fn keys(
@@ -218,13 +240,16 @@ impl Store for Outside {
         from_key: &[u8],
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.check_usable()?;
         if !table.is_outside() {
             return self.engine.keys(table, from_key, limit);
         }
-        self.with_keys(|keys| Ok(range(keys, table, from_key, limit).cloned().collect()))
+        let keys = self.read_keys();
+        Ok(range(&keys, table, from_key, limit).cloned().collect())
     }
 
     fn verify(&self) -> Result<(), StoreError> {
+        self.check_usable()?;
         self.engine.verify()
     }
 }

@@ -210,6 +210,29 @@ fn what_a_crash_left_half_written_outside_is_removed_and_damage_is_found() {
 }
 
 #[test]
+fn after_a_failed_write_outside_nothing_of_the_store_is_answered() {
+    on_disk(|engine, path| {
+        let store = open_store(engine, path).unwrap();
+        store.commit(one(Table::Blocks, b"k", b"v")).unwrap();
+        // Nothing can be written where there is no folder.
+        std::fs::remove_dir(path.join("outside")).unwrap();
+        let failed = store.commit(one(Table::SnapshotPieces, b"k", b"v"));
+        assert!(matches!(failed, Err(StoreError::Write(_))), "{failed:?}");
+        for table in [Table::Blocks, Table::SnapshotPieces] {
+            assert_eq!(store.get(table, b"k"), Err(StoreError::Poisoned));
+            assert_eq!(store.scan(table, b"", 9), Err(StoreError::Poisoned));
+            assert_eq!(store.keys(table, b"", 9), Err(StoreError::Poisoned));
+            let again = store.commit(one(table, b"k", b"v"));
+            assert_eq!(again, Err(StoreError::Poisoned));
+        }
+        assert_eq!(store.verify(), Err(StoreError::Poisoned));
+        drop(store);
+        let store = open_store(engine, path).unwrap();
+        assert_eq!(store.get(Table::Blocks, b"k").unwrap().unwrap(), b"v");
+    });
+}
+
+#[test]
 fn keys_are_those_of_a_scan() {
     engines(|store| {
         let mut batch = Batch::new();

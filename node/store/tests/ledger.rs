@@ -288,6 +288,12 @@ fn a_snapshot_counts_once_its_manifest_is_there_and_old_ones_go() {
             assert!(report.is_intact() && report.snapshots == 2, "{report:?}");
         }
         let ledger = LedgerStore::open(store.clone()).unwrap();
+        ledger.drop_incomplete_snapshots_before(100).unwrap();
+        assert!(ledger.has_snapshot_piece(100, 0).unwrap());
+        ledger.drop_incomplete_snapshots_before(300).unwrap();
+        assert!(!ledger.has_snapshot_piece(100, 0).unwrap());
+        assert_eq!(ledger.snapshot_heights().unwrap(), [200, 300]);
+        assert!(ledger.has_snapshot_piece(200, 2).unwrap());
         ledger.drop_snapshots_before(300).unwrap();
         assert_eq!(ledger.snapshot_heights().unwrap(), [300]);
         assert_eq!(store.keys(Table::SnapshotPieces, b"", 99).unwrap().len(), 3);

@@ -203,3 +203,74 @@ pub fn read_names(padded: &[u8], state: &State, names: &mut HolderNames) -> Opti
     }
     rest.iter().all(|byte| *byte == 0).then_some(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Books whose encoding is so long, or a little longer.
+    fn books(length: usize) -> State {
+        let mut state = State::new();
+        let mut bytes = Vec::new();
+        let mut height = 0;
+        while bytes.len() < length {
+            // Sixteen bytes a block.
+            for _ in 0..=(length - bytes.len()) / 17 {
+                height += 1;
+                state.begin_block(height, height).unwrap();
+            }
+            bytes.clear();
+            state.encode_into(&mut bytes).unwrap();
+        }
+        state
+    }
+
+    #[test]
+    fn content_is_cut_into_whole_pieces_wherever_it_ends() {
+        let mut state = books(CONTENT_BYTES / 2);
+        let mut encoded = Vec::new();
+        state.encode_into(&mut encoded).unwrap();
+        // Parts before and after the edge of a piece, longer than one, and so long that all ends with a piece.
+        for kind in 0..8 {
+            let edge = CONTENT_BYTES;
+            let even = 2 * edge - encoded.len();
+            let (before, after) = (even - 1, even + 1);
+            let lengths = [8, edge - 1, edge, edge + 1, 3 * edge, before, even, after];
+            let parts = *lengths.get(kind).unwrap();
+            let bytes: Vec<u8> = (0..parts).map(|place| (place % 251) as u8 | 1).collect();
+            state.freeze();
+            let mut content = Content {
+                written: 0,
+                parts: SecretBytes::new(bytes.clone()),
+                piece: new_piece(),
+                account: 0,
+                accounts: 0,
+            };
+            let mut written = Vec::new();
+            while let Some(piece) = content.next_of_state(&mut state) {
+                assert_eq!(piece.expose().len(), CONTENT_BYTES);
+                written.extend_from_slice(piece.expose());
+                // It goes on meanwhile.
+                let next = state.height() + 1;
+                state.begin_block(next, next).unwrap();
+            }
+            let whole = [&bytes[..], &encoded].concat();
+            let (found, padding) = written.split_at(whole.len());
+            assert!(found == whole, "{parts}");
+            assert_eq!(written.len(), whole.len().next_multiple_of(CONTENT_BYTES));
+            assert!(is_padding(padding));
+            assert!(content.next_of_state(&mut state).is_none());
+            encoded.clear();
+            state.encode_into(&mut encoded).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_zeros_in_the_last_piece_are_padding() {
+        assert!(is_padding(&[]) && is_padding(&[0; 9]));
+        assert!(is_padding(&vec![0; CONTENT_BYTES - 1]));
+        assert!(!is_padding(&vec![0; CONTENT_BYTES]));
+        assert!(!is_padding(&[0, 0, 1]));
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! weight = rows of the books, 32 bytes each, in pieces; at least 1
-//! due    = at the end of every `snapshot_epochs`-th committee epoch, if it is the first, or its weight is 4 or less, or
-//!          a key epoch ends there, or the envelopes since the last one are twice as long as that one's weight,
-//!          and as 128 pieces; never while one is being made, unless a key epoch ends
+//! due    = where a key epoch ends; and at the end of every `snapshot_epochs`-th committee epoch, if it is the first, or
+//!          its weight is 4 or less, or the envelopes since the last one are twice as long as that one's weight, and as
+//!          128 pieces, but never while one is being made
 //! delay  = two blocks for each piece of its weight, at least 6, at most 8 committee epochs, or half a key epoch where
 //!          they end by schedule
 //! ```
@@ -40,16 +40,16 @@ pub fn weight(books: &State) -> u64 {
         .max(1)
 }
 
-/// How many pieces the books come to, about: rows of most tables are longer than what they are taken to weigh. Only how
-/// the work is spread over blocks follows from it.
+/// How many pieces the books come to at the most, with few exceptions: rows as long as they can be. Only how the work is
+/// spread over blocks follows from it, and what is left goes into the last.
 pub fn pieces(books: &State) -> u64 {
     let bytes = |table: &TableId| {
         let row = match table {
-            TableId::Trades => 96,
-            TableId::References => 60,
+            TableId::Trades => 108,
+            TableId::References => 76,
             TableId::PositionChanges | TableId::IssuedChanges => 20,
-            TableId::Members | TableId::Issues => 256,
-            TableId::Accounts => 96,
+            TableId::Members | TableId::Issues => 640,
+            TableId::Accounts => 108,
             _ => ROW_BYTES,
         };
         u64::from(books.table_len(*table)).saturating_mul(row)
@@ -105,7 +105,8 @@ impl Growth {
         key_epoch_ends: bool,
     ) -> bool {
         let every = u64::from(definition.parameters.snapshot_epochs.max(1));
-        let may = height == definition.last_height && (definition.epoch + 1).is_multiple_of(every);
+        let turn = (definition.epoch + 1).is_multiple_of(every);
+        let may = height == definition.last_height && (turn || key_epoch_ends);
         let has_grown = self.last.is_none_or(|last| {
             let pieces = last.saturating_mul(GROWTH).max(GROWTH_MIN);
             self.bytes >= pieces.saturating_mul(CONTENT_BYTES as u64)
@@ -167,10 +168,15 @@ mod tests {
 
     #[test]
     fn snapshots_are_due_at_the_end_of_committee_epochs_that_have_one() {
-        let due = |every, height| Growth::default().is_due(&definition(every), height, 1, true);
-        assert!(due(1, 71) && due(3, 71));
-        assert!(!due(2, 71) && !due(4, 71));
-        assert!(!due(1, 70) && !due(3, 48));
+        let due = |every, height, key_epoch_ends| {
+            Growth::default().is_due(&definition(every), height, 1, key_epoch_ends)
+        };
+        assert!(due(1, 71, false) && due(3, 71, false));
+        assert!(!due(2, 71, false) && !due(4, 71, false));
+        assert!(!due(1, 70, false) && !due(3, 48, false));
+        // Where a key epoch ends, whatever the parameters say.
+        assert!(due(2, 71, true) && due(4, 71, true));
+        assert!(!due(1, 70, true) && !due(3, 48, true));
     }
 
     #[test]

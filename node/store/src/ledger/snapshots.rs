@@ -148,6 +148,38 @@ impl LedgerStore {
     }
 }
 
+impl LedgerStore {
+    /// Drops the pieces of snapshots of heights below this one that never became complete.
+    ///
+    /// # Errors
+    /// A failed read or write.
+    pub fn drop_incomplete_snapshots_before(&self, height: u64) -> Result<(), StoreError> {
+        let _one = self.snapshots.lock().map_err(|_| StoreError::Poisoned)?;
+        let mut from = Vec::new();
+        loop {
+            let keys = self
+                .store
+                .keys(Table::SnapshotPieces, &from, SCAN_ENTRIES)?;
+            let full = keys.len() == SCAN_ENTRIES;
+            let mut batch = Batch::new();
+            for key in keys {
+                let of = height_of(Table::SnapshotPieces, &key)?;
+                if of < height && self.snapshot_parts(of)?.is_none() {
+                    batch.delete(Table::SnapshotPieces, key.clone());
+                }
+                from = key;
+                from.push(0);
+            }
+            if !batch.is_empty() {
+                self.store.commit(batch)?;
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+}
+
 fn piece_key(height: u64, index: u32) -> Vec<u8> {
     [&height.to_be_bytes()[..], &index.to_be_bytes()].concat()
 }
