@@ -57,6 +57,8 @@ impl Outside {
             // Whatever else lies there is not ours.
             keys.extend(name.and_then(read_name));
         }
+        // A process that was killed may have left names that are not on the disk, and from now on they count.
+        sync(&folder).map_err(failed)?;
         Ok(Self {
             engine,
             folder,
