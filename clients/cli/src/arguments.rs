@@ -145,7 +145,8 @@ pub enum CaCommand {
     },
     /// What has been certified, and what of it is revoked.
     Inventory,
-    /// Revoke a certificate, for good. Nodes hear of it by the next revocation list (`ca crl`).
+    /// Revoke a certificate, for good, by the CA's word alone. Nodes hear of it by the next revocation list (`ca crl`);
+    /// `member revoke` makes the whole ledger refuse it at once.
     Revoke {
         /// The holder's short name, or the certificate's serial number.
         #[arg(value_name = "NAME|SERIAL")]
@@ -237,10 +238,52 @@ pub enum MemberCommand {
         /// The chain in PEM.
         chain: PathBuf,
     },
+    /// Ask the CA for a further certificate in your own name, without the network.
+    Request {
+        /// Folder for request.pem, and for key.pem with --new-key.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// For a new key, made here, instead of the one in use.
+        #[arg(long)]
+        new_key: bool,
+    },
+    /// Give a member a further certificate on the ledger. Your own is put in the place of the one in use, also when that
+    /// has ended already; it must then be for the same key.
+    Renew(RenewArguments),
+    /// Revoke all certificates of a member, or one, for good: from its block on nobody acts or reads under them.
+    Revoke {
+        /// The member.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// One certificate instead, a member's or a node's: its chain in PEM.
+        #[arg(long, value_name = "FILE")]
+        chain: Option<PathBuf>,
+        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
+        /// privilege-withdrawn.
+        #[arg(long)]
+        reason: String,
+    },
     /// Whose keys are in this folder.
     List,
     /// Who you are to the ledger.
     Show,
+}
+
+/// What a renewal is made with.
+#[derive(Debug, Args)]
+pub struct RenewArguments {
+    /// The chain in PEM, as the CA returned it. Without one, the CA in the network's folder certifies you anew.
+    #[arg(long, value_name = "FILE")]
+    pub chain: Option<PathBuf>,
+    /// The key that the certificate was requested with, if it is not the one in use.
+    #[arg(long, value_name = "FILE", requires = "chain")]
+    pub key: Option<PathBuf>,
+    /// Make a new key.
+    #[arg(long, conflicts_with = "chain")]
+    pub new_key: bool,
+    /// Days of validity.
+    #[arg(long, default_value_t = 365, conflicts_with = "chain")]
+    pub days: u32,
 }
 
 /// Business dates.

@@ -21,6 +21,7 @@ mod output;
 mod policy;
 mod progress;
 mod recovery;
+mod renewal;
 mod scenario;
 mod session;
 mod transactions;

@@ -35,6 +35,14 @@ pub fn now_ms() -> u64 {
         })
 }
 
+/// From a little before `now_ms` on, for clocks that are behind, until `until_ms`, or else for a year.
+pub fn validity(now_ms: u64, until_ms: Option<u64>) -> (u64, u64) {
+    (
+        now_ms.saturating_sub(BEFORE_MS),
+        until_ms.unwrap_or_else(|| now_ms.saturating_add(YEAR_MS)),
+    )
+}
+
 /// Makes a key in `folder`, has it certified, and stores the chain beside it. Returns the chain in DER, leaf first.
 ///
 /// # Errors
@@ -44,7 +52,7 @@ pub fn make_certified(
     folder: &Path,
     enrolment: &Enrolment,
     network: &str,
-    now_ms: u64,
+    validity: (u64, u64),
 ) -> Result<Vec<Vec<u8>>> {
     for folder in folder.parent().into_iter().chain([folder]) {
         if !folder.is_dir() {
@@ -62,10 +70,6 @@ pub fn make_certified(
         &seed,
     )
     .map_err(CliError::new)?;
-    let validity = (
-        now_ms.saturating_sub(BEFORE_MS),
-        now_ms.saturating_add(YEAR_MS),
-    );
     let chain = authority
         .approve(&request, validity)
         .map_err(CliError::new)?;

@@ -22,9 +22,10 @@ use serde_json::{Value, json};
 use crate::arguments::{CreateArguments, NetworkCommand, NodeCommand, PrepareArguments};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::governance;
-use crate::members::now_ms;
+use crate::members::{now_ms, validity};
 use crate::network::{self, Creation, NetworkFiles, NodeEntry, free_addresses};
 use crate::operations::{Context, time};
+use crate::renewal;
 use crate::session::Session;
 
 const ADDRESS_FILE_BYTES_MAX: usize = 64 * 1024;
@@ -112,8 +113,19 @@ fn creation(arguments: CreateArguments) -> Result<Creation> {
         recovery: (arguments.recovery_threshold, arguments.recovery_holders),
         measured: arguments.measured,
         auditors: governance::holders(&arguments.auditor)?,
+        certificates_until_ms: arguments.certificates_until.map(until).transpose()?,
         ..Creation::of(arguments.validators, arguments.observers)
     })
+}
+
+/// A moment that is not over, in milliseconds since 1970.
+fn until(text: String) -> Result<u64> {
+    let time: jiff::Timestamp = text.parse().map_err(usage)?;
+    let until_ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
+    if until_ms <= now_ms() {
+        return Err(usage(format!("`{text}` is over")));
+    }
+    Ok(until_ms)
 }
 
 /// The suite of this name; the command line takes no others.
@@ -199,6 +211,9 @@ pub fn node(context: &Context, command: NodeCommand) -> Result<()> {
         NodeCommand::Join { name, from_genesis } => join(context, &files, &name, from_genesis),
         NodeCommand::Start { name } => start(context, &files, &[name]),
         NodeCommand::Stop { name } => stop(context, &files, &[name]),
+        NodeCommand::Renew { name, chain, days } => {
+            renewal::renew_node(context, &files, &name, chain.as_deref(), days)
+        }
         NodeCommand::List => {
             let mut table = Table::new();
             table.set_header(["node", "made as", "for nodes", "for clients", "state"]);
@@ -287,7 +302,7 @@ fn prepare(context: &Context, mut files: NetworkFiles, arguments: &PrepareArgume
         let authority = Authority::open(&files.ca()).map_err(|error| {
             CliError::new(error).hint("with --request, the CA may be on another machine")
         })?;
-        let _ = network::make_node(&files, &authority, &entry, now_ms())?;
+        let _ = network::make_node(&files, &authority, &entry, validity(now_ms(), None))?;
     }
     let vote_key = network::vote_key(&files, name)?.to_string();
     let mut fields = json!({"node": name, "folder": folder.display().to_string(), "vote_key": vote_key,

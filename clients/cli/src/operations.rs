@@ -17,8 +17,8 @@ use crate::arguments::{CaCommand, MemberCommand, Wait};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::now_ms;
 use crate::network::NetworkFiles;
-use crate::output;
 use crate::session::{Done, Session};
+use crate::{output, renewal};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -340,6 +340,13 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
     let files = context.files()?;
     match command {
         MemberCommand::Enrol { .. } => Ok(()),
+        MemberCommand::Request { out, new_key } => renewal::request(context, &out, new_key),
+        MemberCommand::Renew(arguments) => renewal::renew(context, arguments),
+        MemberCommand::Revoke {
+            name,
+            chain,
+            reason,
+        } => renewal::revoke(context, name, chain, &reason),
         MemberCommand::List => {
             let mut names = Vec::new();
             for entry in fs::read_dir(files.folder().join("members")).map_err(doing("members"))? {
@@ -396,7 +403,7 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::members::{Enrolment, make_certified};
+    use crate::members::{Enrolment, make_certified, validity};
 
     #[test]
     fn a_chain_shows_its_holder_and_one_that_cannot_be_read_says_so() {
@@ -410,7 +417,8 @@ mod tests {
             lei: Some("5493001KJTIIGC8Y1R12".parse().unwrap()),
         };
         let own = folder.path().join("alpha");
-        let chain = make_certified(&authority, &own, &enrolment, "testnet", now).unwrap();
+        let chain =
+            make_certified(&authority, &own, &enrolment, "testnet", validity(now, None)).unwrap();
         let trust = Trust {
             network: "testnet".to_owned(),
             roots: vec![authority.root().clone()],

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sealbook_authority::Authority;
 use sealbook_primitives::hash::Digest;
 use sealbook_sdk::{
-    AnswerBody, AsOf, Client, ClientError, Network, Prepared, Question, Stage, Submitted,
+    AnswerBody, AsOf, Client, ClientError, Identity, Network, Prepared, Question, Stage, Submitted,
 };
 use sealbook_securities::{Code, Instruction, Outcome, RecordTime, Status};
 use serde_json::{Value, json};
@@ -208,6 +208,19 @@ impl Session {
             .ok_or_else(|| CliError::new("no client"))
     }
 
+    /// From now on the member acts under this identity instead of the one in its files.
+    ///
+    /// # Errors
+    /// The identity cannot be used.
+    pub fn take_identity(&mut self, member: &str, identity: Identity) -> Result<()> {
+        let preferred = self.clients.len();
+        let client = Client::new(Arc::clone(&self.network), identity, preferred);
+        let mut client = client.map_err(CliError::new)?;
+        client.learn_opening();
+        self.clients.insert(member.to_owned(), client);
+        Ok(())
+    }
+
     /// Remembers the height after a line, for `as_of: {"line": n}`.
     pub fn remember_line(&mut self, line: u64, height: u64) {
         self.lines.insert(line, height);
@@ -360,9 +373,9 @@ impl Session {
             .prefix(".enrolling-")
             .tempdir_in(&members)
             .map_err(doing(members.display()))?;
-        let now_ms = members::now_ms();
+        let validity = members::validity(members::now_ms(), None);
         let name = self.files.name().to_owned();
-        let chain = members::make_certified(&authority, aside.path(), enrolment, &name, now_ms)?;
+        let chain = members::make_certified(&authority, aside.path(), enrolment, &name, validity)?;
         // Whether the keys are of use shows only in the outcome.
         let wait = if wait == Wait::Ordered {
             Wait::Outcome

@@ -35,7 +35,7 @@ pub use order::{Prepared, generated_reference};
 pub use receipts::{OwnReply, Shown};
 pub use sealbook_protocol::client::{CertifiedBlock, NodeStatus, Stage};
 pub use sealbook_protocol::module::SnapshotOffer;
-pub use sealbook_protocol::payload::{Answer, AnswerBody, AsOf, Question};
+pub use sealbook_protocol::payload::{Answer, AnswerBody, AsOf, Question, RevocationTarget};
 
 /// Why a client could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

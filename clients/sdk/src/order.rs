@@ -3,7 +3,9 @@
 use sealbook_governance::{Action, GovernanceOrder};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::random;
-use sealbook_protocol::payload::{Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION};
+use sealbook_protocol::payload::{
+    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, RevocationTarget,
+};
 use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose};
 use sealbook_securities::{
     AccountId, ClientReference, HolderReference, Instruction, LongName, Order,
@@ -124,6 +126,26 @@ impl Prepared {
     #[must_use]
     pub const fn is_alone(&self) -> bool {
         self.attachments.is_empty()
+    }
+
+    /// A further certificate for a member, in its own name (chain in DER, leaf first).
+    #[must_use]
+    pub fn renew(chain: Vec<Vec<u8>>) -> Self {
+        Self {
+            reference: generated_reference(),
+            order: OrderBytes::Renew { chain },
+            attachments: Vec::new(),
+        }
+    }
+
+    /// The revocation of certificates, for good; `reason` is a reason code of RFC 5280, section 5.3.1.
+    #[must_use]
+    pub fn revoke(target: RevocationTarget, reason: u8) -> Self {
+        Self {
+            reference: generated_reference(),
+            order: OrderBytes::Revoke { target, reason },
+            attachments: Vec::new(),
+        }
     }
 
     /// The admission of a member by its certificate chain (DER, leaf first).

@@ -1,4 +1,4 @@
-//! The levels by which carriers' quotas are cut (`docs/GOVERNANCE.md`, section 6).
+//! The levels by which carriers' quotas are cut (`docs/GOVERNANCE.md`, section 7).
 
 use std::collections::BTreeMap;
 

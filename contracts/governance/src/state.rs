@@ -592,6 +592,19 @@ impl Governance {
         MemberName::new(name).is_ok_and(|name| self.removed.contains(&name))
     }
 
+    /// How many electors there are, by the rules in force.
+    #[must_use]
+    pub fn electors(&self, directory: &dyn Directory) -> usize {
+        let roll = self.roll(directory);
+        roll.values().filter(|role| self.is_elector(role)).count()
+    }
+
+    /// How many of them must approve.
+    #[must_use]
+    pub fn approvals(&self) -> usize {
+        usize::from(self.rules.approvals)
+    }
+
     /// What members see.
     #[must_use]
     pub fn view(&self) -> GovernanceView {

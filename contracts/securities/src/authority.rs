@@ -52,11 +52,15 @@ pub enum Action {
     RevokeMandate,
     /// Submit a trade that both parties are bound by, which settles it.
     LockedInTrade,
+    /// Give a member a further certificate.
+    RenewCertificate,
+    /// Revoke certificates.
+    RevokeCertificate,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::AdmitMember,
         Self::OpenDay,
         Self::RegisterIssue,
@@ -77,6 +81,8 @@ impl Action {
         Self::GrantMandate,
         Self::RevokeMandate,
         Self::LockedInTrade,
+        Self::RenewCertificate,
+        Self::RevokeCertificate,
     ];
 
     /// The name that policies use.
@@ -103,6 +109,8 @@ impl Action {
             Self::GrantMandate => "grant-mandate",
             Self::RevokeMandate => "revoke-mandate",
             Self::LockedInTrade => "locked-in-trade",
+            Self::RenewCertificate => "renew-certificate",
+            Self::RevokeCertificate => "revoke-certificate",
         }
     }
 }
@@ -154,6 +162,6 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Action>(&[20]).is_err());
+        assert!(borsh::from_slice::<Action>(&[22]).is_err());
     }
 }

@@ -126,9 +126,10 @@ pub struct Member {
     pub organisation: LongName,
     /// The organisation's LEI.
     pub lei: Option<Lei>,
-    /// The fingerprint of the certificate.
+    /// The fingerprint of the certificate that it was admitted under. Which others it has, the caller of this crate
+    /// knows.
     pub certificate: [u8; 32],
-    /// The public key that signs the member's orders.
+    /// The public key in that certificate.
     pub key: [u8; 32],
 }
 

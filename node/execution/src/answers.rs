@@ -4,7 +4,6 @@
 
 use borsh::BorshDeserialize;
 use sealbook_primitives::secret::Secret32;
-use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, MemberAnswer, PAYLOAD_VERSION, Query, Question,
 };
@@ -49,8 +48,7 @@ impl Engine {
         }
         let reply_key = Secret32::new(query.reply_key);
         let body = match self.current_member(&signed.certificate, self.head.time_ms) {
-            Some((caller, member)) => {
-                let key = VerifyingKey(member.key);
+            Some((caller, key)) => {
                 self.check_signature(&envelope, Purpose::Query, &signed, &key)?;
                 if !self.asked.note(caller, expires_ms, envelope.digest()) {
                     return None;

@@ -74,7 +74,10 @@ pub fn is_authorised(name: &str, registry: &[AuthorisedContract]) -> bool {
 /// modules say to each other, and how a member seals, is no contract's.
 pub const fn contract_of(order: &OrderBytes) -> Option<&'static str> {
     match order {
-        OrderBytes::Admit { .. } | OrderBytes::Governance(_) => Some(Governance::NAME),
+        OrderBytes::Admit { .. }
+        | OrderBytes::Renew { .. }
+        | OrderBytes::Revoke { .. }
+        | OrderBytes::Governance(_) => Some(Governance::NAME),
         OrderBytes::Securities(_) => Some(Securities::NAME),
         OrderBytes::Module(_) | OrderBytes::OpenSession => None,
     }

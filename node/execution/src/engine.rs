@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sealbook_governance::Governance;
-use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
+use sealbook_identity::{CertificateDer, Usage, verify_chain};
 use sealbook_ledger::{
     Block, Commitment, Committee, EpochDefinition, FinalityCertificate, Genesis, Header, KeyRecord,
     MAX_BLOCK_BYTES, RootGrant, SnapshotManifest, SnapshotReference, verify_finalized,
@@ -21,13 +21,16 @@ use sealbook_ledger::{
 use sealbook_policies::PolicySet;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::signature::VerifyingKey;
 use sealbook_protocol::module::{PastResult, QuotaLevel, SealedReply};
-use sealbook_securities::{Member, MemberId, State};
+use sealbook_securities::{MemberId, State};
 
 use crate::asked::Asked;
+use crate::certificates::Certificates;
 use crate::contracts::{self, LeafKey};
 pub use crate::error::EngineError;
 use crate::keys::{EpochKeys, Vault};
+use crate::membership::new_member;
 use crate::names::HolderNames;
 use crate::permissions::Nobody;
 use crate::results::{self, Results, Waiting};
@@ -36,7 +39,7 @@ use crate::sessions::Sessions;
 use crate::snapshot::content::Parts;
 use crate::snapshot::{Growth, Progress};
 use crate::state_tree::StateTree;
-use crate::transactions::{BlockContext, new_member};
+use crate::transactions::BlockContext;
 
 /// Reply context of outcomes.
 pub const OUTCOME_CONTEXT: &[u8] = b"outcome";
@@ -90,6 +93,8 @@ pub struct Executed {
     pub unopened: u32,
     /// Orders by status: settled, pending, rejected, denied.
     pub outcomes: [u64; 4],
+    /// Fingerprints of certificates that were revoked.
+    pub revoked: Vec<Digest>,
 }
 
 /// The execution engine of one network.
@@ -135,8 +140,8 @@ pub struct Engine {
     pub(crate) asked: Asked,
     /// Sessions that members have opened.
     pub(crate) sessions: Sessions,
-    /// When each member's certificate ends. The books hold its fingerprint, from which this follows.
-    pub(crate) certificate_ends: BTreeMap<MemberId, u64>,
+    /// Which certificates count.
+    pub(crate) certificates: Certificates,
     pub(crate) names: HolderNames,
     /// The newest snapshot that commitments name.
     pub(crate) newest_snapshot: Option<SnapshotReference>,
@@ -155,6 +160,7 @@ impl Engine {
         keys.check(&genesis.first_epoch().opening)?;
         let mut engine = Self::bare(genesis, keys)?;
         engine.admit_founders()?;
+        engine.certificates.end_block();
         engine.commitment.state_root = engine.update_state_root();
         engine.commitment.network_root = engine.network_root();
         // Genesis needs no header to commit to its results.
@@ -219,7 +225,7 @@ impl Engine {
             answered_from_ms: 0,
             asked: Asked::default(),
             sessions: Sessions::default(),
-            certificate_ends: BTreeMap::new(),
+            certificates: Certificates::default(),
             names: HolderNames::default(),
             newest_snapshot: None,
             progress: Progress::None,
@@ -234,7 +240,7 @@ impl Engine {
         self.state = state;
         self.governance = parts.governance;
         self.head = parts.head;
-        self.certificate_ends = parts.certificate_ends;
+        self.certificates = parts.certificates;
         self.answered_from_ms = parts.answered_from_ms;
         self.newest_snapshot = parts.newest;
         self.seen = parts.seen;
@@ -276,7 +282,7 @@ impl Engine {
             if !self.state.admit(None, &Nobody, founder, None).is_accepted() {
                 return Err(refused());
             }
-            self.note_certificate(&principal);
+            self.note_admission(&principal);
         }
         Ok(())
     }
@@ -475,6 +481,7 @@ impl Engine {
         let key_records = key_records.map(|record| record.encode()).collect();
         self.forget_records();
         self.advance_snapshot(height, each);
+        let revoked = self.certificates.end_block();
         self.commit(brought.waiting);
         if self.head.next_epoch.is_some() {
             self.committee = self
@@ -498,6 +505,7 @@ impl Engine {
             finals,
             unopened: carried.unopened(),
             outcomes: brought.outcomes,
+            revoked,
         })
     }
 
@@ -588,24 +596,24 @@ impl Engine {
         self.seen.insert((expires_ms, transaction));
     }
 
-    /// Notes until when a member that was just admitted may act under its certificate.
-    pub(crate) fn note_certificate(&mut self, principal: &Principal) {
-        if let Some((id, _)) = self.state.member_by_certificate(&principal.fingerprint.0) {
-            self.certificate_ends.insert(id, principal.not_after_ms);
-        }
-    }
-
-    /// The member with this certificate, if the certificate is still valid at `time_ms` and the member was not
-    /// removed.
+    /// The member with this certificate, and the certificate's key, if the certificate counts at `time_ms` and the
+    /// member was not removed.
     pub(crate) fn current_member(
         &self,
         certificate: &Digest,
         time_ms: u64,
-    ) -> Option<(MemberId, &Member)> {
-        let (id, member) = self.state.member_by_certificate(&certificate.0)?;
-        let ends_ms = *self.certificate_ends.get(&id)?;
-        let counts = time_ms <= ends_ms && !self.governance.is_removed(member.name.as_str());
-        counts.then_some((id, member))
+    ) -> Option<(MemberId, VerifyingKey)> {
+        let known = self.certificates.find(certificate)?;
+        let id = known.member.filter(|_| known.is_current(time_ms))?;
+        let member = self.state.member(id)?;
+        let counts = !self.governance.is_removed(member.name.as_str());
+        counts.then_some((id, known.key))
+    }
+
+    /// Fingerprints of all certificates that were ever revoked.
+    #[must_use]
+    pub fn revoked_certificates(&self) -> Vec<Digest> {
+        self.certificates.all_revoked()
     }
 }
 

@@ -24,8 +24,10 @@ pub mod lockdown;
 
 mod answers;
 mod asked;
+mod certificates;
 mod contracts;
 mod error;
+mod membership;
 mod names;
 mod network;
 mod opened;

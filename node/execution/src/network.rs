@@ -11,13 +11,14 @@ use sealbook_primitives::hash::{Digest, keyed_hash};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
 
+use crate::certificates::Certificates;
 use crate::contracts::{self, Governance, LeafKey};
 use crate::custody::can_seal_to;
 use crate::engine::{Engine, EngineError};
+use crate::membership::new_member;
 use crate::statement::ModuleStatement;
-use crate::transactions::new_member;
 
-const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v2";
+const NETWORK_ROOT_DOMAIN: &str = "sealbook 2026 network root v3";
 
 /// How many envelopes each carrier brought in one block, and how many of them did not open.
 pub struct Carried {
@@ -53,10 +54,15 @@ impl Carried {
     }
 }
 
+/// Certificates that are to be taken as revoked.
+#[derive(Clone, Copy)]
+pub struct Without<'a>(pub &'a [Digest]);
+
 /// What governance may ask of the books.
-struct Books<'a> {
+pub struct Books<'a> {
     state: &'a State,
-    certificate_ends: &'a BTreeMap<MemberId, u64>,
+    certificates: &'a Certificates,
+    without: Without<'a>,
     roots_of_trust: &'a [CertificateDer<'static>],
     network_name: &'a str,
     network: &'a Digest,
@@ -86,18 +92,20 @@ impl Directory for Books<'_> {
         let members = self.state.members();
         members
             .filter(|(id, _)| {
-                let ends_ms = self.certificate_ends.get(id);
-                ends_ms.is_some_and(|ends_ms| self.time_ms <= *ends_ms)
+                let mut own = self.certificates.of(*id);
+                own.any(|(one, row)| row.is_current(self.time_ms) && !self.without.0.contains(one))
             })
             .map(|(_, member)| (member.name, member.role.as_str().to_owned()))
             .collect()
     }
 
     fn newcomer(&self, chain: &[Vec<u8>]) -> Option<Newcomer> {
-        let newcomer = new_member(&self.principal(chain)?)?;
+        let principal = self.principal(chain)?;
+        let newcomer = new_member(&principal)?;
         let by_name = self.state.member_by_name(&newcomer.name);
-        let by_certificate = self.state.member_by_certificate(&newcomer.certificate);
-        (by_name.is_none() && by_certificate.is_none()).then(|| Newcomer {
+        let known = self.certificates.find(&principal.fingerprint);
+        let is_free = by_name.is_none() && known.is_none();
+        (is_free && !self.certificates.is_compromised(&principal.key)).then(|| Newcomer {
             name: newcomer.name,
             role: newcomer.role.as_str().to_owned(),
         })
@@ -145,13 +153,27 @@ impl Engine {
         };
         let directory = Books {
             state: &self.state,
-            certificate_ends: &self.certificate_ends,
+            certificates: &self.certificates,
+            without: Without(&[]),
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
             network: &self.network,
             time_ms,
         };
         self.governance.apply(&caller, &order, &directory, time_ms)
+    }
+
+    /// What governance may ask of the books, as if some certificates were revoked.
+    pub(crate) fn books<'a>(&'a self, time_ms: u64, without: Without<'a>) -> Books<'a> {
+        Books {
+            state: &self.state,
+            certificates: &self.certificates,
+            without,
+            roots_of_trust: &self.roots_of_trust,
+            network_name: &self.genesis.network_name,
+            network: &self.network,
+            time_ms,
+        }
     }
 
     /// Begins the epoch that the block before defined, and carries out what was decided for it. Who was removed does
@@ -179,8 +201,9 @@ impl Engine {
         }
     }
 
-    /// Ends the sessions of those who were removed, of ended certificates and of key epochs that are closed.
-    fn end_sessions(&mut self, time_ms: u64) {
+    /// Ends the sessions of those who were removed, of certificates that do not count any more and of key epochs that are
+    /// closed.
+    pub(crate) fn end_sessions(&mut self, time_ms: u64) {
         let mut sessions = std::mem::take(&mut self.sessions);
         let height = self.head.height.saturating_add(1);
         sessions.end_others(time_ms, |certificate, key_epoch| {
@@ -191,15 +214,12 @@ impl Engine {
     }
 
     fn admit_decided(&mut self, chain: &[Vec<u8>], time_ms: u64) {
-        let books = Books {
-            state: &self.state,
-            certificate_ends: &self.certificate_ends,
-            roots_of_trust: &self.roots_of_trust,
-            network_name: &self.genesis.network_name,
-            network: &self.network,
-            time_ms,
-        };
-        // The certificate may have ended since the decision, or the name may have been taken: then nobody comes in.
+        // The certificate may have ended or been revoked since the decision, or the name may have been taken: then nobody
+        // comes in.
+        let books = self.books(time_ms, Without(&[]));
+        if books.newcomer(chain).is_none() {
+            return;
+        }
         let Some(principal) = books.principal(chain) else {
             return;
         };
@@ -207,21 +227,24 @@ impl Engine {
             return;
         };
         if self.state.admit_decided(newcomer).is_accepted() {
-            self.note_certificate(&principal);
+            self.note_admission(&principal);
         }
     }
 
-    /// The root over everything that is decided about the network and its members, and over their sessions.
+    /// The root over everything that is decided about the network, and over its members' certificates and sessions.
     pub(crate) fn network_root(&self) -> Digest {
         let mut bytes = Vec::new();
         // Writing to memory cannot fail.
         let _: std::io::Result<()> = self.governance.serialize(&mut bytes);
-        let ends = borsh::to_vec(&self.certificate_ends).unwrap_or_default();
         let key = LeafKey::<Governance>::of(&self.keys.leaf);
         keyed_hash(
             key.key(),
             NETWORK_ROOT_DOMAIN,
-            &[&bytes, &ends, self.sessions.digest().as_bytes()],
+            &[
+                &bytes,
+                self.certificates.digest().as_bytes(),
+                self.sessions.digest().as_bytes(),
+            ],
         )
     }
 }

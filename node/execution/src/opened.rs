@@ -181,8 +181,8 @@ impl Engine {
 
     /// The key of a certificate, if it is a member's or a module's.
     fn signing_key(&self, certificate: &Digest) -> Option<VerifyingKey> {
-        match self.state.member_by_certificate(&certificate.0) {
-            Some((_, member)) => Some(VerifyingKey(member.key)),
+        match self.certificates.find(certificate) {
+            Some(known) => Some(known.key),
             None => self.module_key(certificate),
         }
     }

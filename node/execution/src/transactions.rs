@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use borsh::BorshDeserialize;
-use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::{Attachment, Block, MAX_ATTACHMENT_BYTES};
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::{Secret32, SecretBytes};
@@ -14,8 +13,8 @@ use sealbook_protocol::payload::{
 };
 use sealbook_sealing::{Envelope, Purpose, signed_binding};
 use sealbook_securities::{
-    Action, Authority as _, ClientReference, Code, Instruction, MemberId, NewMember, Order,
-    Outcome, Relation, Status,
+    Action, Authority as _, ClientReference, Code, Instruction, MemberId, Order, Outcome, Relation,
+    Status,
 };
 
 use crate::contracts::{contract_of, is_authorised};
@@ -27,7 +26,6 @@ use crate::results::{self, Waiting};
 use crate::sessions::Refusal;
 
 const CONTENT_DOMAIN: &str = "sealbook 2026 order content v1";
-const ADMISSION_DOMAIN: &str = "sealbook 2026 admission content v1";
 
 /// What orders may know of the block that they are in.
 pub struct BlockContext<'a> {
@@ -167,8 +165,10 @@ impl Engine {
     /// Who signed a transaction, as things stand now; nothing if the signature is not that of whoever it names.
     fn author(&self, content: &Content, time_ms: u64) -> Option<Author> {
         let (key, author) =
-            if let Some((id, member)) = self.current_member(&content.certificate, time_ms) {
-                (VerifyingKey(member.key), Author::Member(id))
+            if let Some((id, key)) = self.current_member(&content.certificate, time_ms) {
+                (key, Author::Member(id))
+            } else if let Some((key, id)) = self.renews_itself(content, time_ms) {
+                (key, Author::Member(id))
             } else if let Some(key) = self.module_key(&content.certificate) {
                 (key, Author::Module(content.certificate))
             } else {
@@ -241,6 +241,11 @@ impl Engine {
                 self.execute_admit(block.time_ms, caller, reference, chain)
             }
             OrderBytes::Governance(bytes) => self.execute_governance(block.time_ms, caller, bytes),
+            OrderBytes::Renew { chain } => self.execute_renew(block.time_ms, caller, chain),
+            OrderBytes::Revoke { target, reason } => {
+                let at = (block.height, block.time_ms);
+                self.execute_revoke(at, caller, target, *reason)
+            }
             OrderBytes::Module(_) | OrderBytes::OpenSession => Outcome::refused(Code::NotPermitted),
             OrderBytes::Securities(_) => match read {
                 Some((order, content)) => self.execute_securities(block, caller, order, *content),
@@ -325,81 +330,6 @@ impl Engine {
         };
         (content.version == PAYLOAD_VERSION && name.is_of(commitment)).then_some(name)
     }
-
-    fn execute_admit(
-        &mut self,
-        time_ms: u64,
-        caller: MemberId,
-        reference: &str,
-        chain: &[Vec<u8>],
-    ) -> Outcome {
-        let Ok(reference) = ClientReference::new(reference) else {
-            return Outcome::refused(Code::Malformed);
-        };
-        let Self {
-            state,
-            policies,
-            genesis,
-            roots_of_trust,
-            ..
-        } = self;
-        let Some(member) = state.member(caller).cloned() else {
-            return Outcome::refused(Code::NotAMember);
-        };
-        let permissions = Permissions {
-            policies,
-            member: member.name.as_str(),
-            role: member.role.as_str(),
-        };
-        if !permissions.permits(Action::AdmitMember, Relation::Own) {
-            return Outcome::refused(Code::NotPermitted);
-        }
-        // A chain that does not verify, or names that no member can have, are malformed input of whoever submits them.
-        let certificates: Vec<CertificateDer<'_>> = chain
-            .iter()
-            .map(|der| CertificateDer::from(der.as_slice()))
-            .collect();
-        let principal = verify_chain(
-            roots_of_trust,
-            &certificates,
-            &genesis.network_name,
-            time_ms,
-            Usage::Member,
-        );
-        let Ok(principal) = principal else {
-            return Outcome::refused(Code::Malformed);
-        };
-        let Some(newcomer) = new_member(&principal) else {
-            return Outcome::refused(Code::Malformed);
-        };
-        let parts: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        let content = hash(ADMISSION_DOMAIN, &parts);
-        let outcome = state.admit(
-            Some(caller),
-            &permissions,
-            newcomer,
-            Some((&reference, content.0)),
-        );
-        if outcome.is_accepted() {
-            self.note_certificate(&principal);
-        }
-        outcome
-    }
-}
-
-/// What the contract keeps of a certified principal; nothing if its names are no member's, or its key is one for which
-/// others can make signatures.
-pub fn new_member(principal: &Principal) -> Option<NewMember> {
-    principal.key.refuse_weak().ok()?;
-    NewMember::parse(
-        &principal.name,
-        &principal.role.to_string(),
-        &principal.organisation,
-        principal.lei.as_ref().map(|lei| lei.as_str()),
-        principal.fingerprint.0,
-        principal.key.0,
-    )
-    .ok()
 }
 
 /// Adds outcomes to the counts of settled, pending, rejected and denied ones.

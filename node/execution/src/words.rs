@@ -12,6 +12,7 @@ impl From<&Engine> for FromModule {
             height: engine.height(),
             definition: engine.definition().clone(),
             results: engine.results(),
+            revoked: engine.revoked_certificates(),
         }
     }
 }
@@ -42,6 +43,7 @@ impl From<Output> for FromModule {
                 replies: executed.replies,
                 finals: executed.finals,
                 unopened: executed.unopened,
+                revoked: executed.revoked,
             },
         }
     }

@@ -16,8 +16,9 @@ use sealbook_execution::Engine;
 use sealbook_execution::custody::ModuleKey;
 use sealbook_ledger::Genesis;
 use sealbook_primitives::hash::Digest;
+use sealbook_primitives::signature::SigningKey;
 use sealbook_protocol::module::SealedReply;
-use sealbook_protocol::payload::OrderBytes;
+use sealbook_protocol::payload::{OrderBytes, RevocationTarget};
 use sealbook_sealing::session::SessionKey;
 use sealbook_securities::RecordTime;
 
@@ -53,10 +54,28 @@ fn story() -> Play {
     play.settle("beta", words::revoke("admin"));
     play.order("admin", words::locked_in("B-1", "A-1", "10", "4112.30"));
     in_session(&mut play);
+    about_certificates(&mut play);
     play.settle("admin", words::open_day("2012-08-10"));
     play.step(&[], &[]);
     play.step(&[&two], &[]);
     play
+}
+
+/// A firm is renewed, another one gives its certificate up, and acts once more in vain.
+fn about_certificates(play: &mut Play) {
+    let (name, role, organisation) = kit::MEMBERS[3];
+    let key = SigningKey::from_secret(&play.network.members[name].key.seed());
+    let end_ms = kit::CREATED_MS + 86_400_000;
+    let renewed = (name, role, organisation);
+    let chain = play.network.certify_key(renewed, end_ms, key).chain;
+    play.submit("admin", vec![OrderBytes::Renew { chain }], &[]);
+    let revoke = OrderBytes::Revoke {
+        target: RevocationTarget::Member("oracle".to_owned()),
+        reason: 4,
+    };
+    let given_up = play.seal("oracle", vec![revoke]);
+    let in_vain = play.seal("oracle", vec![OrderBytes::OpenSession]);
+    play.step(&[&given_up.bytes, &in_vain.bytes], &[]);
 }
 
 /// Opens a session; of four messages, one has a counter that was used, and one is too far ahead.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbook_identity::tls::{self, Refusals};
-use sealbook_identity::{CertificateDer, Revocations, Usage};
+use sealbook_identity::{CertificateDer, Ended, Revocations, Usage};
 use sealbook_ledger::MAX_ATTACHMENTS;
 use sealbook_ordering::{Handle, Seat};
 use sealbook_primitives::hash::Digest;
@@ -35,6 +35,8 @@ const CONNECTIONS_MAX: usize = 512;
 const UNDER_WAY_MAX: usize = 256;
 const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is asked whether a silent peer has been revoked.
+const JUDGED_AGAIN: Duration = Duration::from_millis(500);
 const AWAIT_LIMIT_MS: u32 = 60_000;
 const BLOCKS_MAX: u32 = 256;
 const BLOCKS_BYTES_MAX: usize = CLIENT_FRAME_MAX / 2;
@@ -115,9 +117,10 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     if tls::require_protocol(stream.get_ref().1, &service.protocol).is_err() {
         return;
     }
-    let Some(caller) = service.caller(stream.get_ref().1) else {
+    let Some(mut peer) = Peer::of(&service, stream.get_ref().1) else {
         return;
     };
+    let caller = peer.key;
     // Beyond its share of connections a caller is cut off; those that it has go on.
     let Some(_share) = service.admission.enter(caller, Kind::Connection) else {
         return;
@@ -136,7 +139,15 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
         let _ = writer.shutdown().await;
     });
     let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
-    while let Some(request) = read_request(&mut reader).await {
+    loop {
+        let request = tokio::select! {
+            request = read_request(&mut reader) => request,
+            () = peer.counts_no_more(&service) => None,
+        };
+        // Whoever was revoked since is not even read to its end.
+        let Some(request) = request.filter(|_| peer.still_counts(&service)) else {
+            break;
+        };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             break;
         };
@@ -153,6 +164,10 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
         });
     }
     drop(sender);
+    if !peer.still_counts(&service) {
+        // Not even answers that are under way go to whoever was revoked.
+        writing.abort();
+    }
     let _ = writing.await;
 }
 
@@ -190,9 +205,42 @@ fn busy(text: &str) -> ResponseBody {
     ResponseBody::Busy(text.to_owned())
 }
 
+/// Who is at the other end of a connection, judged anew whenever more is known about revoked certificates.
+struct Peer {
+    key: VerifyingKey,
+    chain: Vec<CertificateDer<'static>>,
+    seen: u64,
+}
+
+impl Peer {
+    /// Whoever the handshake has checked.
+    fn of(service: &Service, connection: &rustls::CommonState) -> Option<Self> {
+        let seen = service.certificates.revocations.changes();
+        let chain = tls::peer_chain(connection).ok()?;
+        let key = service.judge(&chain)?;
+        Some(Self { key, chain, seen })
+    }
+
+    fn still_counts(&mut self, service: &Service) -> bool {
+        let changes = service.certificates.revocations.changes();
+        if changes != self.seen && service.judge(&self.chain).is_none() {
+            return false;
+        }
+        self.seen = changes;
+        true
+    }
+
+    /// Ends when the peer does not count any more.
+    async fn counts_no_more(&mut self, service: &Service) {
+        while self.still_counts(service) {
+            tokio::time::sleep(JUDGED_AGAIN).await;
+        }
+    }
+}
+
 impl Service {
-    /// The key of the certificate at the other end, which the handshake has checked.
-    fn caller(&self, connection: &rustls::CommonState) -> Option<VerifyingKey> {
+    /// The key of a chain, if it is one that may connect now.
+    fn judge(&self, chain: &[CertificateDer<'static>]) -> Option<VerifyingKey> {
         let Certificates {
             network,
             roots,
@@ -200,8 +248,8 @@ impl Service {
             ..
         } = &self.certificates;
         let now_ms = self.shared.clock.now_ms();
-        let usage = Usage::Any;
-        let peer = tls::peer_principal(connection, roots, revocations, network, now_ms, usage);
+        let usage = (Usage::Any, Ended::Refused);
+        let peer = tls::peer_principal(chain, roots, revocations, network, now_ms, usage);
         peer.ok().map(|principal| principal.key)
     }
 

@@ -307,8 +307,10 @@ impl Module {
                 height,
                 definition: _,
                 results,
+                revoked,
             } if network == shared.network() => {
                 self.executed = height;
+                shared.note_revoked(revoked);
                 shared.resumed(results);
                 Ok(())
             }
@@ -378,9 +380,11 @@ impl Module {
                     replies,
                     finals,
                     unopened,
+                    revoked,
                 } => {
                     done += 1;
                     self.executed = height;
+                    shared.note_revoked(revoked);
                     shared.note_commitment(&commitment)?;
                     for grant in grants {
                         shared.put_grant(grant)?;

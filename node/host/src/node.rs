@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealbook_identity::files;
 use sealbook_identity::tls::{self, Peers};
-use sealbook_identity::{Revocations, files};
 use sealbook_ledger::{Committee, Genesis, Header, MAX_GENESIS_BYTES};
 use sealbook_ordering::{
     Floor, Handle, Limits, NodeIdentity, ObserverReason, OrderingConfig, Seat, Start, Timing,
@@ -299,7 +299,7 @@ fn ordering_config(
             seed,
             chain,
             roots,
-            revocations: Revocations::none(),
+            revocations: shared.revocations().clone(),
         },
         start: start(genesis, shared, store)?,
         addresses: config

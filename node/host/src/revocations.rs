@@ -6,7 +6,7 @@
 //! run out, no member of their authorities gets a new connection until there are newer ones. Nodes do: agreement does
 //! not wait for the CA.
 //!
-//! A connection that is open when its certificate is revoked stays open; no other one follows it.
+//! A connection that is open when its certificate is revoked, by a list or on the ledger, is closed.
 
 use std::path::PathBuf;
 use std::sync::Arc;

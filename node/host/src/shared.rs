@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
+use sealbook_identity::Revocations;
 use sealbook_ledger::{
     Block, Commitment, EpochDefinition, FinalityCertificate, Genesis, Header, MAX_ROOTS,
     Transaction,
@@ -104,6 +105,8 @@ pub struct Shared {
     module_problem: Mutex<Option<String>>,
     module: OnceLock<ModuleLink>,
     gossip: OnceLock<Gossip>,
+    /// Whose certificates count no more: by the authorities' lists, and by what the module says of the ledger.
+    revocations: Revocations,
 }
 
 impl Shared {
@@ -150,7 +153,21 @@ impl Shared {
             module_problem: Mutex::default(),
             module: OnceLock::new(),
             gossip: OnceLock::new(),
+            revocations: Revocations::none(),
         })
+    }
+
+    /// Whose certificates count no more, as far as this node knows.
+    pub const fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Takes in which certificates the ledger has revoked: they open no connection here any more.
+    pub fn note_revoked(&self, fingerprints: Vec<Digest>) {
+        let count = fingerprints.len();
+        if self.revocations.revoke(fingerprints) {
+            tracing::info!(count, "certificates are revoked on the ledger");
+        }
     }
 
     /// The node's name.

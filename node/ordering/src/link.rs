@@ -4,6 +4,10 @@
 //! [`sealbook_identity::tls`]. On top of them: the certificate's key is the peer's vote key, the
 //! dialled peer must have the key that was meant, a peer that dials us must be a known one, and
 //! both ends must speak the protocol named by the network's identity.
+//!
+//! A peer that is revoked while it is connected is cut off with the next message from it. One whose
+//! certificate ends is not: the members have decided on its key, and agreement does not wait for the
+//! CA.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,8 +18,8 @@ use commonware_runtime::{Clock, Sink, Stream};
 use commonware_stream::Upgrader;
 use rand_core::CryptoRng;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
-use sealbook_identity::Usage;
 use sealbook_identity::tls::{self, Peers, Refusals, TlsError};
+use sealbook_identity::{CertificateDer, Ended, Principal, Usage};
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 
 use crate::committee::{engine_key, key_bytes};
@@ -89,19 +93,64 @@ impl TlsLinks {
         )
     }
 
-    /// The key in the peer's certificate, after everything about it was checked once more.
-    fn peer(&self, connection: &Connection, clock: &impl Clock) -> Result<[u8; 32], LinkError> {
+    /// The key in the peer's certificate, after everything about it was checked once more, and what judges the peer as
+    /// long as it is connected.
+    fn peer(
+        &self,
+        connection: &Connection,
+        clock: &impl Clock,
+    ) -> Result<([u8; 32], Watch), LinkError> {
         tls::require_protocol(connection, &self.protocol)?;
         let since_epoch = clock
             .current()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let (own, network) = (&self.identity, &self.network_name);
-        let (roots, revocations) = (&own.roots, &own.revocations);
-        let usage = Usage::Node;
-        let peer = tls::peer_principal(connection, roots, revocations, network, now_ms, usage)?;
-        Ok(*peer.key.as_bytes())
+        let watch = Watch {
+            seen: self.identity.revocations.changes(),
+            identity: self.identity.clone(),
+            network_name: self.network_name.clone(),
+            chain: tls::peer_chain(connection)?,
+            now_ms,
+        };
+        let peer = watch.judge()?;
+        Ok((*peer.key.as_bytes(), watch))
+    }
+}
+
+/// Judges a peer anew whenever more is known about revoked certificates. Certificates that end go on, so that the clock
+/// plays no part.
+pub(crate) struct Watch {
+    seen: u64,
+    identity: Arc<NodeIdentity>,
+    network_name: Arc<str>,
+    chain: Vec<CertificateDer<'static>>,
+    now_ms: u64,
+}
+
+impl Watch {
+    fn judge(&self) -> Result<Principal, LinkError> {
+        let own = &self.identity;
+        let usage = (Usage::Node, Ended::Accepted);
+        Ok(tls::peer_principal(
+            &self.chain,
+            &own.roots,
+            &own.revocations,
+            &self.network_name,
+            self.now_ms,
+            usage,
+        )?)
+    }
+
+    /// Fails if the peer has been revoked.
+    pub(crate) fn check(&mut self) -> Result<(), LinkError> {
+        let changes = self.identity.revocations.changes();
+        if changes != self.seen {
+            let judged = self.judge();
+            judged.inspect_err(|reason| tracing::warn!(%reason, "a node is cut off"))?;
+            self.seen = changes;
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +185,8 @@ impl Upgrader for TlsLinks {
         let mut connection = Connection::from(client);
         let shaken = handshake(&mut connection, &mut stream, &mut sink).await;
         shaken.inspect_err(|error| self.note_refusal(error))?;
-        if self.peer(&connection, &clock)? != wanted {
+        let (found, watch) = self.peer(&connection, &clock)?;
+        if found != wanted {
             return Err(LinkError::OtherPeer);
         }
         let presence = self.sessions.enter(wanted);
@@ -144,7 +194,7 @@ impl Upgrader for TlsLinks {
             connection,
             (stream, sink),
             message_bytes_max,
-            presence,
+            (presence, watch),
         ))
     }
 
@@ -167,13 +217,14 @@ impl Upgrader for TlsLinks {
         let mut connection = Connection::from(ServerConnection::new(self.server.clone())?);
         let shaken = handshake(&mut connection, &mut stream, &mut sink).await;
         shaken.inspect_err(|error| self.note_refusal(error))?;
-        let bytes = self.peer(&connection, &clock)?;
+        let (bytes, watch) = self.peer(&connection, &clock)?;
         let peer = engine_key(&bytes).map_err(|_| LinkError::Key)?;
         if !bouncer(peer.clone()).await {
             return Err(LinkError::Refused);
         }
         let presence = self.sessions.enter(bytes);
-        let (sender, receiver) = split(connection, (stream, sink), message_bytes_max, presence);
+        let watched = (presence, watch);
+        let (sender, receiver) = split(connection, (stream, sink), message_bytes_max, watched);
         Ok((peer, sender, receiver))
     }
 }

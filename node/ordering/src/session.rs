@@ -16,6 +16,8 @@ use commonware_runtime::{IoBuf, IoBufs, Sink, Stream};
 use commonware_stream::{Receiver, Sender};
 use rustls::Connection;
 
+use crate::link::Watch;
+
 /// The longest TLS 1.3 record: 2^14 bytes and at most 256 for protection (RFC 8446, section 5.2).
 const RECORD_BYTES_MAX: usize = 16 * 1024 + 256;
 const RECORD_HEADER_BYTES: usize = 5;
@@ -173,6 +175,7 @@ pub(crate) struct TlsReceiver<I> {
     stream: I,
     message_bytes_max: u32,
     received: BytesMut,
+    watch: Watch,
 }
 
 /// Makes the two halves of a session.
@@ -180,7 +183,7 @@ pub(crate) fn split<I: Stream, O: Sink>(
     mut connection: Connection,
     (stream, sink): (I, O),
     message_bytes_max: u32,
-    presence: Presence,
+    (presence, watch): (Presence, Watch),
 ) -> (TlsSender<O>, TlsReceiver<I>) {
     // Messages are bounded below, and everything written is sent at once.
     connection.set_buffer_limit(None);
@@ -198,6 +201,7 @@ pub(crate) fn split<I: Stream, O: Sink>(
             stream,
             message_bytes_max,
             received: BytesMut::new(),
+            watch,
         },
     )
 }
@@ -294,6 +298,7 @@ impl<I: Stream> Receiver for TlsReceiver<I> {
     async fn recv(&mut self) -> Result<IoBufs, LinkError> {
         loop {
             if let Some(message) = self.take_message()? {
+                self.watch.check()?;
                 return Ok(message);
             }
             let record = read_record(&mut self.stream).await?;

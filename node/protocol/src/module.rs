@@ -117,6 +117,8 @@ pub enum FromModule {
         /// The results after that block, and those before it that a header may still be asked about: from the height
         /// up to which that block's header commits, ascending.
         results: Vec<PastResult>,
+        /// Fingerprints of all certificates that the ledger has revoked: nodes take no connections under them.
+        revoked: Vec<Digest>,
     },
     /// A piece of a snapshot that is being made; equal bytes from every module.
     SnapshotPiece {
@@ -152,6 +154,8 @@ pub enum FromModule {
         finals: Vec<SealedReply>,
         /// How many transactions did not open; a carrier that sends many is cut.
         unopened: u32,
+        /// Fingerprints of certificates that this block has revoked.
+        revoked: Vec<Digest>,
     },
     /// An envelope of the module's own, to be submitted as if a client had.
     Carry {

@@ -75,6 +75,28 @@ pub enum OrderBytes {
     /// Opens a session whose key follows from that of this envelope's replies: further envelopes need no key agreement.
     /// One to an envelope, which is not of a session itself.
     OpenSession,
+    /// Gives a member a further certificate, in its own name: certificate chain (DER, leaf first). Doing it twice does no
+    /// harm.
+    Renew {
+        /// Certificate chain.
+        chain: Vec<Vec<u8>>,
+    },
+    /// Revokes certificates, for good. Doing it twice does no harm.
+    Revoke {
+        /// Which.
+        target: RevocationTarget,
+        /// Why: a reason code of RFC 5280, section 5.3.1.
+        reason: u8,
+    },
+}
+
+/// Which certificates are to be revoked.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum RevocationTarget {
+    /// All that the member with this name has.
+    Member(String),
+    /// The one that this chain (DER, leaf first) begins with, whether anybody was admitted under it or not.
+    Certificate(Vec<Vec<u8>>),
 }
 
 /// The content of an attachment: a holder's name, blinded so that its commitment cannot be guessed.

@@ -12,8 +12,8 @@ use sealbook_protocol::module::{
     FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule,
 };
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, AsOf, Attachment, FinalNotice, OrderBytes, Query, Question, Reply, Signed,
-    Submission, signed_digest,
+    Answer, AnswerBody, AsOf, Attachment, FinalNotice, OrderBytes, Query, Question, Reply,
+    RevocationTarget, Signed, Submission, signed_digest,
 };
 
 fn pin<T: BorshSerialize>(name: &str, sample: &T, expected: &str) {
@@ -84,6 +84,7 @@ fn words_between_host_and_module() {
         replies: vec![reply.clone()],
         finals: vec![reply],
         unopened: 11,
+        revoked: vec![Digest([26; 32])],
     };
     let past = PastResult {
         height: 1,
@@ -107,7 +108,7 @@ fn words_between_host_and_module() {
         sealed: vec![3],
     };
     pin("piece", &piece, "f7952ae65f243118");
-    pin("executed", &executed, "d4bf2cae99479b3d");
+    pin("executed", &executed, "fd8472fd469f4bfa");
     pin(
         "answer",
         &FromModule::Answer {
@@ -170,6 +171,26 @@ fn words_between_client_and_node() {
             body: ResponseBody::Reply(vec![8]),
         },
         "3e9df6177ce4f6fb",
+    );
+}
+
+#[test]
+fn orders_about_certificates() {
+    let renew = OrderBytes::Renew {
+        chain: vec![vec![4]],
+    };
+    let of_member = OrderBytes::Revoke {
+        target: RevocationTarget::Member("alpha".to_owned()),
+        reason: 1,
+    };
+    let of_one = OrderBytes::Revoke {
+        target: RevocationTarget::Certificate(vec![vec![4]]),
+        reason: 9,
+    };
+    pin(
+        "certificates",
+        &vec![renew, of_member, of_one],
+        "68520467e08a4c20",
     );
 }
 

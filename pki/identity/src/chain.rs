@@ -107,19 +107,58 @@ pub fn verify_chain(
     verify_path(roots, chain, network, now_ms, usage).map(|(principal, _)| principal)
 }
 
+/// As [`verify_chain`], as of the moment next to `now_ms` at which the holder's certificate is valid: for who asks whose
+/// certificate this is, or was.
+///
+/// # Errors
+/// Those of [`verify_chain`].
+pub fn verify_chain_in_its_time(
+    roots: &[CertificateDer<'_>],
+    chain: &[CertificateDer<'_>],
+    network: &str,
+    now_ms: u64,
+    usage: Usage,
+) -> Result<Principal, IdentityError> {
+    check_sizes(roots, chain)?;
+    let then_ms = in_its_time(chain, now_ms)?;
+    verify_chain(roots, chain, network, then_ms, usage)
+}
+
+/// The moment next to `now_ms` at which the first certificate of a chain is valid.
+fn in_its_time(chain: &[CertificateDer<'_>], now_ms: u64) -> Result<u64, IdentityError> {
+    let leaf = chain.first().ok_or(IdentityError::NoCertificate)?;
+    let (begin_ms, end_ms) = ParsedCertificate::read(leaf, Link::Leaf)?.validity_ms()?;
+    Ok(now_ms.min(end_ms).max(begin_ms))
+}
+
+/// What becomes of a link whose certificates have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is refused.
+    Refused,
+    /// It goes on: the peer is known by a key that the members have decided on, and agreement does not wait for the CA.
+    Accepted,
+}
+
 /// The same for a link: the holder's certificate must not be revoked either.
 ///
 /// # Errors
-/// Those of [`verify_chain`], [`IdentityError::Revoked`] and [`IdentityError::RevocationListStale`].
+/// Those of [`verify_chain`], [`IdentityError::Revoked`], [`IdentityError::RevokedOnLedger`] and
+/// [`IdentityError::RevocationListStale`].
 pub(crate) fn verify_unrevoked(
     roots: &[CertificateDer<'_>],
     revocations: &Revocations,
     chain: &[CertificateDer<'_>],
     network: &str,
     now_ms: u64,
-    usage: Usage,
+    (usage, ended): (Usage, Ended),
 ) -> Result<Principal, IdentityError> {
-    let (principal, issuing) = verify_path(roots, chain, network, now_ms, usage)?;
+    check_sizes(roots, chain)?;
+    let then_ms = match ended {
+        Ended::Refused => now_ms,
+        Ended::Accepted => now_ms.min(in_its_time(chain, now_ms)?),
+    };
+    let (principal, issuing) = verify_path(roots, chain, network, then_ms, usage)?;
     if let Some(leaf) = chain.first() {
         revocations.check(leaf, &issuing, now_ms)?;
     }

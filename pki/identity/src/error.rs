@@ -173,6 +173,9 @@ pub enum IdentityError {
         /// When.
         revoked_ms: u64,
     },
+    /// A transaction has revoked the holder's certificate.
+    #[error("the certificate was revoked on the ledger")]
+    RevokedOnLedger,
     /// Whether the certificate is revoked cannot be known: the authority's list is out of date.
     #[error(
         "the revocation list of the issuing authority for role `{role}` is out of date since {}",
@@ -189,11 +192,11 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// Whether the reason is a revocation list. The text names no party, so that it may be logged.
+    /// Whether the reason is a revocation. The text names no party, so that it may be logged.
     pub const fn concerns_revocation(&self) -> bool {
         matches!(
             self,
-            Self::Revoked { .. } | Self::RevocationListStale { .. }
+            Self::Revoked { .. } | Self::RevokedOnLedger | Self::RevocationListStale { .. }
         )
     }
 
@@ -219,7 +222,8 @@ impl IdentityError {
             | Self::NotTrusted
             | Self::WrongRole { .. }
             | Self::WrongKey { .. }
-            | Self::Revoked { .. } => Fault::Holder,
+            | Self::Revoked { .. }
+            | Self::RevokedOnLedger => Fault::Holder,
         }
     }
 
@@ -250,7 +254,9 @@ impl IdentityError {
             Self::WrongNetwork { .. } => "choose the profile of this network",
             Self::WrongRole { .. } => "connect to the port that is meant for this role",
             Self::WrongKey { .. } => "check the address book: another machine answers there",
-            Self::Revoked { .. } => "ask the admin for a new certificate, for a new key",
+            Self::Revoked { .. } | Self::RevokedOnLedger => {
+                "ask the admin for a new certificate, for a new key"
+            }
             Self::RevocationListStale { .. } => {
                 "fetch the authority's present list; `sealbook ca crl` makes one"
             }

@@ -15,7 +15,8 @@
 //! not wait for the CA, and a seat is taken away by the members' decision.
 //!
 //! Lists are for links, whose processes have a clock and a disk. The ledger has its own way, which
-//! every copy of the execution module follows alike: members are removed by transactions.
+//! every copy of the execution module follows alike: transactions revoke certificates and remove
+//! members. What the ledger has revoked, links are told by [`Revocations::revoke`].
 //!
 //! INVARIANT: a [`RevocationList`] was signed by an issuing authority of the network that may sign
 //! lists, is whole, and was issued before the moment for which it was verified.
@@ -27,12 +28,15 @@ mod error;
 mod reason;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustls_pki_types::CertificateDer;
-use sealbook_primitives::signature::VerifyingKey;
+use sealbook_primitives::{hash::Digest, signature::VerifyingKey};
 use webpki::OwnedCertRevocationList;
 use x509_parser::{
     extensions::ParsedExtension,
@@ -46,7 +50,7 @@ pub use self::reason::{RevocationReason, UnknownReason};
 use crate::{
     CertificateUri, IdentityError, Link, Role,
     certificate::{ParsedCertificate, is_ed25519},
-    chain::{check_network, check_sizes},
+    chain::{check_network, check_sizes, fingerprint},
 };
 
 /// The most bytes in a revocation list.
@@ -170,10 +174,13 @@ impl RevocationList {
 }
 
 /// What a process knows about revoked certificates. Clones share it, so that connections are held
-/// against the newest lists. Without lists nobody is revoked.
+/// against what is known now. Without lists and transactions nobody is revoked.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
     lists: Arc<RwLock<Vec<RevocationList>>>,
+    /// Fingerprints of what the ledger has revoked.
+    on_ledger: Arc<RwLock<BTreeSet<Digest>>>,
+    changes: Arc<AtomicU64>,
 }
 
 impl Revocations {
@@ -190,7 +197,29 @@ impl Revocations {
         check_lists(&lists)?;
         Ok(Self {
             lists: Arc::new(RwLock::new(lists)),
+            ..Self::default()
         })
+    }
+
+    /// Takes in fingerprints of certificates that the ledger has revoked, for good. Says whether one
+    /// of them was not known.
+    pub fn revoke(&self, fingerprints: impl IntoIterator<Item = Digest>) -> bool {
+        let mut known = self
+            .on_ledger
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = known.len();
+        known.extend(fingerprints);
+        let changed = known.len() > before;
+        if changed {
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
+        changed
+    }
+
+    /// A number that changes whenever more is known: open connections are then judged anew.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Puts `lists` in the place of those known until now. Says whether that changed anything.
@@ -217,6 +246,9 @@ impl Revocations {
         }
         let changed = *known != lists;
         *known = lists;
+        if changed {
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
         Ok(changed)
     }
 
@@ -234,6 +266,14 @@ impl Revocations {
         issuing: &CertificateDer<'_>,
         now_ms: u64,
     ) -> Result<(), IdentityError> {
+        let on_ledger = self
+            .on_ledger
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !on_ledger.is_empty() && on_ledger.contains(&fingerprint(leaf)) {
+            return Err(IdentityError::RevokedOnLedger);
+        }
+        drop(on_ledger);
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         if lists.is_empty() {
             return Ok(());

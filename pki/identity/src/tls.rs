@@ -19,7 +19,11 @@
 //! domain.
 //!
 //! Who is revoked is asked at every handshake of the [`Revocations`] that a configuration was made
-//! with, so that lists that come later count as well. A connection that is open stays open.
+//! with, so that what is known later counts as well. Whoever keeps a connection open judges it anew
+//! when [`Revocations::changes`] says so ([`peer_principal`]).
+//!
+//! Between nodes, where a peer counts by a key that the members have decided on, a certificate that
+//! has ended goes on: agreement does not wait for the CA. Everywhere else it is refused.
 //!
 //! This is the one module that reads the clock, through rustls.
 
@@ -44,7 +48,7 @@ use sealbook_primitives::{
 pub use self::refusals::Refusals;
 use self::verifier::{ClientVerifier, Judge, ServerVerifier};
 use crate::{
-    IdentityError, Link, NameError, Revocations, Usage,
+    Ended, IdentityError, Link, NameError, Revocations, Usage,
     certificate::ParsedCertificate,
     chain::{check_sizes, verify_unrevoked},
     check_short_name, pem,
@@ -98,7 +102,8 @@ pub enum Peers {
 }
 
 /// A server with our own `chain` (leaf first) and the Ed25519 `seed` of its leaf, which admits
-/// `peers` of `network` under `roots` unless they are revoked, and speaks the protocol `alpn`.
+/// `peers` of `network` under `roots` unless they are revoked, and speaks the protocol `alpn`. Of
+/// [`Peers::Nodes`] also those whose certificates have ended: the caller knows them by their keys.
 ///
 /// # Errors
 /// The parts do not fit each other. The dates of our own chain are not looked at: the peers do
@@ -114,9 +119,9 @@ pub fn server_config(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     check_own(chain, seed, roots, network)?;
     let usage = match peers {
-        Peers::Nodes => Usage::Node,
-        Peers::Members => Usage::Member,
-        Peers::Any => Usage::Any,
+        Peers::Nodes => (Usage::Node, Ended::Accepted),
+        Peers::Members => (Usage::Member, Ended::Refused),
+        Peers::Any => (Usage::Any, Ended::Refused),
     };
     let verifier = ClientVerifier::new(judge(roots, revocations, network, usage, None));
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -131,7 +136,7 @@ pub fn server_config(
 }
 
 /// A client of a node, for members and nodes alike; otherwise as [`server_config`]. With `expected`
-/// only the node with that key will do. Connect to [`server_name`].
+/// only the node with that key will do, even if its certificate has ended. Connect to [`server_name`].
 ///
 /// # Errors
 /// The parts do not fit each other.
@@ -145,7 +150,12 @@ pub fn client_config(
     expected: Option<VerifyingKey>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     check_own(chain, seed, roots, network)?;
-    let judge = judge(roots, revocations, network, Usage::Node, expected);
+    let ended = if expected.is_some() {
+        Ended::Accepted
+    } else {
+        Ended::Refused
+    };
+    let judge = judge(roots, revocations, network, (Usage::Node, ended), expected);
     let verifier = ServerVerifier::new(judge);
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
@@ -164,20 +174,23 @@ pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into())
 }
 
-/// Who is at the other end of a finished handshake, judged again as of `now_ms`, so that a long
-/// connection can be held against dates and revocation lists anew.
+/// Who shows this chain on a connection, judged as of `now_ms`, so that a long connection can be held
+/// against dates and revocations anew.
 pub fn peer_principal(
-    connection: &CommonState,
+    chain: &[CertificateDer<'_>],
     roots: &[CertificateDer<'_>],
     revocations: &Revocations,
     network: &str,
     now_ms: u64,
-    usage: Usage,
+    (usage, ended): (Usage, Ended),
 ) -> Result<crate::Principal, IdentityError> {
-    let chain = connection
-        .peer_certificates()
-        .ok_or(IdentityError::NoCertificate)?;
-    verify_unrevoked(roots, revocations, chain, network, now_ms, usage)
+    verify_unrevoked(roots, revocations, chain, network, now_ms, (usage, ended))
+}
+
+/// The chain that the peer has shown in a finished handshake.
+pub fn peer_chain(connection: &CommonState) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let chain = connection.peer_certificates();
+    Ok(owned(chain.ok_or(IdentityError::NoCertificate)?))
 }
 
 /// Refuses a connection on which `alpn` was not agreed. A peer that offers no protocol at all gets
@@ -228,7 +241,7 @@ fn judge(
     roots: &[CertificateDer<'_>],
     revocations: &Revocations,
     network: &str,
-    usage: Usage,
+    (usage, ended): (Usage, Ended),
     expected: Option<VerifyingKey>,
 ) -> Judge {
     Judge {
@@ -236,6 +249,7 @@ fn judge(
         roots: owned(roots),
         revocations: revocations.clone(),
         usage,
+        ended,
         expected,
     }
 }

@@ -11,8 +11,9 @@ mod common;
 
 use common::{links::*, lists::*, *};
 use sealbook_identity::{
-    Fault, IdentityError, RevocationList, RevocationReason, Revocations, Role, Usage,
-    tls::{Peers, Refusals, peer_principal, refusal},
+    Ended, Fault, IdentityError, RevocationList, RevocationReason, Revocations, Role, Usage,
+    fingerprint,
+    tls::{Peers, Refusals, peer_chain, peer_principal, refusal},
 };
 
 /// Certificates of one authority for these keys, and its list, which has the first one's and ends
@@ -141,20 +142,53 @@ fn an_open_connection_is_held_against_a_list_that_came_later() {
     let ([revoked, _], revocations) = revoked_and_not(&network, "firm", [20, 21], 24);
     let node = network.node(10);
     let (_, server) = connect(revoked.client(None), node.server(Peers::Members)).unwrap();
+    let chain = peer_chain(&server).unwrap();
     let judge = |revocations: &Revocations| {
-        let now_ms = real_now_ms();
-        peer_principal(
-            &server,
-            &node.roots,
-            revocations,
-            NETWORK,
-            now_ms,
-            Usage::Any,
-        )
+        let (roots, now_ms) = (&node.roots, real_now_ms());
+        let usage = (Usage::Any, Ended::Refused);
+        peer_principal(&chain, roots, revocations, NETWORK, now_ms, usage)
     };
     assert_eq!(judge(&node.revocations).unwrap().role, Role::Firm);
     assert!(matches!(
         judge(&revocations),
         Err(IdentityError::Revoked { .. })
     ));
+    // Whoever keeps a connection is told that there is something new to judge it by.
+    let known = Revocations::none();
+    let before = known.changes();
+    assert_eq!(known.replace(revocations.lists()), Ok(true));
+    assert_ne!(known.changes(), before);
+}
+
+#[test]
+fn what_the_ledger_has_revoked_opens_no_link_and_holds_none() {
+    let network = Network::new(1);
+    for (role, peers) in [("firm", Peers::Members), ("node", Peers::Nodes)] {
+        let authority = network.authority(role);
+        let end = |number| {
+            let chain = network.chain_of(&authority, role, number, (-1, 100));
+            network.endpoint(chain, number)
+        };
+        let (revoked, good, mut node) = (end(20), end(21), network.node(10));
+        node.revocations = Revocations::none();
+        let config = node.server(peers);
+        let (_, server) = connect(revoked.client(None), config.clone()).unwrap();
+        let before = node.revocations.changes();
+        let named = fingerprint(&revoked.chain[0]);
+        assert!(node.revocations.revoke([named]));
+        assert!(!node.revocations.revoke([named]));
+        assert_ne!(node.revocations.changes(), before);
+        let error = refused_by_server(&revoked, &node, peers);
+        let reason = refusal(&error).unwrap();
+        assert_eq!(*reason, IdentityError::RevokedOnLedger, "{reason}");
+        assert!(reason.concerns_revocation() && reason.hint().contains("new key"));
+        connect(good.client(None), config).unwrap();
+        let chain = peer_chain(&server).unwrap();
+        let (roots, known) = (&node.roots, &node.revocations);
+        let usage = (Usage::Any, Ended::Accepted);
+        assert_eq!(
+            peer_principal(&chain, roots, known, NETWORK, real_now_ms(), usage),
+            Err(IdentityError::RevokedOnLedger)
+        );
+    }
 }

@@ -22,9 +22,9 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use sealbook_identity::{
-    IdentityError, Revocations, Role, Usage,
+    Ended, IdentityError, Revocations, Role, Usage,
     pem::seed_to_pkcs8,
-    tls::{Peers, TlsError, peer_principal, require_protocol, server_name},
+    tls::{Peers, TlsError, peer_chain, peer_principal, require_protocol, server_name},
 };
 
 #[test]
@@ -43,25 +43,25 @@ fn nodes_connect_and_know_each_other() {
             connection.protocol_version(),
             Some(rustls::ProtocolVersion::TLSv1_3)
         );
-        peer_principal(
-            connection,
-            &alice.roots,
-            &none,
-            NETWORK,
-            now_ms,
-            Usage::Node,
-        )
-        .unwrap()
+        let usage = (Usage::Node, Ended::Refused);
+        let chain = peer_chain(connection).unwrap();
+        peer_principal(&chain, &alice.roots, &none, NETWORK, now_ms, usage).unwrap()
     };
     assert_eq!(see(&client).key, verifying_key(11));
     assert_eq!(see(&server).key, verifying_key(10));
     assert_eq!(see(&server).role, Role::Node);
     // A long connection can be judged anew when a date has passed.
     let later = now_ms + 200 * DAY_MS;
+    let chain = peer_chain(&client).unwrap();
+    let judge = |ended| {
+        let usage = (Usage::Node, ended);
+        peer_principal(&chain, &alice.roots, &none, NETWORK, later, usage)
+    };
     assert!(matches!(
-        peer_principal(&client, &alice.roots, &none, NETWORK, later, Usage::Node),
+        judge(Ended::Refused),
         Err(IdentityError::Expired { .. })
     ));
+    assert_eq!(judge(Ended::Accepted).unwrap().key, verifying_key(11));
 
     client.writer().write_all(b"hello").unwrap();
     assert_eq!(shake(&mut client, &mut server), (Ok(()), Ok(())));
@@ -79,8 +79,9 @@ fn every_member_reaches_a_node() {
         let member = network.member(role.word(), 20);
         let (_, server) = connect(member.client(None), node.server(Peers::Members)).unwrap();
         let roots = &node.roots;
-        let peer =
-            peer_principal(&server, roots, &none, NETWORK, real_now_ms(), Usage::Member).unwrap();
+        let (chain, now_ms) = (peer_chain(&server).unwrap(), real_now_ms());
+        let usage = (Usage::Member, Ended::Refused);
+        let peer = peer_principal(&chain, roots, &none, NETWORK, now_ms, usage).unwrap();
         assert_eq!((peer.role, peer.key), (role, verifying_key(20)));
     }
 }
@@ -115,11 +116,45 @@ fn dates_are_held_against_the_real_clock() {
         let spoilt = |role| network.endpoint(network.chain_valid(role, 20, days), 20);
         let error = refused_by_server(&spoilt("firm"), &network.node(10), Peers::Members);
         assert!(text(&error).contains(words), "{error}");
-        let error = refused_by_server(&spoilt("node"), &network.node(10), Peers::Nodes);
+        let error = refused_by_server(&spoilt("node"), &network.node(10), Peers::Any);
         assert!(text(&error).contains(words), "{error}");
         let error = refused_by_client(&network.member("firm", 21), &spoilt("node"));
         assert!(text(&error).contains(words), "{error}");
     }
+}
+
+#[test]
+fn between_nodes_a_certificate_that_has_ended_goes_on_and_one_of_the_future_does_not() {
+    let network = Network::new(1);
+    let of = |days| network.endpoint(network.chain_valid("node", 20, days), 20);
+    let (ended, good) = (of((-30, -1)), network.node(10));
+    let dialled = connect(
+        good.client(Some(verifying_key(20))),
+        ended.server(Peers::Nodes),
+    );
+    dialled.unwrap();
+    connect(
+        ended.client(Some(verifying_key(10))),
+        good.server(Peers::Nodes),
+    )
+    .unwrap();
+    // The key is what counts: another one is refused, and so is a firm's certificate.
+    let other = connect(
+        good.client(Some(verifying_key(21))),
+        ended.server(Peers::Nodes),
+    );
+    assert!(other.is_err());
+    let firm = network.endpoint(network.chain_valid("firm", 20, (-30, -1)), 20);
+    let error = refused_by_server(&firm, &good, Peers::Nodes);
+    assert!(text(&error).contains("role"), "{error}");
+    let error = refused_by_server(&of((1, 30)), &good, Peers::Nodes);
+    assert!(text(&error).contains("not valid yet"), "{error}");
+    // Signed by somebody else's authority, it is nobody's, ended or not.
+    let theirs = Network::new(2);
+    let chain = theirs.chain_valid("node", 20, (-30, -1));
+    let stranger = network.endpoint(chain, 20);
+    let error = refused_by_server(&stranger, &good, Peers::Nodes);
+    assert!(text(&error).contains("UnknownIssuer"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 /// Let a certificate take part.
 pub const ADMIT_MEMBER: &str = "admit-member";
+/// Give a member a further certificate.
+pub const RENEW_CERTIFICATE: &str = "renew-certificate";
+/// Revoke certificates, for good.
+pub const REVOKE_CERTIFICATE: &str = "revoke-certificate";
 /// Open the next business date.
 pub const OPEN_DAY: &str = "open-day";
 /// Register a security, its issuer and its treasury account.
@@ -42,8 +46,10 @@ pub const REVOKE_MANDATE: &str = "revoke-mandate";
 pub const LOCKED_IN_TRADE: &str = "locked-in-trade";
 
 /// All of them.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 22] = [
     ADMIT_MEMBER,
+    RENEW_CERTIFICATE,
+    REVOKE_CERTIFICATE,
     OPEN_DAY,
     REGISTER_ISSUE,
     ISSUE_UNITS,

@@ -68,7 +68,17 @@ fn a_schema_that_is_broken_or_unfit_is_refused() {
     // A schema that has lost a role, an action, or the owner.
     let lost = DEFAULT_SCHEMA.replace("    \"oracle\",\n", "");
     let error = schema_refusal(&lost);
-    let told = matches!(&error, PolicyError::SchemaUnfit { detail } if detail.contains("oracle"));
+    let told = error.to_string();
+    assert!(
+        told.contains("rule `oracle-looks-after-its-own-certificates`"),
+        "{told}"
+    );
+    let lost = DEFAULT_SCHEMA.replace(
+        "    \"cash-agent\",\n    \"oracle\",\n    \"node\"\n",
+        "    \"cash-agent\",\n    \"oracle\"\n",
+    );
+    let error = schema_refusal(&lost);
+    let told = matches!(&error, PolicyError::SchemaUnfit { detail } if detail.contains("node"));
     assert!(told, "{error}");
     let lost = DEFAULT_SCHEMA.replace("\"split\" ", "\"spilt\" ");
     let error = schema_refusal(&lost);

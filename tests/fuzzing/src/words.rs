@@ -8,8 +8,8 @@ use sealbook_protocol::client::{CertifiedBlock, Request, RequestBody, Response, 
 use sealbook_protocol::frame::{self as frames, CLIENT_FRAME_MAX, FrameError, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, Attachment, FinalNotice, OrderBytes, Query, Reply, Signed, Submission,
-    signed_digest,
+    Answer, AnswerBody, Attachment, FinalNotice, OrderBytes, Query, Reply, RevocationTarget,
+    Signed, Submission, signed_digest,
 };
 use sealbook_securities::{AuditView, HoldingsView, Outcome, RegistryView, TradesView};
 
@@ -301,7 +301,12 @@ fn follow_submission(submission: &Submission) {
             OrderBytes::Securities(bytes) => {
                 securities_order(bytes);
             }
-            OrderBytes::Admit { chain, .. } => {
+            OrderBytes::Admit { chain, .. }
+            | OrderBytes::Renew { chain }
+            | OrderBytes::Revoke {
+                target: RevocationTarget::Certificate(chain),
+                ..
+            } => {
                 let bytes = borsh::to_vec(chain).expect("what was read can be written");
                 assert!(certificate_chain(&bytes));
             }
@@ -313,7 +318,11 @@ fn follow_submission(submission: &Submission) {
                     key_record(&record);
                 }
             }
-            OrderBytes::OpenSession => {}
+            OrderBytes::OpenSession
+            | OrderBytes::Revoke {
+                target: RevocationTarget::Member(_),
+                ..
+            } => {}
         }
     }
 }

@@ -78,6 +78,18 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Sends one request; nothing if the connection is closed.
+    pub fn try_ask(&mut self, body: RequestBody) -> Option<ResponseBody> {
+        let number = self.number;
+        self.number += 1;
+        let request = Request { number, body };
+        frame::write(&mut self.stream, &request, CLIENT_FRAME_MAX).ok()?;
+        let response: Response = frame::read(&mut self.stream, CLIENT_FRAME_MAX).ok()?;
+        Some(response.body)
+    }
+}
+
 /// What a flooding member knows of its flood.
 #[derive(Debug, Default)]
 pub struct Sent {

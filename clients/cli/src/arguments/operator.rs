@@ -67,6 +67,9 @@ pub struct CreateArguments {
     /// Where a node listens for nodes and for clients; free ports of this machine for those not named.
     #[arg(long, value_name = "NODE=ADDRESS:PORT,ADDRESS:PORT")]
     pub address: Vec<String>,
+    /// Until when the certificates that are made here are valid, for example 2027-03-31T22:00:00Z; for a year if not given.
+    #[arg(long, value_name = "TIME")]
+    pub certificates_until: Option<String>,
     /// What keeps the ledgers on disk: sled or redb.
     #[arg(long, default_value = "sled")]
     pub engine: String,
@@ -120,6 +123,17 @@ pub enum NodeCommand {
     Stop {
         /// The node.
         name: String,
+    },
+    /// Put a further certificate for a node's key in the place of the one in use. The node takes it when it starts anew.
+    Renew {
+        /// The node.
+        name: String,
+        /// The chain in PEM, as the CA returned it. Without one, the CA in the network's folder certifies the node anew.
+        #[arg(long, value_name = "FILE")]
+        chain: Option<PathBuf>,
+        /// Days of validity.
+        #[arg(long, default_value_t = 365, conflicts_with = "chain")]
+        days: u32,
     },
     /// The nodes whose folders are here.
     List,

@@ -62,6 +62,9 @@ pub struct Creation {
     pub measured: bool,
     /// Who audits; without any, an audit key is made here.
     pub auditors: Vec<KeyHolder>,
+    /// Until when the certificates of the nodes and the founding admins are valid, Unix milliseconds; for a year if not
+    /// given.
+    pub certificates_until_ms: Option<u64>,
 }
 
 impl Creation {
@@ -81,6 +84,7 @@ impl Creation {
             auditors: Vec::new(),
             suite: Suite::X25519ChaCha20Poly1305,
             recovery: (0, 0),
+            certificates_until_ms: None,
         }
     }
 
@@ -151,9 +155,10 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
     let network = NetworkFiles::new(&folder, &name, nodes);
     let now_ms = members::now_ms();
     let authority = Authority::create(&network.ca(), &name, now_ms).map_err(CliError::new)?;
+    let validity = members::validity(now_ms, creation.certificates_until_ms);
     let (mut validators, mut observers) = (Vec::new(), Vec::new());
     for node in network.nodes() {
-        let vote_key = make_node(&network, &authority, node, now_ms)?;
+        let vote_key = make_node(&network, &authority, node, validity)?;
         let (name, address) = (node.name.clone(), node.ordering.to_string());
         if node.observer {
             observers.push(ObserverSeat {
@@ -193,7 +198,7 @@ pub fn create(folder: &Path, creation: &Creation) -> Result<NetworkFiles> {
         // The founding module puts the key itself in.
         opening_epochs: vec![opening_epoch(vec![creation.suite.number()])],
         audit_recipients: auditors,
-        admins: admins(&network, &authority, creation.admins, now_ms)?,
+        admins: admins(&network, &authority, creation.admins, validity)?,
         policy_schema: rules.schema,
         policies: rules.files,
         parameters,
@@ -226,7 +231,7 @@ fn admins(
     network: &NetworkFiles,
     authority: &Authority,
     count: usize,
-    now_ms: u64,
+    validity: (u64, u64),
 ) -> Result<Vec<Vec<Vec<u8>>>> {
     let make = |number: usize| {
         let name = match number {
@@ -240,7 +245,7 @@ fn admins(
             role: Role::Admin,
             lei: None,
         };
-        members::make_certified(authority, &folder, &enrolment, network.name(), now_ms)
+        members::make_certified(authority, &folder, &enrolment, network.name(), validity)
     };
     (1..=count).map(make).collect()
 }

@@ -90,7 +90,7 @@ pub fn make_node(
     network: &NetworkFiles,
     authority: &Authority,
     node: &NodeEntry,
-    now_ms: u64,
+    validity: (u64, u64),
 ) -> Result<VerifyingKey> {
     let folder = network.node(&node.name);
     make_private_folder(&folder)?;
@@ -100,7 +100,7 @@ pub fn make_node(
         &folder,
         &enrolment(&node.name),
         network.name(),
-        now_ms,
+        validity,
     )?;
     vote_key(network, &node.name)
 }

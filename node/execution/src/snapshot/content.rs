@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! content = length u64 | parts | books               books: see the securities contract
-//! parts   = head | governance | ends of certificates | earliest expiry u64 | newest snapshot | seen envelopes | sessions
+//! parts   = head | governance | certificates | earliest expiry u64 | newest snapshot | seen envelopes | sessions
 //!         | newest committed results | results that are not committed to | notices that are owed
 //!         | former keys: (derived keys, height at which they ended) | records of roots that are offered
 //! names   = count u32, (account u32, blinding 32, name)
@@ -11,7 +11,7 @@
 //! INVARIANT: engines that executed the same blocks have equal content, whatever way they came there. The names are
 //! the exception, since attachments are erased: each is checked against the commitment to it in the books.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::Governance;
@@ -19,10 +19,11 @@ use sealbook_ledger::{Header, KeyRecord, SnapshotReference};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::SecretBytes;
 use sealbook_protocol::module::{PastResult, SealedReply};
-use sealbook_securities::{AccountIndex, Holder, MemberId, State};
+use sealbook_securities::{AccountIndex, Holder, State};
 use zeroize::Zeroizing;
 
 use super::pieces::CONTENT_BYTES;
+use crate::certificates::Certificates;
 use crate::engine::Engine;
 use crate::keys::Derived;
 use crate::names::{HolderName, HolderNames};
@@ -44,8 +45,8 @@ pub struct Parts {
     pub head: Header,
     /// What is decided about the network.
     pub governance: Governance,
-    /// When members' certificates end.
-    pub certificate_ends: BTreeMap<MemberId, u64>,
+    /// Which certificates count.
+    pub certificates: Certificates,
     /// Envelopes that expire before are not answered any more.
     pub answered_from_ms: u64,
     /// The newest snapshot that commitments name.
@@ -151,7 +152,7 @@ fn new_piece() -> Zeroizing<Vec<u8>> {
 fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
     engine.head.serialize(into)?;
     engine.governance.serialize(into)?;
-    engine.certificate_ends.serialize(into)?;
+    engine.certificates.serialize(into)?;
     engine.answered_from_ms.serialize(into)?;
     engine.newest_snapshot.serialize(into)?;
     engine.seen.serialize(into)?;

@@ -244,10 +244,8 @@ fn check_parts(
     let heights = parts.results.iter().map(|one| one.commitment.height);
     let expected = head.executed_height.saturating_add(1)..=head.height;
     let last = parts.results.last().map(|one| &one.commitment);
-    let members = parts
-        .certificate_ends
-        .keys()
-        .all(|id| state.member(*id).is_some());
+    let mut members = parts.certificates.members();
+    let members = members.all(|id| state.member(*id).is_some());
     let checks = [
         (head.network == manifest.network, "network"),
         (head.height == manifest.height, "height"),

@@ -160,7 +160,12 @@ impl Network {
             .map(|(name, role, organisation)| {
                 (
                     *name,
-                    certified(&authority, name, *role, organisation, end_ms),
+                    certified(
+                        &authority,
+                        (name, *role, organisation),
+                        end_ms,
+                        SigningKey::generate(),
+                    ),
                 )
             })
             .collect();
@@ -228,8 +233,19 @@ impl Network {
 
     /// Certifies one more member, with a key of its own.
     pub fn certify(&self, name: &str, role: Role, organisation: &str, end_ms: u64) -> Member {
+        let key = SigningKey::generate();
+        self.certify_key((name, role, organisation), end_ms, key)
+    }
+
+    /// Certifies a key, which may have certificates already.
+    pub fn certify_key(
+        &self,
+        (name, role, organisation): (&str, Role, &str),
+        end_ms: u64,
+        key: SigningKey,
+    ) -> Member {
         let authority = Authority::open(&self.directory.path().join("authority")).unwrap();
-        certified(&authority, name, role, organisation, end_ms)
+        certified(&authority, (name, role, organisation), end_ms, key)
     }
 
     /// The keys as the module of a seat gets them.
@@ -402,12 +418,10 @@ impl Network {
 
 fn certified(
     authority: &Authority,
-    name: &str,
-    role: Role,
-    organisation: &str,
+    (name, role, organisation): (&str, Role, &str),
     end_ms: u64,
+    key: SigningKey,
 ) -> Member {
-    let key = SigningKey::generate();
     let request = certificate_request(
         name,
         organisation,
@@ -421,7 +435,7 @@ fn certified(
         .unwrap();
     let chain = pem::chain_from_pem(&chain).unwrap();
     let roots = [authority.root().clone()];
-    let usage = sealbook_identity::Usage::Member;
+    let usage = sealbook_identity::Usage::Any;
     let principal = verify_chain(&roots, &chain, authority.network(), CREATED_MS, usage).unwrap();
     let chain = chain.iter().map(|der| der.to_vec()).collect();
     Member {

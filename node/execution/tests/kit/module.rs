@@ -107,13 +107,14 @@ impl Module {
             height,
             definition,
             results,
+            revoked,
         } = self.hear()
         else {
             panic!("not started")
         };
         assert_eq!((id, height), (network.id, 0));
         assert_eq!(definition, network.genesis.first_epoch());
-        assert_eq!(results.len(), 1);
+        assert_eq!((results.len(), revoked.len()), (1, 0));
     }
 
     pub fn say(&mut self, message: &ToModule) {
@@ -157,6 +158,7 @@ impl Module {
                 replies,
                 finals,
                 unopened,
+                revoked,
             } => {
                 assert_eq!(height, commitment.height);
                 Executed {
@@ -169,6 +171,7 @@ impl Module {
                     finals,
                     unopened,
                     outcomes: [0; 4],
+                    revoked,
                 }
             }
             other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sealbook_primitives::signature::VerifyingKey;
 
 use super::ALGORITHMS;
-use crate::{CERTIFICATES_MAX, IdentityError, Revocations, Usage, chain::verify_unrevoked};
+use crate::{CERTIFICATES_MAX, Ended, IdentityError, Revocations, Usage, chain::verify_unrevoked};
 
 /// What a peer is held against.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(super) struct Judge {
     pub(super) roots: Vec<CertificateDer<'static>>,
     pub(super) revocations: Revocations,
     pub(super) usage: Usage,
+    pub(super) ended: Ended,
     pub(super) expected: Option<VerifyingKey>,
 }
 
@@ -53,7 +54,7 @@ impl Judge {
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
         let (roots, revocations) = (&self.roots, &self.revocations);
-        let (network, usage) = (&self.network, self.usage);
+        let (network, usage) = (&self.network, (self.usage, self.ended));
         let peer = verify_unrevoked(roots, revocations, &chain, network, now_ms, usage)?;
         match self.expected {
             Some(expected) if expected != peer.key => Err(IdentityError::WrongKey {

@@ -14,7 +14,7 @@ use sealbook_protocol::module::{
 };
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, FinalNotice, MemberAnswer, OrderBytes, PAYLOAD_VERSION,
-    Query, Question, Reply, Signed, Submission,
+    Query, Question, Reply, RevocationTarget, Signed, Submission,
 };
 use sealbook_sealing::Suite;
 use sealbook_securities::{Code, Outcome};
@@ -96,6 +96,7 @@ fn from_module(chain: &Chain) -> Vec<(&'static str, FromModule)> {
         replies: vec![reply.clone()],
         finals: vec![reply],
         unopened: 11,
+        revoked: vec![Digest([5; 32])],
     };
     let started = FromModule::Started {
         network: network().genesis.network(),
@@ -106,6 +107,7 @@ fn from_module(chain: &Chain) -> Vec<(&'static str, FromModule)> {
             digest: Digest([2; 32]),
             quotas: vec![quota],
         }],
+        revoked: vec![Digest([5; 32]), Digest([6; 32])],
     };
     let answer = FromModule::Answer {
         ticket: 5,
@@ -314,17 +316,28 @@ fn signed(body: Vec<u8>) -> Signed {
     }
 }
 
+fn orders_about_members() -> [OrderBytes; 4] {
+    let chain = || chain_bytes(&people().firm);
+    let revoke = |target, reason| OrderBytes::Revoke { target, reason };
+    [
+        OrderBytes::Admit {
+            reference: "~1".to_owned(),
+            chain: chain(),
+        },
+        OrderBytes::Renew { chain: chain() },
+        revoke(RevocationTarget::Certificate(chain()), 1),
+        revoke(RevocationTarget::Member("alpha".to_owned()), 9),
+    ]
+}
+
 pub(super) fn payloads() -> Group {
     let version = PAYLOAD_VERSION;
     let bytes_of = |orders: Group| orders.into_iter().next().map(|one| one.1);
-    let orders = vec![
+    let mut orders = vec![
         OrderBytes::Securities(bytes_of(securities_orders()).unwrap_or_default()),
-        OrderBytes::Admit {
-            reference: "~1".to_owned(),
-            chain: chain_bytes(&people().firm),
-        },
         OrderBytes::Governance(bytes_of(governance_orders()).unwrap_or_default()),
     ];
+    orders.extend(orders_about_members());
     let submit = |orders| {
         to_bytes(&Submission {
             version,

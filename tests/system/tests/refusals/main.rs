@@ -9,6 +9,7 @@
     reason = "a test: what fails here is a failed test"
 )]
 
+mod certificates;
 mod revoked;
 mod rules;
 
