@@ -43,6 +43,8 @@ pub enum Action {
     },
     /// A question.
     Ask(Ask),
+    /// A question about what is others', of which the owners are told from a moment on (Unix milliseconds).
+    AskDelayed(Ask, u64),
 }
 
 /// A question.
@@ -61,6 +63,8 @@ pub enum Ask {
     Trades,
     /// Totals.
     Audit,
+    /// Who read what of one's own, from a height on.
+    AccessLog(u64),
 }
 
 /// A moment, as users name it.
@@ -213,11 +217,22 @@ struct Registry {
     isin: String,
     #[serde(default = "now")]
     as_of: Value,
+    disclosed_from: Option<String>,
+}
+
+/// A question without a subject of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    disclosed_from: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct AccessLog {
+    #[serde(default)]
+    from_height: u64,
+}
 
 fn now() -> Value {
     Value::from("now")
@@ -327,19 +342,36 @@ impl Action {
             "registry" => {
                 let line: Registry = fields(value)?;
                 let isin = self::value("isin", &line.isin)?;
-                Ok(Self::Ask(Ask::Registry {
-                    isin,
-                    as_of: when(&line.as_of)?,
-                }))
+                let as_of = when(&line.as_of)?;
+                asked(Ask::Registry { isin, as_of }, line.disclosed_from)
             }
-            "holdings" => fields(value).map(|Nothing {}| Self::Ask(Ask::Holdings)),
-            "trades" => fields(value).map(|Nothing {}| Self::Ask(Ask::Trades)),
-            "audit" => fields(value).map(|Nothing {}| Self::Ask(Ask::Audit)),
+            "holdings" => asked(Ask::Holdings, fields::<Plain>(value)?.disclosed_from),
+            "trades" => asked(Ask::Trades, fields::<Plain>(value)?.disclosed_from),
+            "audit" => asked(Ask::Audit, fields::<Plain>(value)?.disclosed_from),
+            "access-log" => {
+                let AccessLog { from_height } = fields(value)?;
+                Ok(Self::Ask(Ask::AccessLog(from_height)))
+            }
             unknown => Err(Malformed(format!(
                 "`{unknown}` is not something that can be done"
             ))),
         }
     }
+}
+
+/// A question, with the moment from which the owners are told, if one was given.
+fn asked(ask: Ask, disclosed_from: Option<String>) -> Parsed<Action> {
+    Ok(match disclosed_from {
+        None => Action::Ask(ask),
+        Some(text) => Action::AskDelayed(ask, time_ms(&text)?),
+    })
+}
+
+fn time_ms(text: &str) -> Parsed<u64> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|error| Malformed(format!("`{text}` is not a time: {error}")))?;
+    u64::try_from(time.as_millisecond()).map_err(|_| Malformed(format!("`{text}` is before 1970")))
 }
 
 fn enrol(line: Enrol) -> Parsed<Action> {
@@ -511,14 +543,7 @@ pub fn when(value: &Value) -> Parsed<When> {
     match serde_json::from_value(value.clone()).map_err(|_| not_a_moment())? {
         Named::Height(height) => Ok(When::Moment(AsOf::Height(height))),
         Named::Line(line) => Ok(When::Line(line)),
-        Named::Time(text) => {
-            let time: jiff::Timestamp = text
-                .parse()
-                .map_err(|error| Malformed(format!("`{text}` is not a time: {error}")))?;
-            let time_ms = u64::try_from(time.as_millisecond())
-                .map_err(|_| Malformed(format!("`{text}` is before 1970")))?;
-            Ok(When::Moment(AsOf::Time(time_ms)))
-        }
+        Named::Time(text) => Ok(When::Moment(AsOf::Time(time_ms(&text)?))),
         Named::Date(text) => {
             let date: BusinessDate = self::value("date", &text)?;
             let (year, month, day) = (date.year(), date.month(), date.day());

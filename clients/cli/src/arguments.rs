@@ -91,7 +91,13 @@ pub enum Command {
     /// The registry of an issue, now or as of a past moment.
     Registry(RegistryArguments),
     /// What the accounts that you may see hold.
-    Holdings,
+    Holdings(ReadArguments),
+    /// Who read what of yours: admins' and regulators' readings are on the ledger before they are answered.
+    AccessLog {
+        /// From the readings of this block on.
+        #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
+        from_height: u64,
+    },
     /// The ledger's transactions as everybody sees them: sealed.
     #[command(subcommand)]
     Tx(TxCommand),
@@ -490,7 +496,7 @@ pub enum TradeCommand {
         amount: String,
     },
     /// The trades that you may see.
-    List,
+    List(ReadArguments),
 }
 
 /// A registry.
@@ -501,6 +507,17 @@ pub struct RegistryArguments {
     /// now, a height, a date (its close) or an RFC 3339 time.
     #[arg(long, default_value = "now")]
     pub as_of: String,
+    /// How it is put on record.
+    #[command(flatten)]
+    pub read: ReadArguments,
+}
+
+/// A reading of what may be others'.
+#[derive(Debug, Args)]
+pub struct ReadArguments {
+    /// Have the owners told of it only from this time on (RFC 3339), for an investigation; a regulator may, for 366 days.
+    #[arg(long, value_name = "TIME")]
+    pub disclosed_from: Option<String>,
 }
 
 /// Transactions.
@@ -573,7 +590,7 @@ pub enum AuditCommand {
         out: PathBuf,
     },
     /// Totals of the running network.
-    Totals,
+    Totals(ReadArguments),
 }
 
 /// Scenarios.

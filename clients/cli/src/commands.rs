@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::action::Action;
 use crate::arguments::{
     AccountCommand, Arguments, AuditCommand, Command, DayCommand, IssueCommand, MemberCommand,
-    ScenarioCommand, TradeCommand,
+    ReadArguments, ScenarioCommand, TradeCommand,
 };
 use crate::error::{CliError, Exit, Result};
 use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
@@ -102,7 +102,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             );
             Ok(())
         }
-        Command::Audit(AuditCommand::Totals) => perform(&context, "audit", json!({})),
+        Command::Audit(AuditCommand::Totals(read)) => perform(&context, "audit", plain(read)),
         Command::Scenario(ScenarioCommand::Run { file, validators }) => {
             let place = match &network {
                 Some(folder) => Where::Network(folder),
@@ -127,9 +127,12 @@ fn action_of(command: Command) -> Result<(&'static str, Value)> {
         Command::Trade(command) => trade(command),
         Command::Registry(arguments) => {
             let as_of = moment(&arguments.as_of);
-            ("registry", json!({"isin": arguments.isin, "as_of": as_of}))
+            let mut fields = json!({"isin": arguments.isin, "as_of": as_of});
+            put(&mut fields, "disclosed_from", arguments.read.disclosed_from);
+            ("registry", fields)
         }
-        Command::Holdings => ("holdings", json!({})),
+        Command::Holdings(read) => ("holdings", plain(read)),
+        Command::AccessLog { from_height } => ("access-log", json!({ "from_height": from_height })),
         _ => return Err(CliError::with_exit(Exit::Usage, "not a business command")),
     })
 }
@@ -249,8 +252,15 @@ fn trade(command: TradeCommand) -> (&'static str, Value) {
             json!({"id": id, "seller_account": seller_account, "buyer_account": buyer_account,
                 "isin": isin, "quantity": quantity, "currency": currency, "amount": amount}),
         ),
-        TradeCommand::List => ("trades", json!({})),
+        TradeCommand::List(read) => ("trades", plain(read)),
     }
+}
+
+/// The fields of a question without a subject of its own.
+fn plain(read: ReadArguments) -> Value {
+    let mut fields = json!({});
+    put(&mut fields, "disclosed_from", read.disclosed_from);
+    fields
 }
 
 fn put(fields: &mut Value, name: &str, value: Option<String>) {

@@ -162,6 +162,7 @@ fn explain(code: &str) -> &str {
         "proposal-closed" => "the proposal is decided, withdrawn or expired",
         "other-change" => "the proposal is about another change than the one that was approved",
         "conflict" => "it cannot be together with what is in force or decided",
+        "not-on-record" => "what is others' is answered after the reading was put on record",
         other => other,
     }
 }
@@ -288,7 +289,8 @@ impl Session {
                     .map_err(CliError::new)?;
                 self.submit(member, prepared, wait)
             }
-            Action::Ask(ask) => self.ask(member, &ask),
+            Action::Ask(ask) => self.ask(member, &ask, None),
+            Action::AskDelayed(ask, disclosed_ms) => self.ask(member, &ask, Some(disclosed_ms)),
         }
     }
 
@@ -395,7 +397,7 @@ impl Session {
         Ok(done)
     }
 
-    fn ask(&mut self, member: &str, ask: &Ask) -> Result<Done> {
+    fn ask(&mut self, member: &str, ask: &Ask, disclosed_ms: Option<u64>) -> Result<Done> {
         let question = match ask {
             Ask::Registry { isin, as_of } => {
                 let as_of = match as_of {
@@ -415,10 +417,20 @@ impl Session {
             Ask::Holdings => Question::Holdings,
             Ask::Trades => Question::Trades,
             Ask::Audit => Question::Audit,
+            Ask::AccessLog(from_height) => Question::AccessLog {
+                from_height: *from_height,
+            },
         };
         let height_min = self.height();
         let client = self.client(member)?;
         client.know_height(height_min);
+        if disclosed_ms.is_some() {
+            let recorded = client.put_on_record(&question, disclosed_ms);
+            let recorded = recorded.map_err(CliError::new)?;
+            if let Some(outcome) = recorded.outcomes.first().filter(|one| !one.is_accepted()) {
+                return Ok(Done::from_outcome(*outcome, recorded.height));
+            }
+        }
         let answer = client.ask(&question).map_err(CliError::new)?;
         match &answer.body {
             AnswerBody::Refused(bytes) => {

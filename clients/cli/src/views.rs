@@ -1,14 +1,17 @@
 //! What the ledger answers, as JSON. The only place where the contract's views become text for users.
 
 use borsh::BorshDeserialize;
+use sealbook_primitives::hash::Digest;
 use sealbook_sdk::Answer;
 use sealbook_securities::{
-    Amount, AuditView, HoldingsView, RegistryHolders, RegistryView, TradeStatus, TradesView,
+    AccessLogView, AccessedView, Amount, AuditView, HoldingsView, RecordTime, RegistryHolders,
+    RegistryView, TradeStatus, TradesView,
 };
 use serde_json::{Value, json};
 
 use crate::action::Ask;
 use crate::error::{CliError, Result};
+use crate::operations::time;
 
 /// Decodes what the module encoded.
 ///
@@ -37,7 +40,50 @@ pub fn to_json(ask: &Ask, answer: &Answer, bytes: &[u8]) -> Result<Value> {
             }
             value
         }
+        Ask::AccessLog(_) => access_log(&decode(bytes)?),
     })
+}
+
+fn access_log(view: &AccessLogView) -> Value {
+    let readings: Vec<Value> = view
+        .rows
+        .iter()
+        .map(|row| {
+            let certificate = Digest(row.certificate).to_string();
+            let mut reading = json!({
+                "reader": row.reader.as_str(),
+                "certificate": certificate,
+                "height": row.height,
+                "time": time(row.time_ms),
+                "disclosed_from": time(row.disclosed_ms),
+                "delayed": row.disclosed_ms > row.time_ms,
+            });
+            if let Value::Object(object) = &mut reading {
+                let read = match row.read {
+                    AccessedView::Registry { isin, as_of } => {
+                        object.insert("isin".to_owned(), json!(isin.as_str()));
+                        object.insert("as_of".to_owned(), moment(as_of));
+                        "registry"
+                    }
+                    AccessedView::Holdings => "holdings",
+                    AccessedView::Trades => "trades",
+                    AccessedView::Audit => "audit",
+                };
+                object.insert("read".to_owned(), json!(read));
+            }
+            reading
+        })
+        .collect();
+    json!({ "readings": readings, "more": view.more })
+}
+
+fn moment(as_of: RecordTime) -> Value {
+    match as_of {
+        RecordTime::Now => json!("now"),
+        RecordTime::Height(height) => json!({ "height": height }),
+        RecordTime::Time(time_ms) => json!({ "time": time(time_ms) }),
+        RecordTime::Date(date) => json!({ "date": date.to_string() }),
+    }
 }
 
 fn text(amount: Amount) -> String {

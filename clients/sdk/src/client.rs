@@ -16,7 +16,7 @@ use sealbook_protocol::payload::{
     Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, signed_binding};
-use sealbook_securities::{AccountId, LongName, Outcome};
+use sealbook_securities::{AccountId, Code, LongName, Outcome};
 
 use crate::attempts::{Attempts, Kind, Problem, Reach, Tried};
 use crate::connection::{Connection, ConnectionError};
@@ -435,11 +435,40 @@ impl Client {
         })
     }
 
-    /// Asks a question; the answer opens only here.
+    /// Asks a question; the answer opens only here. A question about what is others' is put on record first, and answered
+    /// when that is final: its owners are told.
     ///
     /// # Errors
     /// No node answered in time, or the answer is not from an execution module.
     pub fn ask(&mut self, question: &Question) -> Result<Answer, ClientError> {
+        let answer = self.ask_once(question)?;
+        if answer.body != AnswerBody::Refused(encoded(Outcome::refused(Code::NotOnRecord))) {
+            return Ok(answer);
+        }
+        let submitted = self.put_on_record(question, None)?;
+        match submitted.outcomes.first() {
+            Some(outcome) if !outcome.is_accepted() => Ok(Answer {
+                body: AnswerBody::Refused(encoded(*outcome)),
+                ..answer
+            }),
+            _ => self.ask_once(question),
+        }
+    }
+
+    /// Puts a question about what is others' on record, and waits until that is final. It is then answered for a minute. The
+    /// owners are told from `disclosed_ms` on (Unix milliseconds), which only some roles may put off, or at once.
+    ///
+    /// # Errors
+    /// As for [`Client::submit`].
+    pub fn put_on_record(
+        &mut self,
+        question: &Question,
+        disclosed_ms: Option<u64>,
+    ) -> Result<Submitted, ClientError> {
+        self.submit(&[Prepared::read(question, disclosed_ms)], Stage::Final)
+    }
+
+    fn ask_once(&mut self, question: &Question) -> Result<Answer, ClientError> {
         self.learn_opening();
         self.persist(|client| {
             let reply_key = Secret32::random();
@@ -620,6 +649,10 @@ pub(crate) fn open<T: BorshDeserialize>(
     let opened =
         sealbook_opening::open_reply(key, &context, sealed).map_err(|_| Problem::false_answer())?;
     T::try_from_slice(opened.expose()).map_err(|_| Problem::false_answer())
+}
+
+fn encoded(outcome: Outcome) -> Vec<u8> {
+    borsh::to_vec(&outcome).unwrap_or_default()
 }
 
 pub(crate) fn now_ms() -> u64 {

@@ -4,7 +4,7 @@ use sealbook_governance::{Action, GovernanceOrder};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::random;
 use sealbook_protocol::payload::{
-    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, RevocationTarget,
+    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, Question, RevocationTarget,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose};
 use sealbook_securities::{
@@ -134,6 +134,21 @@ impl Prepared {
         Self {
             reference: generated_reference(),
             order: OrderBytes::Renew { chain },
+            attachments: Vec::new(),
+        }
+    }
+
+    /// A reading of what is others', to be put on record; the owners are told from `disclosed_ms` on (Unix milliseconds),
+    /// or at once.
+    #[must_use]
+    pub fn read(question: &Question, disclosed_ms: Option<u64>) -> Self {
+        let question = borsh::to_vec(question).unwrap_or_default();
+        Self {
+            reference: generated_reference(),
+            order: OrderBytes::Read {
+                question,
+                disclosed_ms: disclosed_ms.unwrap_or(0),
+            },
             attachments: Vec::new(),
         }
     }

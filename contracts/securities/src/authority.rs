@@ -56,11 +56,15 @@ pub enum Action {
     RenewCertificate,
     /// Revoke certificates.
     RevokeCertificate,
+    /// Read who read what of one's own.
+    ReadAccessLog,
+    /// Have owners told later of a reading of theirs.
+    DelayDisclosure,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AdmitMember,
         Self::OpenDay,
         Self::RegisterIssue,
@@ -83,6 +87,8 @@ impl Action {
         Self::LockedInTrade,
         Self::RenewCertificate,
         Self::RevokeCertificate,
+        Self::ReadAccessLog,
+        Self::DelayDisclosure,
     ];
 
     /// The name that policies use.
@@ -111,6 +117,8 @@ impl Action {
             Self::LockedInTrade => "locked-in-trade",
             Self::RenewCertificate => "renew-certificate",
             Self::RevokeCertificate => "revoke-certificate",
+            Self::ReadAccessLog => "read-access-log",
+            Self::DelayDisclosure => "delay-disclosure",
         }
     }
 }
@@ -162,6 +170,6 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Action>(&[22]).is_err());
+        assert!(borsh::from_slice::<Action>(&[24]).is_err());
     }
 }

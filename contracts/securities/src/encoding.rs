@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! books = version u16 | clock | members | accounts | issues | positions | currencies | cash | trades | references
-//!       | days | blocks | position changes | issued changes | mandates         each table: count u32, then its rows
+//!       | days | blocks | position changes | issued changes | mandates | accesses
+//!                                                                       each table: count u32, then its rows
 //! ```
 //!
 //! Only rows are written. Lookups follow from them and are made anew, so equal books give equal bytes, whatever way
@@ -24,15 +25,15 @@ use crate::instruction::Side;
 use crate::invariants::Violation;
 use crate::member::Member;
 use crate::rows::{
-    Account, BlockStart, CashBalance, Change, Clock, Currency, Day, Issue, Mandate, Position,
-    Remembered, Trade, TradeStatus,
+    Access, Account, BlockStart, CashBalance, Change, Clock, Currency, Day, Issue, Mandate,
+    Position, Read, Remembered, Trade, TradeStatus,
 };
 use crate::state::{AccountLists, Lookups, State};
 use crate::table::{RowIndex, Table};
 use crate::tables::TableId;
 
 /// The version that begins encoded books.
-pub const BOOKS_VERSION: u16 = 2;
+pub const BOOKS_VERSION: u16 = 3;
 
 /// Why bytes are no books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -76,6 +77,7 @@ struct Rows {
     position_changes: Vec<Change>,
     issued_changes: Vec<Change>,
     mandates: Vec<Mandate>,
+    accesses: Vec<Access>,
 }
 
 impl State {
@@ -97,7 +99,8 @@ impl State {
         self.blocks.rows().serialize(into)?;
         self.position_history.changes.rows().serialize(into)?;
         self.issued_history.changes.rows().serialize(into)?;
-        self.mandates.rows().serialize(into)
+        self.mandates.rows().serialize(into)?;
+        self.accesses.rows().serialize(into)
     }
 
     /// Freezes the books: [`State::write_frozen`] writes them as they are now.
@@ -119,6 +122,7 @@ impl State {
         self.position_history.changes.freeze();
         self.issued_history.changes.freeze();
         self.mandates.freeze();
+        self.accesses.freeze();
     }
 
     /// Forgets what is not written yet of frozen books.
@@ -137,6 +141,7 @@ impl State {
         self.position_history.changes.thaw();
         self.issued_history.changes.thaw();
         self.mandates.thaw();
+        self.accesses.thaw();
     }
 
     /// Appends what [`State::encode_into`] would have written when the books were frozen, until `into` is at least so
@@ -183,6 +188,7 @@ impl State {
             TableId::PositionChanges => self.position_history.changes.write_frozen(into, length),
             TableId::IssuedChanges => self.issued_history.changes.write_frozen(into, length),
             TableId::Mandates => self.mandates.write_frozen(into, length),
+            TableId::Accesses => self.accesses.write_frozen(into, length),
         }
     }
 
@@ -240,6 +246,7 @@ impl State {
             position_history: history(rows.position_changes, positions, "position changes")?,
             issued_history: history(rows.issued_changes, issues, "issued changes")?,
             mandates: Table::from_rows(rows.mandates),
+            accesses: Table::from_rows(rows.accesses),
             lookups,
             frozen: None,
         })
@@ -277,6 +284,7 @@ impl Lookups {
         check(lookups.add_trades(rows), "trades")?;
         check(lookups.add_references(rows), "references")?;
         check(lookups.add_mandates(rows), "mandates")?;
+        check(accesses_fit(rows), "accesses")?;
         Ok(lookups)
     }
 
@@ -412,6 +420,22 @@ impl Lookups {
     }
 }
 
+/// Whether readings are of what there is, in the order of their blocks, none before the one that it was put on record in.
+fn accesses_fit(rows: &Rows) -> bool {
+    let fits = |access: &Access| {
+        let read = match access.read {
+            Read::Registry { issue, .. } => within(issue, &rows.issues),
+            Read::Holdings | Read::Trades | Read::Audit => true,
+        };
+        read && within(access.reader, &rows.members)
+            && access.height <= rows.clock.height
+            && access.moment <= rows.clock.sequence
+            && access.disclosed_ms >= access.time_ms
+    };
+    let in_order = |pair: &[Access]| matches!(pair, [one, next] if one.height <= next.height && one.time_ms <= next.time_ms);
+    rows.accesses.iter().all(fits) && rows.accesses.windows(2).all(in_order)
+}
+
 /// Whether a trade is what a venue's order makes: settled by the order that recorded it.
 fn is_locked_in(trade: &Trade) -> bool {
     trade.side == Side::Sell
@@ -433,10 +457,10 @@ mod tests {
     use super::*;
     use crate::rows::{MandateIndex, MemberId};
     use crate::world::{
-        APPLE, Permissions, World, confirm, dividend, grant, locked_in, mint, open_day, revoke,
-        split, trade,
+        APPLE, Permissions, World, confirm, dividend, grant, isin, locked_in, mint, open_day,
+        revoke, split, trade,
     };
-    use crate::{Code, Outcome, RecordTime, Role, TableId};
+    use crate::{Code, Outcome, Reading, RecordTime, Role, TableId};
 
     /// Books in which every table has rows.
     fn story() -> World {
@@ -454,6 +478,8 @@ mod tests {
         world.settle("admin", dividend(APPLE, "0.01", RecordTime::Now));
         world.settle("admin", split(APPLE, 3, 2));
         world.settle("admin", open_day("2012-12-31"));
+        world.read("regulator", Reading::Holdings);
+        world.read("admin", Reading::Registry(isin(APPLE), RecordTime::Now));
         world
     }
 
@@ -641,5 +667,5 @@ mod tests {
         assert_eq!(hash.as_str(), PINNED);
     }
 
-    const PINNED: &str = "86681183bc7b1187fc364af34b63194fff162f1853b1656ae1268d6066c4dea2";
+    const PINNED: &str = "c4886668f57dd535746f224c9a3480038bba2bbc30d0e0e5a1639cb62170e0f3";
 }

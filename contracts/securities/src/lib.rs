@@ -17,6 +17,7 @@
 #[cfg(test)]
 extern crate self as sealbook_securities;
 
+mod accesses;
 mod actions;
 mod amount;
 mod authority;
@@ -45,6 +46,7 @@ mod views;
 #[path = "../tests/world/mod.rs"]
 mod world;
 
+pub use accesses::{ANSWERED_MS, DELAY_MAX_MS, NewAccess, OnRecord, Reading};
 pub use amount::{Amount, UNITS_MAX, payment, scaled};
 pub use authority::{Action, Authority, Relation};
 pub use currency::CurrencyCode;
@@ -67,6 +69,7 @@ pub use table::ROW_VERSION;
 pub use tables::TableId;
 pub use text::{AccountId, ClientReference, LongName, MemberName};
 pub use views::Names;
+pub use views::access_log::{ACCESS_ROWS_MAX, AccessLogView, AccessRow, AccessedView};
 pub use views::audit::{AuditCounts, AuditView, CurrencyTotals, IssueTotals};
 pub use views::holdings::{AccountHoldings, AssetCode, AssetHolding, HoldingsView};
 pub use views::registry::{RegistryHolders, RegistryRow, RegistryView, ShareholderRow};

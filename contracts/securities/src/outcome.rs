@@ -100,11 +100,13 @@ pub enum Code {
     NotAuthorised,
     /// The venue is no member.
     UnknownVenue,
+    /// What is others' is answered only after the reading was put on record. Given by the caller of this crate.
+    NotOnRecord,
 }
 
 impl Code {
     /// All codes, in the order of their encoding.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Malformed,
         Self::NotPermitted,
         Self::NotFound,
@@ -129,6 +131,7 @@ impl Code {
         Self::Conflict,
         Self::NotAuthorised,
         Self::UnknownVenue,
+        Self::NotOnRecord,
     ];
 
     /// The code as interfaces show it.
@@ -159,6 +162,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::NotAuthorised => "contract-not-authorised",
             Self::UnknownVenue => "unknown-venue",
+            Self::NotOnRecord => "not-on-record",
         }
     }
 
@@ -243,7 +247,7 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Code>(&[24]).is_err());
+        assert!(borsh::from_slice::<Code>(&[25]).is_err());
     }
 
     #[test]

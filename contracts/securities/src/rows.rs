@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::currency::CurrencyCode;
 use crate::date::BusinessDate;
-use crate::instruction::{HolderReference, IssueKind, Side};
+use crate::instruction::{HolderReference, IssueKind, RecordTime, Side};
 use crate::isin::Isin;
 use crate::outcome::Status;
 use crate::table::row_index;
@@ -45,6 +45,7 @@ row_index!(
 );
 row_index!(pub(crate) ReferenceIndex);
 row_index!(pub(crate) MandateIndex);
+row_index!(pub(crate) AccessIndex);
 row_index!(pub(crate) DayIndex);
 row_index!(pub(crate) BlockIndex);
 row_index!(pub(crate) ChangeIndex);
@@ -274,6 +275,45 @@ pub(crate) struct BlockStart {
     pub(crate) time_ms: u64,
     /// The number of the last order before it.
     pub(crate) sequence: u64,
+}
+
+/// What a reading on record was of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum Read {
+    /// The registry of an issue.
+    Registry {
+        issue: IssueIndex,
+        as_of: RecordTime,
+    },
+    /// What all accounts hold.
+    Holdings,
+    /// All trades.
+    Trades,
+    /// The totals.
+    Audit,
+}
+
+/// A reading of what is others'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Access {
+    pub(crate) reader: MemberId,
+    /// Fingerprint of the certificate that the reader asked under.
+    pub(crate) certificate: [u8; 32],
+    pub(crate) read: Read,
+    /// The digest of the question.
+    pub(crate) question: [u8; 32],
+    /// The block that put it on record, and its time.
+    pub(crate) height: u64,
+    pub(crate) time_ms: u64,
+    /// The number of the last order that counts in what was read.
+    pub(crate) moment: u64,
+    /// How many there were of each, of which all were read.
+    pub(crate) accounts: u32,
+    pub(crate) trades: u32,
+    pub(crate) issues: u32,
+    pub(crate) currencies: u32,
+    /// From when on the owners are told.
+    pub(crate) disclosed_ms: u64,
 }
 
 /// One change in the history of a position or of an issue's total.

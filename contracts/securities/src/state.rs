@@ -28,9 +28,9 @@ use crate::lookup::Lookup;
 use crate::member::Member;
 use crate::outcome::{Code, Outcome, Status};
 use crate::rows::{
-    Account, AccountIndex, BlockIndex, BlockStart, CashBalance, CashIndex, Clock, Currency,
-    CurrencyIndex, Day, DayIndex, Issue, IssueIndex, Mandate, MandateIndex, MemberId, Position,
-    PositionIndex, ReferenceIndex, Remembered, Trade, TradeIndex,
+    Access, AccessIndex, Account, AccountIndex, BlockIndex, BlockStart, CashBalance, CashIndex,
+    Clock, Currency, CurrencyIndex, Day, DayIndex, Issue, IssueIndex, Mandate, MandateIndex,
+    MemberId, Position, PositionIndex, ReferenceIndex, Remembered, Trade, TradeIndex,
 };
 use crate::table::Table;
 use crate::text::{AccountId, ClientReference, MemberName};
@@ -53,6 +53,7 @@ pub struct State {
     pub(crate) position_history: History,
     pub(crate) issued_history: History,
     pub(crate) mandates: Table<MandateIndex, Mandate>,
+    pub(crate) accesses: Table<AccessIndex, Access>,
     pub(crate) lookups: Lookups,
     /// What is still to be written of the books as they were when they were frozen.
     pub(crate) frozen: Option<Frozen>,
@@ -154,6 +155,7 @@ impl State {
             position_history: History::new(),
             issued_history: History::new(),
             mandates: Table::new(),
+            accesses: Table::new(),
             lookups: Lookups::default(),
             frozen: None,
         }
@@ -297,6 +299,7 @@ impl State {
             self.issued_history.changes.len(),
             self.cash.len(),
             self.mandates.len(),
+            self.accesses.len(),
         ]
         .into_iter()
         .max()

@@ -41,11 +41,13 @@ pub enum TableId {
     IssuedChanges,
     /// Which venue may submit locked-in trades on whose accounts.
     Mandates,
+    /// Readings of what is others'.
+    Accesses,
 }
 
 impl TableId {
     /// All tables.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Clock,
         Self::Members,
         Self::Accounts,
@@ -60,6 +62,7 @@ impl TableId {
         Self::PositionChanges,
         Self::IssuedChanges,
         Self::Mandates,
+        Self::Accesses,
     ];
 }
 
@@ -88,6 +91,7 @@ impl State {
             TableId::PositionChanges => self.position_history.changes.len(),
             TableId::IssuedChanges => self.issued_history.changes.len(),
             TableId::Mandates => self.mandates.len(),
+            TableId::Accesses => self.accesses.len(),
         }
     }
 
@@ -119,6 +123,7 @@ impl State {
             .changes
             .drain_touched(TableId::IssuedChanges, &mut touched);
         self.mandates.drain_touched(TableId::Mandates, &mut touched);
+        self.accesses.drain_touched(TableId::Accesses, &mut touched);
         touched
     }
 
@@ -149,6 +154,7 @@ impl State {
             TableId::PositionChanges => self.position_history.changes.write_row(row, into),
             TableId::IssuedChanges => self.issued_history.changes.write_row(row, into),
             TableId::Mandates => self.mandates.write_row(row, into),
+            TableId::Accesses => self.accesses.write_row(row, into),
         }
     }
 }

@@ -7,7 +7,7 @@ mod world;
 
 use borsh::BorshDeserialize;
 use sealbook_securities::{
-    Code, HolderReference, Instruction, Order, Outcome, RecordTime, Side, State, TableId,
+    Code, HolderReference, Instruction, Order, Outcome, Reading, RecordTime, Side, State, TableId,
 };
 use world::{
     APPLE, GOOGLE, Permissions, World, account, allocate, confirm, dividend, grant, isin,
@@ -142,6 +142,8 @@ fn sample() -> World {
     world.settle("alpha", grant("admin"));
     world.settle("beta", grant("admin"));
     world.settle("admin", locked_in("A-1", "B-1", APPLE, "10", "4112.30"));
+    world.read("regulator", Reading::Audit);
+    world.read("admin", Reading::Registry(isin(APPLE), RecordTime::Now));
     world
 }
 
@@ -162,7 +164,7 @@ fn rows(state: &State) -> Vec<u8> {
 fn rows_keep_their_encoding() {
     assert_eq!(
         hash(&rows(&sample().state)),
-        "3332108ef69721ba7ed5066822e929963c8b7f562ae015aa29e00a3b52027f47"
+        "97d9c3cd0cd40d29a7fb34addc4a6268add0f814da99cc9a478283777eb7cbf1"
     );
 }
 
@@ -194,5 +196,21 @@ fn views_keep_their_encoding() {
     assert_eq!(
         hash(&bytes),
         "cc8e30305620637ab054555bac88ea7dd0ecfa8e018e5b3b1e6a6173c1ad1b7d"
+    );
+}
+
+#[test]
+fn the_access_log_keeps_its_encoding() {
+    let world = sample();
+    let view = world.state.access_log(
+        world.id("apple"),
+        &Permissions(sealbook_securities::Role::Issuer),
+        0,
+    );
+    let view = view.unwrap();
+    assert_eq!(view.rows.len(), 2);
+    assert_eq!(
+        hash(&borsh::to_vec(&view).unwrap()),
+        "3afd3635815063b1031103db661c24883124fca0ac30f5f14b06a4dc6296b06e"
     );
 }

@@ -5,15 +5,16 @@
 use borsh::BorshDeserialize;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, AsOf, MemberAnswer, PAYLOAD_VERSION, Query, Question,
+    Answer, AnswerBody, MemberAnswer, PAYLOAD_VERSION, Query, Question,
 };
 use sealbook_sealing::{Envelope, Purpose};
-use sealbook_securities::{AccountIndex, BusinessDate, Code, Isin, MemberId, Outcome, RecordTime};
+use sealbook_securities::{AccountIndex, Code, Isin, MemberId, OnRecord, Outcome};
 use zeroize::Zeroizing;
 
 use crate::contracts::contract_asked;
 use crate::engine::{ANSWER_CONTEXT, Engine, seal};
 use crate::permissions::Permissions;
+use crate::readings::record_time;
 
 /// The largest sealed query, in bytes.
 const QUERY_BYTES_MAX: usize = 16 * 1024;
@@ -85,6 +86,11 @@ impl Engine {
             member: member.name.as_str(),
             role: member.role.as_str(),
         };
+        match self.check_record(caller, &permissions, &query.question) {
+            OnRecord::Yes => {}
+            OnRecord::NotYet => return AnswerBody::Behind,
+            OnRecord::No => return refused(&Outcome::refused(Code::NotOnRecord)),
+        }
         let names = |account: AccountIndex| self.names.get(account).map(|name| name.holder.clone());
         match &query.question {
             Question::Registry { isin, as_of } => {
@@ -99,6 +105,9 @@ impl Engine {
             Question::Holdings => view(self.state.holdings(caller, &permissions, &names)),
             Question::Trades => view(self.state.trades(caller, &permissions)),
             Question::Audit => view(self.state.audit(caller, &permissions)),
+            Question::AccessLog { from_height } => {
+                view(self.state.access_log(caller, &permissions, *from_height))
+            }
             Question::Member => AnswerBody::Member(MemberAnswer {
                 name: member.name.as_str().to_owned(),
                 role: member.role.as_str().to_owned(),
@@ -122,13 +131,4 @@ fn view<T: borsh::BorshSerialize>(result: Result<T, Outcome>) -> AnswerBody {
         },
         Err(outcome) => refused(&outcome),
     }
-}
-
-fn record_time(as_of: AsOf) -> Option<RecordTime> {
-    Some(match as_of {
-        AsOf::Now => RecordTime::Now,
-        AsOf::Height(height) => RecordTime::Height(height),
-        AsOf::Time(time_ms) => RecordTime::Time(time_ms),
-        AsOf::Date { year, month, day } => RecordTime::Date(BusinessDate::new(year, month, day)?),
-    })
 }

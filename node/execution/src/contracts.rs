@@ -78,7 +78,7 @@ pub const fn contract_of(order: &OrderBytes) -> Option<&'static str> {
         | OrderBytes::Renew { .. }
         | OrderBytes::Revoke { .. }
         | OrderBytes::Governance(_) => Some(Governance::NAME),
-        OrderBytes::Securities(_) => Some(Securities::NAME),
+        OrderBytes::Securities(_) | OrderBytes::Read { .. } => Some(Securities::NAME),
         OrderBytes::Module(_) | OrderBytes::OpenSession => None,
     }
 }
@@ -87,9 +87,11 @@ pub const fn contract_of(order: &OrderBytes) -> Option<&'static str> {
 pub const fn contract_asked(question: &Question) -> &'static str {
     match question {
         Question::Member | Question::Governance => Governance::NAME,
-        Question::Registry { .. } | Question::Holdings | Question::Trades | Question::Audit => {
-            Securities::NAME
-        }
+        Question::Registry { .. }
+        | Question::Holdings
+        | Question::Trades
+        | Question::Audit
+        | Question::AccessLog { .. } => Securities::NAME,
     }
 }
 

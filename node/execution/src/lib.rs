@@ -32,6 +32,7 @@ mod names;
 mod network;
 mod opened;
 mod permissions;
+mod readings;
 pub mod recovery;
 mod results;
 pub mod rotation;

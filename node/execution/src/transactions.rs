@@ -128,7 +128,7 @@ impl Engine {
                                 let of = (certificate, key_epoch);
                                 self.open_session(block, &reply_key, of)
                             }
-                            _ => self.execute_order(block, caller, order, read),
+                            _ => self.execute_order(block, (caller, certificate), order, read),
                         })
                         .collect()
                 }
@@ -229,7 +229,7 @@ impl Engine {
     fn execute_order(
         &mut self,
         block: &BlockContext<'_>,
-        caller: MemberId,
+        (caller, certificate): (MemberId, Digest),
         order: &OrderBytes,
         read: &Option<(Order, Digest)>,
     ) -> Outcome {
@@ -246,6 +246,10 @@ impl Engine {
                 let at = (block.height, block.time_ms);
                 self.execute_revoke(at, caller, target, *reason)
             }
+            OrderBytes::Read {
+                question,
+                disclosed_ms,
+            } => self.execute_read((caller, certificate), question, *disclosed_ms),
             OrderBytes::Module(_) | OrderBytes::OpenSession => Outcome::refused(Code::NotPermitted),
             OrderBytes::Securities(_) => match read {
                 Some((order, content)) => self.execute_securities(block, caller, order, *content),

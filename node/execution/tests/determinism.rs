@@ -18,7 +18,7 @@ use sealbook_ledger::Genesis;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::SigningKey;
 use sealbook_protocol::module::SealedReply;
-use sealbook_protocol::payload::{OrderBytes, RevocationTarget};
+use sealbook_protocol::payload::{AsOf, OrderBytes, RevocationTarget};
 use sealbook_sealing::session::SessionKey;
 use sealbook_securities::RecordTime;
 
@@ -55,6 +55,9 @@ fn story() -> Play {
     play.order("admin", words::locked_in("B-1", "A-1", "10", "4112.30"));
     in_session(&mut play);
     about_certificates(&mut play);
+    let read = words::read(&words::ask_registry(AsOf::Now), 0);
+    play.submit("admin", vec![read.clone()], &[]);
+    play.submit("alpha", vec![read], &[]);
     play.settle("admin", words::open_day("2012-08-10"));
     play.step(&[], &[]);
     play.step(&[&two], &[]);

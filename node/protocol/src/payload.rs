@@ -88,6 +88,14 @@ pub enum OrderBytes {
         /// Why: a reason code of RFC 5280, section 5.3.1.
         reason: u8,
     },
+    /// Puts a reading of what is others' on record, so that the question is answered after it is final. Doing it twice
+    /// stands there twice.
+    Read {
+        /// Encoded [`Question`], all of it.
+        question: Vec<u8>,
+        /// From when on the owners are told, Unix milliseconds; at once if that is over.
+        disclosed_ms: u64,
+    },
 }
 
 /// Which certificates are to be revoked.
@@ -151,6 +159,11 @@ pub enum Question {
     Member,
     /// Proposals about the network, and what was decided.
     Governance,
+    /// Who read what of the caller's own.
+    AccessLog {
+        /// From the readings of this block on.
+        from_height: u64,
+    },
 }
 
 /// A moment of the ledger.

@@ -187,6 +187,11 @@ fn orders_about_certificates() {
         target: RevocationTarget::Certificate(vec![vec![4]]),
         reason: 9,
     };
+    let read = OrderBytes::Read {
+        question: borsh::to_vec(&Question::AccessLog { from_height: 7 }).unwrap(),
+        disclosed_ms: 8,
+    };
+    pin("reading", &read, "00f9d621d9f678e6");
     pin(
         "certificates",
         &vec![renew, of_member, of_one],

@@ -38,6 +38,10 @@ pub const READ_HOLDINGS: &str = "read-holdings";
 pub const READ_TRADES: &str = "read-trades";
 /// Read the totals of every issue and currency.
 pub const READ_AUDIT: &str = "read-audit";
+/// Read who read what of one's own.
+pub const READ_ACCESS_LOG: &str = "read-access-log";
+/// Have owners told later of a reading of theirs.
+pub const DELAY_DISCLOSURE: &str = "delay-disclosure";
 /// Let a venue submit locked-in trades on one's accounts.
 pub const GRANT_MANDATE: &str = "grant-mandate";
 /// Take that back.
@@ -46,7 +50,7 @@ pub const REVOKE_MANDATE: &str = "revoke-mandate";
 pub const LOCKED_IN_TRADE: &str = "locked-in-trade";
 
 /// All of them.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 24] = [
     ADMIT_MEMBER,
     RENEW_CERTIFICATE,
     REVOKE_CERTIFICATE,
@@ -66,6 +70,8 @@ pub const ALL: [&str; 22] = [
     READ_HOLDINGS,
     READ_TRADES,
     READ_AUDIT,
+    READ_ACCESS_LOG,
+    DELAY_DISCLOSURE,
     GRANT_MANDATE,
     REVOKE_MANDATE,
     LOCKED_IN_TRADE,

@@ -8,8 +8,8 @@ use sealbook_protocol::client::{CertifiedBlock, Request, RequestBody, Response, 
 use sealbook_protocol::frame::{self as frames, CLIENT_FRAME_MAX, FrameError, MODULE_FRAME_MAX};
 use sealbook_protocol::module::{FromModule, SnapshotOffer, ToModule};
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, Attachment, FinalNotice, OrderBytes, Query, Reply, RevocationTarget,
-    Signed, Submission, signed_digest,
+    Answer, AnswerBody, Attachment, FinalNotice, OrderBytes, Query, Question, Reply,
+    RevocationTarget, Signed, Submission, signed_digest,
 };
 use sealbook_securities::{AuditView, HoldingsView, Outcome, RegistryView, TradesView};
 
@@ -317,6 +317,9 @@ fn follow_submission(submission: &Submission) {
                 if let Some(WireModuleOrder::Offer(record)) = exact(bytes) {
                     key_record(&record);
                 }
+            }
+            OrderBytes::Read { question, .. } => {
+                exact::<Question>(question);
             }
             OrderBytes::OpenSession
             | OrderBytes::Revoke {

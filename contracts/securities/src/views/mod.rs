@@ -5,6 +5,7 @@
 //! Numbers are [`Amount`](crate::Amount)s, which show themselves as decimal strings. Holders' names
 //! are outside the books: the asking code hands in a function that knows them.
 
+pub(crate) mod access_log;
 pub(crate) mod audit;
 pub(crate) mod holdings;
 pub(crate) mod registry;

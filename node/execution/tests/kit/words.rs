@@ -182,6 +182,13 @@ pub fn ask_registry(as_of: AsOf) -> Question {
 }
 
 /// Two thousand orders, each of which adds three rows.
+pub fn read(question: &Question, disclosed_ms: u64) -> OrderBytes {
+    OrderBytes::Read {
+        question: borsh::to_vec(question).unwrap(),
+        disclosed_ms,
+    }
+}
+
 pub fn transfers(batch: usize) -> Vec<OrderBytes> {
     let order = |number: usize| {
         let (from, to) = [("A-1", "A-2"), ("A-2", "A-1")][number % 2];

@@ -316,7 +316,7 @@ fn signed(body: Vec<u8>) -> Signed {
     }
 }
 
-fn orders_about_members() -> [OrderBytes; 4] {
+fn orders_of_the_network() -> [OrderBytes; 5] {
     let chain = || chain_bytes(&people().firm);
     let revoke = |target, reason| OrderBytes::Revoke { target, reason };
     [
@@ -327,6 +327,10 @@ fn orders_about_members() -> [OrderBytes; 4] {
         OrderBytes::Renew { chain: chain() },
         revoke(RevocationTarget::Certificate(chain()), 1),
         revoke(RevocationTarget::Member("alpha".to_owned()), 9),
+        OrderBytes::Read {
+            question: to_bytes(&Question::Audit),
+            disclosed_ms: 9,
+        },
     ]
 }
 
@@ -337,7 +341,7 @@ pub(super) fn payloads() -> Group {
         OrderBytes::Securities(bytes_of(securities_orders()).unwrap_or_default()),
         OrderBytes::Governance(bytes_of(governance_orders()).unwrap_or_default()),
     ];
-    orders.extend(orders_about_members());
+    orders.extend(orders_of_the_network());
     let submit = |orders| {
         to_bytes(&Submission {
             version,

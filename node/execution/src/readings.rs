@@ -1,0 +1,99 @@
+//! Readings of what is others': ordered and put on record first, answered when that is final.
+//!
+//! INVARIANT: what a member reads beyond its own is on the ledger before any module answers it, so that no module, and
+//! no host that keeps one apart from the others, can read in secret.
+
+use borsh::BorshDeserialize as _;
+use sealbook_primitives::hash::{Digest, hash};
+use sealbook_protocol::payload::{AsOf, Question};
+use sealbook_securities::{
+    Authority, BusinessDate, Code, Isin, MemberId, NewAccess, OnRecord, Outcome, Reading,
+    RecordTime,
+};
+
+use crate::engine::Engine;
+use crate::permissions::Permissions;
+
+const QUESTION_DOMAIN: &str = "sealbook 2026 question on record v1";
+/// The longest encoded question.
+const QUESTION_BYTES_MAX: usize = 256;
+
+impl Engine {
+    pub(crate) fn execute_read(
+        &mut self,
+        (reader, certificate): (MemberId, Digest),
+        question: &[u8],
+        disclosed_ms: u64,
+    ) -> Outcome {
+        let read = (question.len() <= QUESTION_BYTES_MAX)
+            .then(|| Question::try_from_slice(question).ok())
+            .flatten();
+        let Some(reading) = read.as_ref().and_then(reading_of) else {
+            return Outcome::refused(Code::Malformed);
+        };
+        let Self {
+            state, policies, ..
+        } = self;
+        let Some(member) = state.member(reader) else {
+            return Outcome::refused(Code::NotAMember);
+        };
+        let (name, role) = (member.name, member.role);
+        let authority = Permissions {
+            policies,
+            member: name.as_str(),
+            role: role.as_str(),
+        };
+        state.put_on_record(&NewAccess {
+            reader,
+            certificate: certificate.0,
+            reading,
+            question: digest_of(question).0,
+            disclosed_ms,
+            authority: &authority,
+        })
+    }
+
+    /// Whether a question may be answered now, as far as that depends on its being on record.
+    pub(crate) fn check_record(
+        &self,
+        caller: MemberId,
+        authority: &dyn Authority,
+        question: &Question,
+    ) -> OnRecord {
+        let needs = reading_of(question)
+            .is_some_and(|reading| self.state.needs_record(caller, authority, &reading));
+        if !needs {
+            return OnRecord::Yes;
+        }
+        let digest = digest_of(&borsh::to_vec(question).unwrap_or_default());
+        self.state
+            .on_record(caller, &digest.0, self.committed.height)
+    }
+}
+
+fn digest_of(question: &[u8]) -> Digest {
+    hash(QUESTION_DOMAIN, &[question])
+}
+
+/// What a question asks to read of the books; nothing if it is about something else, or is none.
+fn reading_of(question: &Question) -> Option<Reading> {
+    match question {
+        Question::Registry { isin, as_of } => Some(Reading::Registry(
+            Isin::new(isin).ok()?,
+            record_time(*as_of)?,
+        )),
+        Question::Holdings => Some(Reading::Holdings),
+        Question::Trades => Some(Reading::Trades),
+        Question::Audit => Some(Reading::Audit),
+        Question::Member | Question::Governance | Question::AccessLog { .. } => None,
+    }
+}
+
+pub fn record_time(as_of: AsOf) -> Option<RecordTime> {
+    Some(match as_of {
+        AsOf::Now => RecordTime::Now,
+        AsOf::Height(height) => RecordTime::Height(height),
+        AsOf::Time(time_ms) => RecordTime::Time(time_ms),
+        AsOf::Date { year, month, day } => RecordTime::Date(BusinessDate::new(year, month, day)?),
+    })
+}
