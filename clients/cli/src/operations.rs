@@ -10,7 +10,7 @@ use sealbook_identity::{
     Usage, files, fingerprint, pem, verify_chain,
 };
 use sealbook_primitives::secret::Secret32;
-use sealbook_sdk::{AnswerBody, Prepared, Question};
+use sealbook_sdk::{AnswerBody, CertificateAnswer, Prepared, Question};
 use serde_json::{Value, json};
 
 use crate::arguments::{CaCommand, MemberCommand, Wait};
@@ -383,10 +383,18 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
                 .map_err(CliError::new)?;
             match answer.body {
                 AnswerBody::Member(member) => {
+                    let own = member.certificates.iter();
+                    let own: Vec<Value> = own.map(certificate_json).collect();
+                    let mut lines = vec![format!(
+                        "{} ({}), {}",
+                        member.name, member.role, member.organisation
+                    )];
+                    lines.extend(member.certificates.iter().map(certificate_line));
                     context.say(
                         &json!({"name": member.name, "role": member.role,
-                            "organisation": member.organisation, "height": answer.height}),
-                        &format!("{} ({}), {}", member.name, member.role, member.organisation),
+                            "organisation": member.organisation, "height": answer.height,
+                            "certificates": own}),
+                        &lines.join("\n"),
                     );
                     Ok(())
                 }
@@ -397,6 +405,25 @@ pub fn member(context: &Context, command: MemberCommand) -> Result<()> {
             }
         }
     }
+}
+
+fn reason(code: u8) -> &'static str {
+    RevocationReason::from_code(code).map_or("unknown", RevocationReason::word)
+}
+
+fn certificate_json(one: &CertificateAnswer) -> Value {
+    let revoked = one
+        .revoked
+        .map(|(height, code)| json!({"height": height, "reason": reason(code)}));
+    json!({"certificate": one.fingerprint.to_string(), "valid_until": time(one.ends_ms), "revoked": revoked})
+}
+
+fn certificate_line(one: &CertificateAnswer) -> String {
+    let revoked = one.revoked.map_or_else(String::new, |(height, code)| {
+        format!(", revoked at height {height}: {}", reason(code))
+    });
+    let until = time(one.ends_ms);
+    format!("  certificate {} until {until}{revoked}", one.fingerprint)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sealbook_authority::{Authority, certificate_request};
 use sealbook_identity::{
-    CertificateDer, Principal, RevocationReason, Role, Usage, files, fingerprint, pem,
+    CertificateDer, Principal, RevocationReason, Role, Usage, claimed_key, files, fingerprint, pem,
     verify_chain_in_its_time,
 };
 use sealbook_primitives::secret::Secret32;
@@ -13,15 +14,19 @@ use sealbook_primitives::signature::SigningKey;
 use sealbook_sdk::{AnswerBody, Identity, Prepared, Question, RevocationTarget};
 use serde_json::json;
 
-use crate::arguments::RenewArguments;
+use crate::arguments::{RenewArguments, Wait};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::{now_ms, validity};
 use crate::network::{NetworkFiles, make_private_folder};
 use crate::operations::{Context, time};
+use crate::output;
 use crate::session::{Done, Session};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 const PEM_BYTES_MAX: usize = 64 * 1024;
+/// For how long nodes are asked whether a certificate counts, and for how long to take an order.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Chain = Vec<CertificateDer<'static>>;
 
@@ -66,7 +71,11 @@ pub fn renew(context: &Context, arguments: RenewArguments) -> Result<()> {
         new_key,
         days,
     } = arguments;
-    let (seed, present) = own(&files, &context.member)?;
+    // With a chain that is given, what an interrupted renewal left can be put in order.
+    let (seed, present) = match chain {
+        Some(_) => read_own(&files, &context.member)?,
+        None => own(&files, &context.member)?,
+    };
     let (seed, chain) = match chain {
         Some(chain) => {
             let chain = read_chain(&chain)?;
@@ -85,7 +94,13 @@ pub fn renew(context: &Context, arguments: RenewArguments) -> Result<()> {
     };
     let (renewed, present) = (holder(&files, &chain)?, holder(&files, &present)?);
     if renewed.name != present.name {
-        // Somebody else's, for which no key is needed.
+        // Somebody else's, for which no key is needed. Whose it is and for which key, whoever signs must see.
+        if !context.json {
+            output::line(format!(
+                "renewing {}, role {}, for key {}, certificate {}",
+                renewed.name, renewed.role, renewed.key, renewed.fingerprint
+            ));
+        }
         let done = Session::open(&files)?.submit(
             &context.member,
             Prepared::renew(der(&chain)),
@@ -103,16 +118,23 @@ pub fn renew(context: &Context, arguments: RenewArguments) -> Result<()> {
     let same_key = renewed.key == present.key;
     // Everything is on the disk before the ledger knows of it.
     let aside = Aside::write(&folder, &seed, &chain, same_key)?;
-    // The new certificate signs for itself: the old one may have ended. For another key it does so only where the ledger
-    // knows it already, because an admin has renewed this member.
+    // The certificate in use signs, where it counts. The new one signs for itself where no other counts any more, and
+    // where the ledger knows it already, because an admin has renewed this member.
     let mut session = Session::open(&files)?;
-    let identity = Identity::new(&seed, chain.clone()).map_err(CliError::new)?;
-    session.take_identity(&context.member, identity)?;
-    if !same_key && !is_known(&mut session, &context.member)? {
-        session = Session::open(&files)?;
+    let in_use = now_ms() <= present.not_after_ms;
+    if !(in_use && is_known(&mut session, &context.member).unwrap_or(false)) {
+        let identity = Identity::new(&seed, chain.clone()).map_err(CliError::new)?;
+        session.take_identity(&context.member, identity)?;
     }
-    let done = session.submit(&context.member, Prepared::renew(der(&chain)), context.wait)?;
+    // Whether the files are of use shows only in the outcome.
+    let wait = if context.wait == Wait::Ordered {
+        Wait::Outcome
+    } else {
+        context.wait
+    };
+    let done = session.submit(&context.member, Prepared::renew(der(&chain)), wait)?;
     if done.outcome != "settled" {
+        aside.remove();
         return context.finish(&done);
     }
     let former = aside.install(&folder, &present)?;
@@ -122,7 +144,11 @@ pub fn renew(context: &Context, arguments: RenewArguments) -> Result<()> {
 
 /// Whether a member's certificate counts on the ledger.
 fn is_known(session: &mut Session, member: &str) -> Result<bool> {
-    let answer = session.client(member)?.ask(&Question::Member);
+    let client = session.client(member)?;
+    // Where it is revoked, no node lets it in, and there is nothing to wait for.
+    client.set_patience(PROBE_PATIENCE);
+    let answer = client.ask(&Question::Member);
+    client.set_patience(PATIENCE);
     Ok(matches!(
         answer.map_err(CliError::new)?.body,
         AnswerBody::Member(_)
@@ -192,8 +218,23 @@ pub fn revoke(
     context.finish(&done)
 }
 
-/// Key and certificate chain of a member whose files are here.
+/// Key and certificate chain of a member whose files are here, which belong together.
 fn own(files: &NetworkFiles, member: &str) -> Result<(Secret32, Chain)> {
+    let (seed, chain) = read_own(files, member)?;
+    let key = chain.first().and_then(claimed_key);
+    if key != Some(SigningKey::from_secret(&seed).verifying_key()) {
+        let shown = files.member(member).display().to_string();
+        return Err(
+            CliError::new(format!("key.pem and chain.pem in `{shown}` do not belong together")).hint(
+                format!("if a renewal was interrupted: sealbook member renew --chain {shown}/renewal-.../chain.pem"),
+            ),
+        );
+    }
+    Ok((seed, chain))
+}
+
+/// The same as they are.
+fn read_own(files: &NetworkFiles, member: &str) -> Result<(Secret32, Chain)> {
     let folder = files.member(member);
     if sealbook_identity::check_short_name(member).is_err() || !folder.is_dir() {
         return Err(
@@ -321,11 +362,19 @@ impl Aside {
         }
         let own = folder.join("chain.pem");
         fs::rename(self.chain, &own).map_err(at(&own))?;
+        // Should more lie there, it stays.
         if let Some(aside) = aside {
-            fs::remove_dir(&aside).map_err(at(&aside))?;
+            let _ = fs::remove_dir(&aside);
         }
         files::synchronise_directory(&own).map_err(at(folder))?;
         Ok(former)
+    }
+
+    /// Removes files of a renewal that the ledger refused.
+    fn remove(self) {
+        if let Some(aside) = self.chain.parent() {
+            let _ = fs::remove_dir_all(aside);
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub use order::{Prepared, generated_reference};
 pub use receipts::{OwnReply, Shown};
 pub use sealbook_protocol::client::{CertifiedBlock, NodeStatus, Stage};
 pub use sealbook_protocol::module::SnapshotOffer;
-pub use sealbook_protocol::payload::{Answer, AnswerBody, AsOf, Question, RevocationTarget};
+pub use sealbook_protocol::payload::{
+    Answer, AnswerBody, AsOf, CertificateAnswer, Question, RevocationTarget,
+};
 
 /// Why a client could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

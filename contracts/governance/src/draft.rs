@@ -43,6 +43,11 @@ impl Decided {
         }
     }
 
+    /// The chains of those who are to be admitted.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &[Vec<u8>]> {
+        self.admissions.iter().map(|one| one.chain.as_slice())
+    }
+
     pub(crate) fn effects(&self) -> Vec<Effect> {
         let removals = self.removals.iter();
         let removals = removals.map(|name| Effect::RemoveMember { name: *name });
@@ -102,6 +107,11 @@ impl Draft {
             auditors: self.auditors.clone(),
             recovery: self.recovery.clone(),
         }
+    }
+
+    /// The validators to come.
+    pub(crate) fn validators(&self) -> &[ValidatorSeat] {
+        &self.validators
     }
 
     /// The modules of the validators to come, by the names that records have for them.
@@ -213,6 +223,7 @@ impl Draft {
             }
             Change::SetMeasurements(measurements) => next.measurements.clone_from(measurements),
         }
+        check_links(&self.validators, &next.validators, directory)?;
         let definition = next.definition(base);
         definition
             .check_follows(base)
@@ -312,4 +323,23 @@ fn check_keys(holders: &[KeyHolder], directory: &dyn Directory) -> Result<(), Fa
     } else {
         Err(Failure::HolderKey)
     }
+}
+
+/// Refuses a committee of which more validators are cut off than may fail, unless the one before was no better.
+fn check_links(
+    before: &[ValidatorSeat],
+    after: &[ValidatorSeat],
+    directory: &dyn Directory,
+) -> Result<(), Failure> {
+    let count = |seats: &[ValidatorSeat]| {
+        let cut = seats
+            .iter()
+            .filter(|seat| directory.is_cut_off(&seat.vote_key));
+        (cut.count(), seats.len().saturating_sub(1) / 3)
+    };
+    let ((cut_before, faults_before), (cut, faults)) = (count(before), count(after));
+    if cut > faults && (cut > cut_before || faults < faults_before) {
+        return Err(Failure::SeatsCutOff);
+    }
+    Ok(())
 }

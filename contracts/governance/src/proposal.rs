@@ -70,6 +70,9 @@ pub enum Failure {
     /// A key epoch is about to begin, and modules are admitted again when it has begun.
     #[error("a key epoch is about to begin; try again when it has begun")]
     KeyEpoch,
+    /// More validators would be cut off, because their certificates are revoked, than may fail.
+    #[error("more validators whose certificates are revoked than may fail")]
+    SeatsCutOff,
 }
 
 /// Where a proposal stands.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
     AuthorisedContract, EpochDefinition, Genesis, GovernanceRules, KeyHolder, Recovery,
-    holder_digest,
+    ValidatorSeat, holder_digest,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
@@ -68,6 +68,9 @@ pub trait Directory {
 
     /// Whether the modules of this version run a contract.
     fn runs(&self, contract: &AuthorisedContract) -> bool;
+
+    /// Whether links of a node with this key are cut, because its certificate was revoked.
+    fn is_cut_off(&self, vote_key: &VerifyingKey) -> bool;
 
     /// What a module states that it runs (SHA-256 of its program), if the statement is its own and about this network.
     fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest>;
@@ -270,7 +273,7 @@ impl Governance {
         self.raise_voice(scene, id, false)?;
         let roll = self.roll(scene.directory);
         let electors = roll.values().filter(|role| self.is_elector(role)).count();
-        let against = self.count_voices(id, false);
+        let against = self.count_voices(id, false, &roll);
         if electors.saturating_sub(against) < usize::from(self.rules.approvals) {
             self.close(id, ProposalStatus::Rejected, scene.time_ms);
         }
@@ -320,7 +323,8 @@ impl Governance {
 
     /// Schedules an open proposal if enough electors approve it.
     fn decide(&mut self, scene: &Scene<'_>, id: u64) -> Outcome {
-        if self.count_voices(id, true) < usize::from(self.rules.approvals) {
+        let roll = self.roll(scene.directory);
+        if self.count_voices(id, true, &roll) < usize::from(self.rules.approvals) {
             return Outcome::PENDING;
         }
         let Some(change) = self.proposals.get(&id).map(|one| one.change.clone()) else {
@@ -457,9 +461,12 @@ impl Governance {
         self.rules.electors.iter().any(|one| one == role)
     }
 
-    fn count_voices(&self, id: u64, approves: bool) -> usize {
-        let voices = self.proposals.get(&id).map(|one| one.voices.values());
-        let counts = |voice: &&Voice| voice.approves == approves && self.is_elector(&voice.role);
+    /// The voices of those who are members and could raise them now.
+    fn count_voices(&self, id: u64, approves: bool, roll: &Roll) -> usize {
+        let voices = self.proposals.get(&id).map(|one| one.voices.iter());
+        let counts = |(name, voice): &(&MemberName, &Voice)| {
+            voice.approves == approves && self.is_elector(&voice.role) && roll.contains_key(name)
+        };
         voices.map_or(0, |voices| voices.filter(counts).count())
     }
 
@@ -592,17 +599,58 @@ impl Governance {
         MemberName::new(name).is_ok_and(|name| self.removed.contains(&name))
     }
 
-    /// How many electors there are, by the rules in force.
+    /// How many electors there are, and how many of them must approve: now, and with what is decided for the epochs to
+    /// come.
     #[must_use]
-    pub fn electors(&self, directory: &dyn Directory) -> usize {
-        let roll = self.roll(directory);
-        roll.values().filter(|role| self.is_elector(role)).count()
+    pub fn electors(&self, directory: &dyn Directory) -> [(usize, usize); 3] {
+        let count = |roll: &Roll, rules: &GovernanceRules| {
+            let is_elector = |role: &&String| rules.electors.contains(role);
+            let electors = roll.values().filter(is_elector).count();
+            (electors, usize::from(rules.approvals))
+        };
+        let mut roll = self.roll(directory);
+        let present = count(&roll, &self.rules);
+        if let Some(plan) = &self.plan {
+            plan.decided.project(&mut roll);
+        }
+        let planned = self.plan.as_ref();
+        let planned = planned.map_or(present, |plan| count(&roll, &plan.rules));
+        self.draft.decided.project(&mut roll);
+        [present, planned, count(&roll, &self.draft.rules)]
     }
 
-    /// How many of them must approve.
+    /// Whether members of this role decide, now or by rules that are decided.
     #[must_use]
-    pub fn approvals(&self) -> usize {
-        usize::from(self.rules.approvals)
+    pub fn may_decide(&self, role: &str) -> bool {
+        let planned = self.plan.as_ref().map(|plan| &plan.rules);
+        let all = [Some(&self.rules), planned, Some(&self.draft.rules)];
+        let mut rules = all.into_iter().flatten();
+        rules.any(|rules| rules.electors.iter().any(|one| one == role))
+    }
+
+    /// The chains of members whose admission is decided and has not taken effect.
+    pub fn admissions(&self) -> impl Iterator<Item = &[Vec<u8>]> {
+        let planned = self.plan.iter().map(|plan| &plan.decided);
+        let decided = planned.chain([&self.draft.decided]);
+        decided.flat_map(|decided| decided.chains())
+    }
+
+    /// The committees that are fixed or decided: the present one, that of the planned epoch, and the one after it.
+    #[must_use]
+    pub fn committees(&self) -> Vec<&[ValidatorSeat]> {
+        let present = self.present.validators.as_slice();
+        let planned = self.planned().map(|next| next.validators.as_slice());
+        let all = [Some(present), planned, Some(self.draft.validators())];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Forgets what a member said about open proposals: somebody else may have said it.
+    pub fn forget_voices(&mut self, name: &MemberName) {
+        for proposal in self.proposals.values_mut() {
+            if proposal.status == ProposalStatus::Open {
+                proposal.voices.remove(name);
+            }
+        }
     }
 
     /// What members see.

@@ -3,14 +3,16 @@
 //! "Not there" and "not yours" give the same bytes before sealing, and sizes are padded to buckets.
 
 use borsh::BorshDeserialize;
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, MemberAnswer, PAYLOAD_VERSION, Query, Question,
+    Answer, AnswerBody, CertificateAnswer, MemberAnswer, PAYLOAD_VERSION, Query, Question,
 };
 use sealbook_sealing::{Envelope, Purpose};
 use sealbook_securities::{AccountIndex, Code, Isin, MemberId, OnRecord, Outcome};
 use zeroize::Zeroizing;
 
+use crate::certificates::Certificate;
 use crate::contracts::contract_asked;
 use crate::engine::{ANSWER_CONTEXT, Engine, seal};
 use crate::permissions::Permissions;
@@ -112,10 +114,21 @@ impl Engine {
                 name: member.name.as_str().to_owned(),
                 role: member.role.as_str().to_owned(),
                 organisation: member.organisation.as_str().to_owned(),
+                certificates: self.certificates.of(caller).map(shown).collect(),
             }),
             // Every member may know what is decided about the network, and by whom.
             Question::Governance => view(Ok(self.governance.view())),
         }
+    }
+}
+
+fn shown((fingerprint, certificate): (&Digest, &Certificate)) -> CertificateAnswer {
+    CertificateAnswer {
+        fingerprint: *fingerprint,
+        ends_ms: certificate.ends_ms,
+        revoked: certificate
+            .revoked
+            .map(|revoked| (revoked.height, revoked.reason)),
     }
 }
 

@@ -27,11 +27,19 @@ pub struct Revocation {
     pub height: u64,
     /// The code of its reason, [`RevocationReason::code`].
     pub reason: u8,
+    /// Whether it was somebody other than the holder: what the holder says of a key concerns itself alone.
+    pub by_other: bool,
 }
 
 impl Revocation {
-    const fn is_of_key(self) -> bool {
+    /// Whether somebody else may have the key.
+    pub const fn is_of_key(self) -> bool {
         self.reason == RevocationReason::KeyCompromise.code()
+    }
+
+    /// Whether this says more about the key than what was said before.
+    const fn outweighs(self, before: Self) -> bool {
+        self.is_of_key() && (!before.is_of_key() || self.by_other && !before.by_other)
     }
 }
 
@@ -40,6 +48,8 @@ impl Revocation {
 pub struct Certificate {
     /// Whose it is; nobody's if it is a node's, or was revoked before a member was admitted under it.
     pub member: Option<MemberId>,
+    /// Whether it is a node's.
+    pub is_node: bool,
     /// Its key.
     pub key: VerifyingKey,
     /// Last moment of its validity, Unix milliseconds.
@@ -68,6 +78,8 @@ pub struct Certificates {
     rows: BTreeMap<Digest, Certificate>,
     /// Each member's, in the order of their fingerprints.
     by_member: BTreeMap<MemberId, Vec<Digest>>,
+    /// Those for each key, likewise.
+    by_key: BTreeMap<VerifyingKey, Vec<Digest>>,
     /// Over everything that happened to certificates up to the last block.
     digest: Digest,
     /// What happened to them in the block under way.
@@ -88,18 +100,26 @@ impl Certificates {
         own.filter_map(|fingerprint| self.rows.get_key_value(fingerprint))
     }
 
-    /// Whether somebody else may have this key: a certificate for it was revoked for that reason.
-    pub fn is_compromised(&self, key: &VerifyingKey) -> bool {
-        let mut same = self.rows.values().filter(|one| one.key == *key);
-        same.any(|one| one.revoked.is_some_and(Revocation::is_of_key))
+    /// The certificates for a key, whoever's they are.
+    pub fn of_key(&self, key: &VerifyingKey) -> impl Iterator<Item = (&Digest, &Certificate)> {
+        let same = self.by_key.get(key).into_iter().flatten();
+        same.filter_map(|fingerprint| self.rows.get_key_value(fingerprint))
     }
 
-    /// The keys of revoked certificates that are no member's.
-    pub fn revoked_of_nobody(&self) -> impl Iterator<Item = &VerifyingKey> {
-        let revoked = self.rows.values().filter(|one| one.revoked.is_some());
-        revoked
-            .filter(|one| one.member.is_none())
-            .map(|one| &one.key)
+    /// Whether somebody other than this member may have the key: a certificate for it was revoked for that reason, by
+    /// somebody else, or as the member's own.
+    pub fn is_compromised(&self, key: &VerifyingKey, member: Option<MemberId>) -> bool {
+        self.of_key(key).any(|(_, one)| {
+            let own = member.is_some() && one.member == member;
+            one.revoked
+                .is_some_and(|revoked| revoked.is_of_key() && (revoked.by_other || own))
+        })
+    }
+
+    /// Whether the node with this key is cut off: its certificate was revoked, and the ledger knows of no other.
+    pub fn is_cut_off(&self, key: &VerifyingKey) -> bool {
+        let mut nodes = self.of_key(key).filter(|(_, one)| one.is_node).peekable();
+        nodes.peek().is_some() && nodes.all(|(_, one)| one.revoked.is_some())
     }
 
     /// The members that have certificates.
@@ -117,25 +137,30 @@ impl Certificates {
     }
 
     fn insert(&mut self, fingerprint: Digest, certificate: Certificate) {
-        if let Some(member) = certificate.member {
-            let own = self.by_member.entry(member).or_default();
-            if let Err(place) = own.binary_search(&fingerprint) {
-                own.insert(place, fingerprint);
+        let same = self.by_key.entry(certificate.key).or_default();
+        let own = certificate.member;
+        let own = own.map(|member| self.by_member.entry(member).or_default());
+        for list in own.into_iter().chain([same]) {
+            if let Err(place) = list.binary_search(&fingerprint) {
+                list.insert(place, fingerprint);
             }
         }
         self.rows.insert(fingerprint, certificate);
     }
 
-    /// Revokes a certificate for good; one that was revoked before stays as it is.
+    /// Revokes a certificate for good; one that was revoked before stays as it is, unless its key is no longer its
+    /// holder's alone.
     pub fn revoke(&mut self, fingerprint: &Digest, revocation: Revocation) {
         let Some(row) = self.rows.get_mut(fingerprint) else {
             return;
         };
-        if row.revoked.is_none() {
-            row.revoked = Some(revocation);
-            self.revoked.push(*fingerprint);
-            note(&mut self.events, &Event::Revoked(fingerprint, revocation));
+        match row.revoked {
+            Some(before) if !revocation.outweighs(before) => return,
+            Some(_) => {}
+            None => self.revoked.push(*fingerprint),
         }
+        row.revoked = Some(revocation);
+        note(&mut self.events, &Event::Revoked(fingerprint, revocation));
     }
 
     /// All that were ever revoked.
@@ -197,6 +222,7 @@ mod tests {
     fn certificate(key: u8, ends_ms: u64) -> Certificate {
         Certificate {
             member: Some(ALPHA),
+            is_node: false,
             key: VerifyingKey([key; 32]),
             ends_ms,
             revoked: None,
@@ -207,6 +233,7 @@ mod tests {
         Revocation {
             height: 7,
             reason: reason.code(),
+            by_other: true,
         }
     }
 
@@ -221,14 +248,29 @@ mod tests {
         assert!(all.find(&first).unwrap().is_current(100));
         assert!(!all.find(&first).unwrap().is_current(101));
         all.revoke(&first, revocation(RevocationReason::Superseded));
-        all.revoke(&first, revocation(RevocationReason::KeyCompromise));
+        all.revoke(&first, revocation(RevocationReason::Unspecified));
         assert_eq!(all.end_block(), [first]);
-        assert_ne!(*all.digest(), before);
+        let after = *all.digest();
+        assert_ne!(after, before);
         assert!(all.end_block().is_empty());
         assert!(!all.find(&first).unwrap().is_current(1));
-        assert!(!all.is_compromised(&VerifyingKey([1; 32])));
-        all.revoke(&second, revocation(RevocationReason::KeyCompromise));
-        assert!(all.is_compromised(&VerifyingKey([2; 32])));
+        let key = VerifyingKey([1; 32]);
+        assert!(!all.is_compromised(&key, Some(ALPHA)));
+        // That the key is stolen can be added; the holder's own word is for itself alone.
+        let own = Revocation {
+            by_other: false,
+            ..revocation(RevocationReason::KeyCompromise)
+        };
+        all.revoke(&first, own);
+        assert!(all.is_compromised(&key, Some(ALPHA)));
+        assert!(!all.is_compromised(&key, Some(MemberId(2))) && !all.is_compromised(&key, None));
+        all.revoke(&first, revocation(RevocationReason::KeyCompromise));
+        assert!(all.is_compromised(&key, None));
+        assert!(all.end_block().is_empty());
+        assert_ne!(*all.digest(), after);
+        all.revoke(&first, own);
+        all.revoke(&second, revocation(RevocationReason::Superseded));
+        assert!(all.is_compromised(&key, None));
         assert_eq!(all.all_revoked(), [first, second]);
     }
 
@@ -241,6 +283,7 @@ mod tests {
             Digest([3; 32]),
             Certificate {
                 member: None,
+                is_node: true,
                 revoked: Some(revocation(RevocationReason::Unspecified)),
                 ..certificate(3, 100)
             },
@@ -251,7 +294,10 @@ mod tests {
         assert_eq!(read.digest(), all.digest());
         assert_eq!((&read.rows, &read.by_member), (&all.rows, &all.by_member));
         assert_eq!(read.of(ALPHA).count(), 2);
-        assert_eq!(read.revoked_of_nobody().count(), 1);
+        assert_eq!(read.by_key, all.by_key);
+        assert!(
+            read.is_cut_off(&VerifyingKey([3; 32])) && !read.is_cut_off(&VerifyingKey([1; 32]))
+        );
         assert_eq!(borsh::to_vec(&read).unwrap(), bytes);
     }
 }

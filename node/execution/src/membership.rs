@@ -1,9 +1,11 @@
 //! Members and their certificates, as orders change them: admission, renewal, revocation. docs/GOVERNANCE.md, section 6,
 //! has the rules.
 
+use std::collections::BTreeSet;
+
 use sealbook_identity::{
-    CertificateDer, Principal, RevocationReason, Usage, fingerprint, verify_chain,
-    verify_chain_in_its_time,
+    CertificateDer, Principal, RevocationReason, Role, Usage, claimed_key, fingerprint,
+    verify_chain, verify_chain_in_its_time,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::signature::VerifyingKey;
@@ -45,13 +47,13 @@ fn read(chain: &[Vec<u8>]) -> Vec<CertificateDer<'_>> {
 
 impl Engine {
     /// Whose chain this is, if it is good at this time.
-    fn principal(&self, chain: &[Vec<u8>], time_ms: u64) -> Option<Principal> {
+    fn principal(&self, chain: &[Vec<u8>], time_ms: u64, usage: Usage) -> Option<Principal> {
         verify_chain(
             &self.roots_of_trust,
             &read(chain),
             &self.genesis.network_name,
             time_ms,
-            Usage::Member,
+            usage,
         )
         .ok()
     }
@@ -92,15 +94,19 @@ impl Engine {
         let reference = ClientReference::new(reference).map_err(|_| Code::Malformed)?;
         self.allows(caller, Action::AdmitMember, Relation::Own)?;
         // A chain that does not verify, or names that no member can have, are malformed input of whoever submits them.
-        let principal = self.principal(chain, time_ms).ok_or(Code::Malformed)?;
+        let principal = self
+            .principal(chain, time_ms, Usage::Member)
+            .ok_or(Code::Malformed)?;
         let newcomer = new_member(&principal).ok_or(Code::Malformed)?;
         // Those that members were admitted under, the books know.
         let in_books = self.state.member_by_certificate(&newcomer.certificate);
-        if in_books.is_none() && self.certificates.find(&principal.fingerprint).is_some() {
-            return Err(Code::Taken);
-        }
-        if self.certificates.is_compromised(&principal.key) {
-            return Err(Code::Conflict);
+        if in_books.is_none() {
+            if self.certificates.find(&principal.fingerprint).is_some() {
+                return Err(Code::Taken);
+            }
+            if self.certificates.is_compromised(&principal.key, None) {
+                return Err(Code::Conflict);
+            }
         }
         let parts: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
         let content = hash(ADMISSION_DOMAIN, &parts);
@@ -133,6 +139,7 @@ impl Engine {
     fn add_certificate(&mut self, member: MemberId, principal: &Principal) {
         let certificate = Certificate {
             member: Some(member),
+            is_node: false,
             key: principal.key,
             ends_ms: principal.not_after_ms,
             revoked: None,
@@ -140,9 +147,11 @@ impl Engine {
         self.certificates.add(principal.fingerprint, certificate);
     }
 
-    /// Who submits a transaction that does nothing but renew its signer, under the new certificate: a member that has
-    /// this key already. So one whose certificates have ended comes back by itself.
-    pub(crate) fn renews_itself(
+    /// Who submits a transaction that does nothing but renew its signer, under the new certificate: a member of whose
+    /// certificates none counts any more, for the key of the one that ended last. So it comes back by itself.
+    ///
+    /// What costs little is looked at first: anybody may send this.
+    pub(crate) fn comes_back(
         &self,
         content: &Content,
         time_ms: u64,
@@ -154,15 +163,24 @@ impl Engine {
         if content.session.is_some() || fingerprint(&leaf) != content.certificate {
             return None;
         }
-        let principal = self.principal(chain, time_ms)?;
+        let key = claimed_key(&leaf)?;
+        let mut known = self.certificates.of_key(&key);
+        if !known.any(|(_, one)| one.member.is_some()) || !content.is_signed_by(&key) {
+            return None;
+        }
+        let principal = self.principal(chain, time_ms, Usage::Member)?;
         let name = MemberName::new(&principal.name).ok()?;
         let (member, _) = self.state.member_by_name(&name)?;
-        let own = self.certificates.of(member).map(|(_, one)| one);
-        let same: Vec<&Certificate> = own.filter(|one| one.key == principal.key).collect();
-        // Under a key of which a certificate was revoked, nobody comes back by itself.
-        let is_good = !same.is_empty() && same.iter().all(|one| one.revoked.is_none());
-        let counts = is_good && !self.governance.is_removed(name.as_str());
-        counts.then_some((principal.key, member))
+        let own: Vec<&Certificate> = self.certificates.of(member).map(|(_, one)| one).collect();
+        let latest = own.iter().map(|one| one.ends_ms).max()?;
+        let is_latest = |one: &&Certificate| one.key == key && one.ends_ms == latest;
+        let good = own.iter().all(|one| !one.is_current(time_ms))
+            && own.iter().copied().any(|one| is_latest(&one))
+            // Under a key of which a certificate was revoked, nobody comes back by itself.
+            && own.iter().all(|one| one.key != key || one.revoked.is_none())
+            && !self.certificates.is_compromised(&key, Some(member))
+            && !self.governance.is_removed(name.as_str());
+        good.then_some((key, member))
     }
 
     pub(crate) fn execute_renew(
@@ -183,7 +201,17 @@ impl Engine {
         caller: MemberId,
         chain: &[Vec<u8>],
     ) -> Result<(), Code> {
-        let principal = self.principal(chain, time_ms).ok_or(Code::Malformed)?;
+        let of_others = self.allows(caller, Action::RenewCertificate, Relation::Other);
+        if of_others.is_err() {
+            self.allows(caller, Action::RenewCertificate, Relation::Own)?;
+        }
+        let principal = self
+            .principal(chain, time_ms, Usage::Any)
+            .ok_or(Code::Malformed)?;
+        if principal.role == Role::Node {
+            of_others?;
+            return self.renew_node(&principal);
+        }
         let renewed = new_member(&principal).ok_or(Code::Malformed)?;
         let found = self.state.member_by_name(&renewed.name);
         let relation = match found {
@@ -200,7 +228,7 @@ impl Engine {
         }
         if !same
             || self.governance.is_removed(renewed.name.as_str())
-            || self.certificates.is_compromised(&principal.key)
+            || self.certificates.is_compromised(&principal.key, Some(id))
         {
             return Err(Code::Conflict);
         }
@@ -210,6 +238,29 @@ impl Engine {
             return Err(Code::Limit);
         }
         self.add_certificate(id, &principal);
+        Ok(())
+    }
+
+    /// Notes that a node has another certificate, so that it counts no more as cut off.
+    fn renew_node(&mut self, principal: &Principal) -> Result<(), Code> {
+        if let Some(known) = self.certificates.find(&principal.fingerprint) {
+            return if known.revoked.is_none() {
+                Ok(())
+            } else {
+                Err(Code::Taken)
+            };
+        }
+        if self.certificates.is_compromised(&principal.key, None) {
+            return Err(Code::Conflict);
+        }
+        let certificate = Certificate {
+            member: None,
+            is_node: true,
+            key: principal.key,
+            ends_ms: principal.not_after_ms,
+            revoked: None,
+        };
+        self.certificates.add(principal.fingerprint, certificate);
         Ok(())
     }
 
@@ -237,16 +288,19 @@ impl Engine {
         if !known.is_some_and(|reason| RevocationReason::OF_HOLDERS.contains(&reason)) {
             return Err(Code::Malformed);
         }
-        let revocation = Revocation { height, reason };
-        let revoked = match target {
+        let (named, unknown, by_other) = match target {
             RevocationTarget::Member(name) => {
                 let name = MemberName::new(name).map_err(|_| Code::Malformed)?;
                 let found = self.state.member_by_name(&name).map(|(id, _)| id);
-                self.allows_revocation(caller, found)?;
+                let by_other = self.allows_revocation(caller, found)?;
                 let id = found.ok_or(Code::NotFound)?;
-                self.certificates.of(id).map(|(one, _)| *one).collect()
+                let own = self.certificates.of(id).map(|(one, _)| *one);
+                (own.collect(), None, by_other)
             }
             RevocationTarget::Certificate(chain) => {
+                // Whoever may revoke nothing is refused before anything is verified for it.
+                self.allows(caller, Action::RevokeCertificate, Relation::Own)
+                    .or_else(|_| self.allows(caller, Action::RevokeCertificate, Relation::Other))?;
                 let principal = verify_chain_in_its_time(
                     &self.roots_of_trust,
                     &read(chain),
@@ -256,65 +310,158 @@ impl Engine {
                 )
                 .map_err(|_| Code::Malformed)?;
                 let known = self.certificates.find(&principal.fingerprint);
-                self.allows_revocation(caller, known.and_then(|one| one.member))?;
-                if known.is_none() {
-                    return self.revoke_unknown(&principal, revocation);
-                }
-                vec![principal.fingerprint]
+                let by_other = self.allows_revocation(caller, known.and_then(|one| one.member))?;
+                let unknown = known.is_none().then_some(principal.clone());
+                (vec![principal.fingerprint], unknown, by_other)
             }
         };
-        self.check_electors(&revoked, time_ms)?;
-        for one in &revoked {
+        let revocation = Revocation {
+            height,
+            reason,
+            by_other,
+        };
+        let concerned = self.concerned(named, unknown.as_ref(), caller, revocation);
+        let ending: Vec<Digest> = concerned
+            .iter()
+            .filter(|one| {
+                let row = self.certificates.find(one);
+                row.is_some_and(|row| row.revoked.is_none())
+            })
+            .copied()
+            .collect();
+        self.check_electors(&ending, unknown.as_ref(), time_ms)?;
+        self.check_nodes(&ending, unknown.as_ref())?;
+        if let Some(principal) = unknown {
+            let certificate = Certificate {
+                member: None,
+                is_node: principal.role == Role::Node,
+                key: principal.key,
+                ends_ms: principal.not_after_ms,
+                revoked: Some(revocation),
+            };
+            self.certificates.add(principal.fingerprint, certificate);
+        }
+        for one in &concerned {
             self.certificates.revoke(one, revocation);
         }
-        self.end_sessions(time_ms);
+        self.sessions.end_of(&ending);
+        self.forget_voices(&ending, revocation, time_ms);
         Ok(())
     }
 
-    fn allows_revocation(&self, caller: MemberId, whose: Option<MemberId>) -> Result<(), Code> {
-        let relation = if whose == Some(caller) {
-            Relation::Own
-        } else {
-            Relation::Other
-        };
-        self.allows(caller, Action::RevokeCertificate, relation)
-    }
-
-    /// Revokes a certificate under which nobody was admitted: a node's, or one that shall never come in.
-    fn revoke_unknown(
-        &mut self,
-        principal: &Principal,
+    /// The certificates of the ledger that a revocation is about: those that are named, and, where the key is no longer its
+    /// holder's alone, all for the same keys; of these the holder itself can only name its own.
+    fn concerned(
+        &self,
+        named: Vec<Digest>,
+        unknown: Option<&Principal>,
+        caller: MemberId,
         revocation: Revocation,
-    ) -> Result<(), Code> {
-        let seats = &self.definition().validators;
-        let gone: Vec<&VerifyingKey> = self.certificates.revoked_of_nobody().collect();
-        let is_gone = |key: &VerifyingKey| *key == principal.key || gone.contains(&key);
-        let without = seats.iter().filter(|seat| is_gone(&seat.vote_key)).count();
-        let faults = seats.len().saturating_sub(1) / 3;
-        // One admin alone must not be able to stop the network.
-        if seats.iter().any(|seat| seat.vote_key == principal.key) && without > faults {
-            return Err(Code::Conflict);
+    ) -> BTreeSet<Digest> {
+        let mut all: BTreeSet<Digest> = named.into_iter().collect();
+        if revocation.is_of_key() {
+            let rows = all.iter().filter_map(|one| self.certificates.find(one));
+            let mut keys: BTreeSet<VerifyingKey> = rows.map(|row| row.key).collect();
+            keys.extend(unknown.map(|principal| principal.key));
+            for key in keys {
+                let same = self.certificates.of_key(&key);
+                let may = |row: &Certificate| revocation.by_other || row.member == Some(caller);
+                all.extend(same.filter(|(_, row)| may(row)).map(|(one, _)| *one));
+            }
         }
-        let certificate = Certificate {
-            member: None,
-            key: principal.key,
-            ends_ms: principal.not_after_ms,
-            revoked: Some(revocation),
+        all
+    }
+
+    /// Whether the caller may revoke what is this member's; whether that is somebody other than the caller.
+    fn allows_revocation(&self, caller: MemberId, whose: Option<MemberId>) -> Result<bool, Code> {
+        let by_other = whose != Some(caller);
+        let relation = if by_other {
+            Relation::Other
+        } else {
+            Relation::Own
         };
-        self.certificates.add(principal.fingerprint, certificate);
+        self.allows(caller, Action::RevokeCertificate, relation)?;
+        Ok(by_other)
+    }
+
+    /// Refuses to cut off more validators than may fail, of any committee that is fixed or decided: one admin alone must
+    /// not be able to stop the network.
+    fn check_nodes(&self, ending: &[Digest], unknown: Option<&Principal>) -> Result<(), Code> {
+        let rows = ending
+            .iter()
+            .filter_map(|one| self.certificates.find(one))
+            .filter(|row| row.is_node);
+        let mut keys: BTreeSet<VerifyingKey> = rows.map(|row| row.key).collect();
+        let node = unknown.filter(|principal| principal.role == Role::Node);
+        keys.extend(node.map(|principal| principal.key));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        // A node of which the ledger knows another certificate goes on under that.
+        let goes_on = |key: &VerifyingKey| {
+            let mut nodes = self.certificates.of_key(key).filter(|(_, row)| row.is_node);
+            nodes.any(|(one, row)| row.revoked.is_none() && !ending.contains(one))
+        };
+        keys.retain(|key| !goes_on(key));
+        for seats in self.governance.committees() {
+            let cut = |key: &VerifyingKey| keys.contains(key) || self.certificates.is_cut_off(key);
+            let count = seats.iter().filter(|seat| cut(&seat.vote_key)).count();
+            let concerned = seats.iter().any(|seat| keys.contains(&seat.vote_key));
+            if concerned && count > seats.len().saturating_sub(1) / 3 {
+                return Err(Code::Conflict);
+            }
+        }
         Ok(())
     }
 
-    /// Refuses to revoke so many that nothing could be decided any more.
-    fn check_electors(&self, revoked: &[Digest], time_ms: u64) -> Result<(), Code> {
+    /// Refuses to revoke so many that nothing could be decided any more, now or once what is decided takes effect. What is
+    /// decided counts on those whose admission it is: they are revoked once they have come.
+    fn check_electors(
+        &self,
+        ending: &[Digest],
+        unknown: Option<&Principal>,
+        time_ms: u64,
+    ) -> Result<(), Code> {
+        let mut admissions = self.governance.admissions();
+        let comes = admissions.any(|chain| {
+            let leaf = chain
+                .first()
+                .map(|der| CertificateDer::from(der.as_slice()));
+            let coming = unknown.map(|principal| principal.fingerprint);
+            leaf.is_some_and(|leaf| Some(fingerprint(&leaf)) == coming)
+        });
+        let rows = ending.iter().filter_map(|one| self.certificates.find(one));
+        let members = rows.filter_map(|row| self.state.member(row.member?));
+        let mut roles = members.map(|member| member.role.as_str());
+        if !comes && !roles.any(|role| self.governance.may_decide(role)) {
+            return Ok(());
+        }
         let electors = |without: &[Digest]| {
             let books = self.books(time_ms, Without(without));
             self.governance.electors(&books)
         };
-        let (before, after) = (electors(&[]), electors(revoked));
-        if after < before && after < self.governance.approvals() {
+        let (before, after) = (electors(&[]), electors(ending));
+        let too_few = |((before, _), (after, approvals)): ((usize, usize), (usize, usize))| {
+            after < before && after < approvals
+        };
+        if comes || before.into_iter().zip(after).any(too_few) {
             return Err(Code::Conflict);
         }
         Ok(())
+    }
+
+    /// What was said about open proposals by members of which no certificate counts any more, or whose key is no longer
+    /// theirs alone, is not taken for their voice.
+    fn forget_voices(&mut self, ending: &[Digest], revocation: Revocation, time_ms: u64) {
+        let rows = ending.iter().filter_map(|one| self.certificates.find(one));
+        let members: BTreeSet<MemberId> = rows.filter_map(|row| row.member).collect();
+        for id in members {
+            let mut own = self.certificates.of(id);
+            let gone = revocation.is_of_key() || !own.any(|(_, one)| one.is_current(time_ms));
+            if gone && let Some(member) = self.state.member(id) {
+                let name = member.name;
+                self.governance.forget_voices(&name);
+            }
+        }
     }
 }

@@ -105,7 +105,8 @@ impl Directory for Books<'_> {
         let by_name = self.state.member_by_name(&newcomer.name);
         let known = self.certificates.find(&principal.fingerprint);
         let is_free = by_name.is_none() && known.is_none();
-        (is_free && !self.certificates.is_compromised(&principal.key)).then(|| Newcomer {
+        let stolen = self.certificates.is_compromised(&principal.key, None);
+        (is_free && !stolen).then(|| Newcomer {
             name: newcomer.name,
             role: newcomer.role.as_str().to_owned(),
         })
@@ -114,6 +115,10 @@ impl Directory for Books<'_> {
     /// Tried out with nothing inside: whether it works does not depend on the random part of it.
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
         can_seal_to(module_key)
+    }
+
+    fn is_cut_off(&self, vote_key: &VerifyingKey) -> bool {
+        self.certificates.is_cut_off(vote_key)
     }
 
     fn runs(&self, contract: &AuthorisedContract) -> bool {

@@ -22,7 +22,7 @@ use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::Secret32;
 use sealbook_sealing::session::{SessionKey, TAG_LENGTH, Tag};
 
-/// How many sessions one certificate may have open.
+/// How many sessions one member may have open, under all its certificates.
 pub const PER_MEMBER_MAX: usize = 256;
 /// How many there may be in all.
 pub const ALL_MAX: usize = 4_096;
@@ -174,7 +174,8 @@ impl Sessions {
         true
     }
 
-    /// Opens the session that a transaction with this reply key asks for, in a block of this time.
+    /// Opens the session that a transaction with this reply key asks for, in a block of this time; `is_own` says which
+    /// certificates are the same member's.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -183,6 +184,7 @@ impl Sessions {
         reply_key: &Secret32,
         (certificate, key_epoch): (Digest, u32),
         time_ms: u64,
+        is_own: impl Fn(&Digest) -> bool,
     ) -> Result<(), Refusal> {
         let key = SessionKey::opened_by(reply_key, &certificate);
         let id = key.name();
@@ -191,7 +193,7 @@ impl Sessions {
         }
         self.end(|session| session.is_idle(time_ms));
         let own = self.open.values();
-        let own = own.filter(|session| session.certificate == certificate);
+        let own = own.filter(|session| is_own(&session.certificate));
         if own.count() >= PER_MEMBER_MAX || self.open.len() >= ALL_MAX {
             return Err(Refusal::Limit);
         }
@@ -214,6 +216,13 @@ impl Sessions {
         self.end(|session| {
             session.is_idle(time_ms) || !counts(&session.certificate, session.key_epoch)
         });
+    }
+
+    /// Ends the sessions that were opened under these certificates.
+    pub fn end_of(&mut self, certificates: &[Digest]) {
+        if !self.open.is_empty() {
+            self.end(|session| certificates.contains(&session.certificate));
+        }
     }
 
     fn end(&mut self, is_over: impl Fn(&Session) -> bool) {

@@ -16,7 +16,9 @@ fn opened(count: u8) -> Sessions {
     let mut sessions = Sessions::default();
     for index in 0..count {
         let reply_key = Secret32::new([index; 32]);
-        sessions.open(&reply_key, (OWN, 0), 1_000).unwrap();
+        sessions
+            .open(&reply_key, (OWN, 0), 1_000, |one| *one == OWN)
+            .unwrap();
     }
     sessions.end_block();
     sessions
@@ -105,7 +107,9 @@ fn idle_sessions_end_and_make_room() {
     let open = |sessions: &mut Sessions, index: u16, time_ms| {
         let mut reply_key = [0; 32];
         reply_key[..2].copy_from_slice(&index.to_be_bytes());
-        sessions.open(&Secret32::new(reply_key), (OWN, 0), time_ms)
+        sessions.open(&Secret32::new(reply_key), (OWN, 0), time_ms, |one| {
+            *one == OWN
+        })
     };
     assert_eq!(open(&mut sessions, 1_000, 1_000), Ok(()));
     assert_eq!(sessions.len(), PER_MEMBER_MAX);
@@ -127,7 +131,7 @@ fn there_is_an_end_to_all_sessions_together() {
     for index in 0..=ALL_MAX as u64 {
         let reply_key = Secret32::new(hash("reply key", &[&index.to_le_bytes()]).0);
         let certificate = hash("certificate", &[&(index / 250).to_le_bytes()]);
-        let opened = sessions.open(&reply_key, (certificate, 0), 1);
+        let opened = sessions.open(&reply_key, (certificate, 0), 1, |one| *one == certificate);
         let expected = (index == ALL_MAX as u64).then_some(Refusal::Limit);
         assert_eq!(opened.err(), expected);
     }

@@ -167,7 +167,7 @@ impl Engine {
         let (key, author) =
             if let Some((id, key)) = self.current_member(&content.certificate, time_ms) {
                 (key, Author::Member(id))
-            } else if let Some((key, id)) = self.renews_itself(content, time_ms) {
+            } else if let Some((key, id)) = self.comes_back(content, time_ms) {
                 (key, Author::Member(id))
             } else if let Some(key) = self.module_key(&content.certificate) {
                 (key, Author::Module(content.certificate))
@@ -265,7 +265,20 @@ impl Engine {
         reply_key: &Secret32,
         of: (Digest, u32),
     ) -> Outcome {
-        match self.sessions.open(reply_key, of, block.time_ms) {
+        // An order before this one in the same transaction may have revoked the certificate.
+        let Some((caller, _)) = self.current_member(&of.0, block.time_ms) else {
+            return Outcome::refused(Code::NotAMember);
+        };
+        let Self {
+            sessions,
+            certificates,
+            ..
+        } = self;
+        let is_own = |one: &Digest| {
+            let known = certificates.find(one);
+            known.is_some_and(|known| known.member == Some(caller))
+        };
+        match sessions.open(reply_key, of, block.time_ms, is_own) {
             Ok(()) => Outcome::SETTLED,
             Err(Refusal::Twice) => Outcome::refused(Code::Conflict),
             Err(Refusal::Limit) => Outcome::refused(Code::Limit),

@@ -9,75 +9,22 @@
 
 mod kit;
 
+use kit::certificates::{
+    COMPROMISE, SUPERSEDED, YEAR_MS, again, certified, refused, renew, revoke, revoke_one,
+    same_key, submit_as, under_new_key,
+};
 use kit::play::{Play, outcomes};
 use kit::words::{self, order};
 use kit::{CREATED_MS, Founded, MEMBERS, Member, Sealed, epochs_of};
 use sealbook_execution::{Engine, Executed};
-use sealbook_identity::{RevocationReason, Role};
-use sealbook_primitives::secret::Secret32;
+use sealbook_identity::Role;
 use sealbook_primitives::signature::SigningKey;
 use sealbook_protocol::payload::{AnswerBody, AsOf, OrderBytes, Question, RevocationTarget};
 use sealbook_sealing::session::SessionKey;
 use sealbook_securities::{Code, Outcome};
 
-const YEAR_MS: u64 = 365 * 86_400_000;
-const COMPROMISE: u8 = RevocationReason::KeyCompromise.code();
-const SUPERSEDED: u8 = RevocationReason::Superseded.code();
-
-fn refused(code: Code) -> [Outcome; 1] {
-    [Outcome::refused(code)]
-}
-
-fn revoke(name: &str, reason: u8) -> Vec<OrderBytes> {
-    let target = RevocationTarget::Member(name.to_owned());
-    vec![OrderBytes::Revoke { target, reason }]
-}
-
-fn revoke_one(of: &Member, reason: u8) -> Vec<OrderBytes> {
-    let target = RevocationTarget::Certificate(of.chain.clone());
-    vec![OrderBytes::Revoke { target, reason }]
-}
-
-fn renew(chain: &[Vec<u8>]) -> Vec<OrderBytes> {
-    let chain = chain.to_vec();
-    vec![OrderBytes::Renew { chain }]
-}
-
 fn transfer(reference: &str) -> Vec<OrderBytes> {
     vec![order(reference, words::transfer("A-1", "A-2", "1"))]
-}
-
-fn same_key(of: &Member) -> SigningKey {
-    SigningKey::from_secret(&of.key.seed())
-}
-
-/// A further certificate of a member, for its own key or another.
-fn certified(play: &Play, name: &str, key: SigningKey, end_ms: u64) -> Member {
-    let (name, role, organisation) = MEMBERS.into_iter().find(|one| one.0 == name).unwrap();
-    let network = &play.network;
-    network.certify_key((name, role, organisation), end_ms, key)
-}
-
-fn again(play: &Play, name: &str) -> Member {
-    let key = same_key(&play.network.members[name]);
-    certified(play, name, key, CREATED_MS + 2 * YEAR_MS)
-}
-
-fn under_new_key(play: &Play, name: &str) -> Member {
-    let end_ms = CREATED_MS + 2 * YEAR_MS;
-    certified(play, name, SigningKey::generate(), end_ms)
-}
-
-fn sealed_by(play: &Play, by: &Member, orders: Vec<OrderBytes>) -> Sealed {
-    let header = play.network.header(play.expiry());
-    play.network.seal_as(by, header, orders)
-}
-
-/// Submits under any certificate.
-fn submit_as(play: &mut Play, by: &Member, orders: Vec<OrderBytes>) -> Vec<Outcome> {
-    let sealed = sealed_by(play, by, orders);
-    let executed = play.step(&[&sealed.bytes], &[]);
-    outcomes(&sealed, &executed)
 }
 
 fn is_answered(sealed: &Sealed, executed: &Executed) -> bool {
@@ -154,7 +101,7 @@ fn a_revoked_certificate_counts_no_more_from_its_place_on() {
     let chain = play.network.members["alpha"].chain.clone();
     assert_eq!(
         play.submit("admin", admit(chain.clone()), &[]),
-        refused(Code::Conflict)
+        refused(Code::Taken)
     );
     assert_eq!(
         play.submit("admin", renew(&chain), &[]),
@@ -303,15 +250,15 @@ fn a_renewal_adds_a_certificate_and_the_old_one_counts_until_its_end() {
         ..Founded::default()
     });
     let new = again(&play, "alpha");
-    // It signs for itself, since the key is the member's already.
+    // It does not sign for itself as long as another one counts.
     assert_eq!(
         submit_as(&mut play, &new, renew(&new.chain)),
-        [Outcome::SETTLED]
+        refused(Code::NotAMember)
     );
-    assert_eq!(
-        submit_as(&mut play, &new, renew(&new.chain)),
-        [Outcome::SETTLED]
-    );
+    for _ in 0..2 {
+        let renewed = play.submit("alpha", renew(&new.chain), &[]);
+        assert_eq!(renewed, [Outcome::SETTLED]);
+    }
     assert_eq!(
         submit_as(&mut play, &new, transfer("N1")),
         [Outcome::SETTLED]
@@ -408,9 +355,10 @@ fn when_every_certificate_has_ended_members_come_back_by_themselves() {
         chain: new.chain.clone(),
         fingerprint: new.fingerprint,
     };
-    let forged = sealed_by(&play, &stolen, renew(&new.chain));
-    let executed = play.step(&[&forged.bytes], &[]);
-    assert!(!is_answered(&forged, &executed));
+    assert_eq!(
+        submit_as(&mut play, &stolen, renew(&new.chain)),
+        refused(Code::NotAMember)
+    );
     // So everybody comes back, admins first or last, and nobody had to be asked.
     for (name, ..) in &MEMBERS[..8] {
         let new = again(&play, name);
@@ -424,77 +372,81 @@ fn when_every_certificate_has_ended_members_come_back_by_themselves() {
 }
 
 #[test]
-fn the_last_that_can_decide_cannot_be_revoked() {
+fn a_stolen_key_takes_every_certificate_along_and_its_holder_only_its_own() {
     let mut play = Play::furnished();
+    let new = again(&play, "alpha");
     assert_eq!(
-        play.submit("admin", revoke("admin", SUPERSEDED), &[]),
-        refused(Code::Conflict)
-    );
-    let new = again(&play, "admin");
-    assert_eq!(
-        play.submit("admin", renew(&new.chain), &[]),
+        play.submit("alpha", renew(&new.chain), &[]),
         [Outcome::SETTLED]
     );
-    // One of two certificates can go, and then no more.
-    let old = &play.network.members["admin"];
-    let first = revoke_one(old, SUPERSEDED);
+    // First only given up, and then found stolen.
+    let old = &play.network.members["alpha"];
+    let (first, stolen) = (revoke_one(old, SUPERSEDED), revoke_one(old, COMPROMISE));
     assert_eq!(play.submit("admin", first, &[]), [Outcome::SETTLED]);
     assert_eq!(
-        submit_as(&mut play, &new, revoke_one(&new, SUPERSEDED)),
+        submit_as(&mut play, &new, transfer("T1")),
+        [Outcome::SETTLED]
+    );
+    let sealed = play.seal("admin", stolen);
+    let executed = play.step(&[&sealed.bytes], &[]);
+    assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
+    assert_eq!(executed.revoked, [new.fingerprint]);
+    assert_eq!(
+        submit_as(&mut play, &new, transfer("T2")),
+        refused(Code::NotAMember)
+    );
+    let third = again(&play, "alpha");
+    assert_eq!(
+        play.submit("admin", renew(&third.chain), &[]),
         refused(Code::Conflict)
     );
+    // Beta has somebody's key certified in its own name, and says that it is stolen: that concerns beta alone.
+    let key = same_key(&play.network.members["orange"]);
+    let disguised = certified(&play, "beta", key, CREATED_MS + YEAR_MS);
     assert_eq!(
-        submit_as(&mut play, &new, revoke("admin", SUPERSEDED)),
-        refused(Code::Conflict)
+        play.submit("beta", renew(&disguised.chain), &[]),
+        [Outcome::SETTLED]
     );
     assert_eq!(
-        submit_as(&mut play, &new, revoke("alpha", SUPERSEDED)),
+        play.submit("beta", revoke_one(&disguised, COMPROMISE), &[]),
+        [Outcome::SETTLED]
+    );
+    assert!(matches!(
+        play.ask("orange", &Question::Member).body,
+        AnswerBody::Member(_)
+    ));
+    let renewed = again(&play, "orange");
+    assert_eq!(
+        play.submit("orange", renew(&renewed.chain), &[]),
         [Outcome::SETTLED]
     );
 }
 
 #[test]
-fn nodes_are_revoked_as_far_as_the_network_goes_on_without_them() {
-    let mut play = Play::furnished();
-    let end_ms = CREATED_MS + YEAR_MS;
-    let nodes: Vec<Member> = play
-        .network
-        .votes
-        .iter()
-        .map(|vote| {
-            let key = SigningKey::from_secret(&Secret32::new((*vote).into()));
-            let node = ("node", Role::Node, "Example Node");
-            play.network.certify_key(node, end_ms, key)
-        })
-        .collect();
-    let reason = COMPROMISE;
+fn a_key_that_was_given_up_brings_nobody_back() {
+    let life = 60_000;
+    let mut play = Play::furnished_with(Founded {
+        certificate_life_ms: life,
+        ..Founded::default()
+    });
+    let end_ms = CREATED_MS + 2 * life;
+    let other = certified(&play, "alpha", SigningKey::generate(), end_ms);
     assert_eq!(
-        play.submit("alpha", revoke_one(&nodes[0], reason), &[]),
-        refused(Code::NotPermitted)
+        play.submit("alpha", renew(&other.chain), &[]),
+        [Outcome::SETTLED]
     );
-    let sealed = play.seal("admin", revoke_one(&nodes[0], reason));
-    let executed = play.step(&[&sealed.bytes], &[]);
-    assert_eq!(outcomes(&sealed, &executed), [Outcome::SETTLED]);
-    assert_eq!(executed.revoked, [nodes[0].fingerprint]);
-    // Of four validators one may fail.
+    let block = play.chain.next_at(end_ms + 1, &[], &[]);
+    play.execute(&block).unwrap();
+    let first = again(&play, "alpha");
     assert_eq!(
-        play.submit("admin", revoke_one(&nodes[1], reason), &[]),
-        refused(Code::Conflict)
+        submit_as(&mut play, &first, renew(&first.chain)),
+        refused(Code::NotAMember)
     );
-    // Another certificate of the same node can go, and one of no validator at all.
-    let key = same_key(&nodes[0]);
-    let node = ("node", Role::Node, "Example Node");
-    let renewed = play.network.certify_key(node, end_ms, key);
-    let other = play
-        .network
-        .certify("observer", Role::Node, "Example Node", end_ms);
-    for one in [&renewed, &other] {
-        assert_eq!(
-            play.submit("admin", revoke_one(one, reason), &[]),
-            [Outcome::SETTLED]
-        );
-    }
-    assert_eq!(play.engine.revoked_certificates().len(), 3);
+    let second = certified(&play, "alpha", same_key(&other), CREATED_MS + YEAR_MS);
+    assert_eq!(
+        submit_as(&mut play, &second, renew(&second.chain)),
+        [Outcome::SETTLED]
+    );
 }
 
 #[test]

@@ -12,7 +12,9 @@ mod kit;
 use kit::play::{Play, final_notice, outcomes, reply};
 use kit::words::{self, UNKNOWN, ask_registry, order};
 use kit::{Founded, MEMBERS};
-use sealbook_protocol::payload::{AnswerBody, AsOf, MemberAnswer, OrderBytes, Question};
+use sealbook_protocol::payload::{
+    AnswerBody, AsOf, CertificateAnswer, MemberAnswer, OrderBytes, Question,
+};
 use sealbook_securities::{
     AuditView, Code, HoldingsView, Outcome, RecordTime, Status, TradeStatus, TradesView,
 };
@@ -213,6 +215,11 @@ fn members_are_told_who_they_are_and_strangers_nothing() {
             name: (*name).to_owned(),
             role: role.to_string(),
             organisation: (*organisation).to_owned(),
+            certificates: vec![CertificateAnswer {
+                fingerprint: play.network.members[name].fingerprint,
+                ends_ms: kit::CREATED_MS + 365 * 86_400_000,
+                revoked: None,
+            }],
         };
         assert_eq!(
             play.ask(name, &Question::Member).body,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealbook_identity::tls::{self, Refusals};
-use sealbook_identity::{CertificateDer, Ended, Revocations, Usage};
+use sealbook_identity::{CertificateDer, Ended, IdentityError, Revocations, Usage};
 use sealbook_ledger::MAX_ATTACHMENTS;
 use sealbook_ordering::{Handle, Seat};
 use sealbook_primitives::hash::Digest;
@@ -127,7 +127,7 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
     };
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (sender, mut responses) = mpsc::channel::<Response>(UNDER_WAY_MAX);
-    let writing = tokio::spawn(async move {
+    let mut writing = tokio::spawn(async move {
         while let Some(response) = responses.recv().await {
             let Ok(bytes) = frame::encode(&response, CLIENT_FRAME_MAX) else {
                 break;
@@ -148,7 +148,11 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
         let Some(request) = request.filter(|_| peer.still_counts(&service)) else {
             break;
         };
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place.ok(),
+            () = peer.counts_no_more(&service) => None,
+        };
+        let Some(place) = place else {
             break;
         };
         let (service, sender) = (Arc::clone(&service), sender.clone());
@@ -164,11 +168,11 @@ async fn connection(service: Arc<Service>, acceptor: TlsAcceptor, stream: TcpStr
         });
     }
     drop(sender);
-    if !peer.still_counts(&service) {
-        // Not even answers that are under way go to whoever was revoked.
-        writing.abort();
+    // Not even answers that are under way go to whoever is revoked.
+    tokio::select! {
+        _ = &mut writing => {}
+        () = peer.counts_no_more(&service) => writing.abort(),
     }
-    let _ = writing.await;
 }
 
 /// Says that a client was refused. Why is said only of revocation lists, whose reasons name no party.
@@ -217,13 +221,17 @@ impl Peer {
     fn of(service: &Service, connection: &rustls::CommonState) -> Option<Self> {
         let seen = service.certificates.revocations.changes();
         let chain = tls::peer_chain(connection).ok()?;
-        let key = service.judge(&chain)?;
+        let key = service.judge(&chain).ok()?;
         Some(Self { key, chain, seen })
     }
 
     fn still_counts(&mut self, service: &Service) -> bool {
         let changes = service.certificates.revocations.changes();
-        if changes != self.seen && service.judge(&self.chain).is_none() {
+        // What has ended meanwhile, or cannot be known, keeps from new connections only.
+        if changes != self.seen
+            && let Err(error) = service.judge(&self.chain)
+            && error.is_revocation()
+        {
             return false;
         }
         self.seen = changes;
@@ -240,7 +248,7 @@ impl Peer {
 
 impl Service {
     /// The key of a chain, if it is one that may connect now.
-    fn judge(&self, chain: &[CertificateDer<'static>]) -> Option<VerifyingKey> {
+    fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<VerifyingKey, IdentityError> {
         let Certificates {
             network,
             roots,
@@ -250,7 +258,7 @@ impl Service {
         let now_ms = self.shared.clock.now_ms();
         let usage = (Usage::Any, Ended::Refused);
         let peer = tls::peer_principal(chain, roots, revocations, network, now_ms, usage);
-        peer.ok().map(|principal| principal.key)
+        peer.map(|principal| principal.key)
     }
 
     async fn answer(&self, caller: VerifyingKey, body: RequestBody) -> ResponseBody {

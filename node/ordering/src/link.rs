@@ -5,7 +5,7 @@
 //! dialled peer must have the key that was meant, a peer that dials us must be a known one, and
 //! both ends must speak the protocol named by the network's identity.
 //!
-//! A peer that is revoked while it is connected is cut off with the next message from it. One whose
+//! A peer that is revoked while it is connected is cut off with the next record from it or message to it. One whose
 //! certificate ends is not: the members have decided on its key, and agreement does not wait for the
 //! CA.
 
@@ -120,6 +120,7 @@ impl TlsLinks {
 
 /// Judges a peer anew whenever more is known about revoked certificates. Certificates that end go on, so that the clock
 /// plays no part.
+#[derive(Clone)]
 pub(crate) struct Watch {
     seen: u64,
     identity: Arc<NodeIdentity>,

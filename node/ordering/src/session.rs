@@ -166,6 +166,7 @@ pub(crate) struct TlsSender<O> {
     connection: SharedConnection,
     sink: O,
     message_bytes_max: u32,
+    watch: Watch,
     _presence: Presence,
 }
 
@@ -192,6 +193,7 @@ pub(crate) fn split<I: Stream, O: Sink>(
         connection: connection.clone(),
         sink,
         message_bytes_max,
+        watch: watch.clone(),
         _presence: presence,
     };
     (
@@ -231,6 +233,7 @@ impl<O: Sink> Sender for TlsSender<O> {
     type Error = LinkError;
 
     async fn send(&mut self, message: impl Into<IoBufs> + Send) -> Result<(), LinkError> {
+        self.watch.check()?;
         let out = self.seal(&[message.into()])?;
         Ok(self.sink.send(IoBuf::from(out)).await?)
     }
@@ -241,6 +244,7 @@ impl<O: Sink> Sender for TlsSender<O> {
         T::Item: Into<IoBufs> + Send,
         T::IntoIter: Send,
     {
+        self.watch.check()?;
         let messages: Vec<IoBufs> = messages.into_iter().map(Into::into).collect();
         if messages.is_empty() {
             return Ok(());
@@ -298,10 +302,10 @@ impl<I: Stream> Receiver for TlsReceiver<I> {
     async fn recv(&mut self) -> Result<IoBufs, LinkError> {
         loop {
             if let Some(message) = self.take_message()? {
-                self.watch.check()?;
                 return Ok(message);
             }
             let record = read_record(&mut self.stream).await?;
+            self.watch.check()?;
             self.open(&record)?;
         }
     }

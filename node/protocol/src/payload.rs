@@ -258,4 +258,17 @@ pub struct MemberAnswer {
     pub role: String,
     /// Organisation.
     pub organisation: String,
+    /// Its certificates, in the order of their fingerprints.
+    pub certificates: Vec<CertificateAnswer>,
+}
+
+/// A certificate of the caller's, as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CertificateAnswer {
+    /// Its fingerprint.
+    pub fingerprint: Digest,
+    /// Last moment of its validity, Unix milliseconds.
+    pub ends_ms: u64,
+    /// The block that revoked it, and the reason code of RFC 5280, section 5.3.1; nothing if it is not revoked.
+    pub revoked: Option<(u64, u8)>,
 }

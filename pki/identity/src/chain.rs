@@ -91,6 +91,13 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> Digest {
     hash(FINGERPRINT_DOMAIN, &[certificate.as_ref()])
 }
 
+/// The key in a certificate of which nothing is verified: for who looks first whether it is a known one.
+pub fn claimed_key(certificate: &CertificateDer<'_>) -> Option<VerifyingKey> {
+    check_size(certificate, Link::Leaf).ok()?;
+    let leaf = ParsedCertificate::read(certificate, Link::Leaf).ok()?;
+    leaf.key().ok()
+}
+
 /// Checks `chain` (leaf first) up to one of `roots` as of `now_ms` and reads who its holder is.
 ///
 /// # Errors

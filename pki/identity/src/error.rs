@@ -200,6 +200,11 @@ impl IdentityError {
         )
     }
 
+    /// Whether the certificate is known to be revoked.
+    pub const fn is_revocation(&self) -> bool {
+        matches!(self, Self::Revoked { .. } | Self::RevokedOnLedger)
+    }
+
     /// Who has to act.
     pub const fn fault(&self) -> Fault {
         match self {

@@ -33,7 +33,9 @@ mod role;
 pub mod tls;
 mod uri;
 
-pub use chain::{Ended, Principal, Usage, fingerprint, verify_chain, verify_chain_in_its_time};
+pub use chain::{
+    Ended, Principal, Usage, claimed_key, fingerprint, verify_chain, verify_chain_in_its_time,
+};
 pub use error::{Fault, IdentityError, Instant, Link};
 pub use lei::{LEI_LENGTH, Lei, LeiError};
 pub use name::{

@@ -91,6 +91,7 @@ pub fn first_epoch() -> EpochDefinition {
 #[derive(Clone, Default)]
 pub struct Books {
     pub members: BTreeMap<String, String>,
+    pub cut_off: Vec<VerifyingKey>,
 }
 
 impl Directory for Books {
@@ -115,6 +116,10 @@ impl Directory for Books {
 
     fn can_seal_to(&self, module_key: &[u8]) -> bool {
         module_key.len() == 37
+    }
+
+    fn is_cut_off(&self, vote_key: &VerifyingKey) -> bool {
+        self.cut_off.contains(vote_key)
     }
 
     fn runs(&self, contract: &AuthorisedContract) -> bool {

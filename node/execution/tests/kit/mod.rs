@@ -12,6 +12,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod certificates;
 pub mod module;
 pub mod modules;
 pub mod play;

@@ -13,8 +13,8 @@ use sealbook_protocol::module::{
     FromModule, PastResult, QuotaLevel, SealedReply, SnapshotOffer, ToModule,
 };
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, AsOf, Attachment, FinalNotice, MemberAnswer, OrderBytes, PAYLOAD_VERSION,
-    Query, Question, Reply, RevocationTarget, Signed, Submission,
+    Answer, AnswerBody, AsOf, Attachment, CertificateAnswer, FinalNotice, MemberAnswer, OrderBytes,
+    PAYLOAD_VERSION, Query, Question, Reply, RevocationTarget, Signed, Submission,
 };
 use sealbook_sealing::Suite;
 use sealbook_securities::{Code, Outcome};
@@ -382,6 +382,11 @@ pub(super) fn payloads() -> Group {
         name: "firm-a".to_owned(),
         role: "firm".to_owned(),
         organisation: "Exchange".to_owned(),
+        certificates: vec![CertificateAnswer {
+            fingerprint: Digest([4; 32]),
+            ends_ms: 5,
+            revoked: Some((6, 1)),
+        }],
     };
     let view = bytes_of(views()).unwrap_or_default();
     let refused = to_bytes(&Outcome::refused(Code::NotFound));

@@ -222,6 +222,15 @@ fn members_renew_and_rotate_and_nodes_are_cut_off() {
         old.status_of(0).is_err().then_some(())
     });
     network.client("alpha", 0).status_of(0).unwrap();
+    let ran = network.sealbook(&renew).expect_code(0).json();
+    assert_eq!(ran["outcome"], "settled");
+    let shown = network
+        .sealbook(&["--json", "--as", "alpha", "member", "show"])
+        .expect_code(0)
+        .json();
+    let known = shown["certificates"].as_array().unwrap();
+    let revoked = known.iter().filter(|one| !one["revoked"].is_null());
+    assert_eq!((known.len(), revoked.count()), (4, 1), "{shown}");
     // What is not well said.
     for words in [
         &["member", "revoke", "--reason", "superseded"][..],
@@ -241,29 +250,56 @@ fn members_renew_and_rotate_and_nodes_are_cut_off() {
     let lone = network.sealbook(&["member", "revoke", "admin", "--reason", "superseded"]);
     assert!(lone.expect_code(4).err.contains("in force or decided"));
 
-    // A node's certificate: the others cut its links at once, and go on without it.
-    let node_4 = network.folder().join("node-4").join("chain.pem");
-    let _ = revoke(&node_4, 0);
-    let cut = |network: &TestNetwork| {
+    nodes_are_cut_off(&mut network);
+}
+
+/// A node's certificate is revoked: the others cut its links at once, and go on without it.
+fn nodes_are_cut_off(network: &mut TestNetwork) {
+    let revoke = |network: &TestNetwork, node: &str, code| {
+        let chain = network.folder().join(node).join("chain.pem");
+        let chain = chain.to_str().unwrap().to_owned();
+        let words = [
+            "member",
+            "revoke",
+            "--reason",
+            "superseded",
+            "--chain",
+            &chain,
+        ];
+        let _ = network.sealbook(&words).expect_code(code);
+    };
+    revoke(network, "node-4", 0);
+    wait_for("the others to cut node-4 off", || {
         let others = ["node-1", "node-2", "node-3"];
         let told = others.map(|node| network.log(node).contains("a node is cut off"));
-        told.contains(&true).then_some(())
-    };
-    wait_for("the others to cut node-4 off", || cut(&network));
-    let before = height(&network);
-    wait_for("three nodes to go on", || {
-        (height(&network) > before + 3).then_some(())
+        told.iter().all(|told| *told).then_some(())
     });
-    let _ = revoke(&network.folder().join("node-3").join("chain.pem"), 4);
-    // A certificate anew for its key brings it back.
+    let of_4 = |network: &TestNetwork| {
+        let status = network.client("admin", 0).status_of(3);
+        status.unwrap().height
+    };
+    let (before, still) = (height(network), of_4(network));
+    wait_for("three nodes to go on", || {
+        (height(network) > before + 3).then_some(())
+    });
+    assert!(of_4(network) <= still + 1, "{still}");
+    revoke(network, "node-3", 4);
+    // A certificate anew for its key brings it back; once the ledger is told, another one may be cut off.
     network.stop("node-4");
     let _ = network
         .sealbook(&["node", "renew", "node-4"])
         .expect_code(0);
     network.start("node-4");
-    let goal = height(&network) + 3;
+    let goal = height(network) + 3;
     network.wait_for_height("node-4", goal);
     network.agreement();
+    revoke(network, "node-3", 4);
+    let chain = network.folder().join("node-4").join("chain.pem");
+    let tell = ["member", "renew", "--chain", chain.to_str().unwrap()];
+    let _ = network.sealbook(&tell).expect_code(0);
+    revoke(network, "node-3", 0);
+    let goal = height(network) + 3;
+    network.wait_for_height("node-4", goal);
 }
 
 #[test]
