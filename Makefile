@@ -14,7 +14,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 NEXTEST_VERSION := 0.9.143
 
 .PHONY: help demo test test-release defences measurement reproduce bench bench-full bench-quick bench-load bench-network \
-    bench-sealing bench-module bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz deps-postgres
+    bench-sealing bench-module bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz deps-pki deps-postgres
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -26,7 +26,7 @@ demo: deps ## build, start a network, run the year 2012 of five shares, verify t
 build: deps ## build everything, tests included
 	$(CARGO) build --workspace --all-targets --locked $(FEATURES)
 
-test: build deps-nextest deps-hosts ## build and run every test
+test: build deps-nextest deps-hosts deps-pki ## build and run every test
 	$(CARGO) nextest run --workspace --locked $(FEATURES) $(ARGS)
 
 # Always the same packages: others would build the same ones with other features.
@@ -188,5 +188,23 @@ deps-hosts:
 	        apt-get update -q && apt-get install -y -q --no-install-recommends iproute2; \
 	    else \
 	        echo "iproute2 is missing, so the tests with several hosts are skipped: sudo apt-get install iproute2"; \
+	    fi; \
+	fi
+
+# The linter of certificates that the tests hold the CA against. Without it that test is skipped, and says so.
+PKILINT := $(TARGET_DIR)/pkilint
+PKILINT_VERSION := 0.13.3
+deps-pki:
+	@root() { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; }; \
+	if ! command -v openssl >/dev/null && root; then \
+	    apt-get update -q && apt-get install -y -q --no-install-recommends openssl; \
+	fi; \
+	if [ ! -x $(PKILINT)/bin/lint_crl ]; then \
+	    if ! python3 -c 'import ensurepip' 2>/dev/null && root; then \
+	        apt-get update -q && apt-get install -y -q --no-install-recommends python3 python3-venv; \
+	    fi; \
+	    if ! { python3 -m venv $(PKILINT) && $(PKILINT)/bin/pip install -q pkilint==$(PKILINT_VERSION); }; then \
+	        rm -rf $(PKILINT); \
+	        echo "pkilint could not be installed, so the test of certificates with it is skipped: it needs python3-venv and PyPI"; \
 	    fi; \
 	fi

@@ -247,7 +247,7 @@ fn foreign(change: impl FnOnce(&mut CertificateParams), key: &KeyPair) -> String
     params
         .distinguished_name
         .push(DnType::OrganizationName, "Bank of Exampleland");
-    params.subject_alt_names = vec![uri("sealbook://demo/firm/-")];
+    params.subject_alt_names = vec![uri("https://sealbook.invalid/demo/firm/-")];
     change(&mut params);
     params.serialize_request(key).unwrap().pem().unwrap()
 }
@@ -277,18 +277,24 @@ fn unlawful_names_identifiers_and_roles_are_refused() {
     };
     let unlawful = |error| matches!(error, RequestError::Uri(_));
     assert!(unlawful(refusal(&named(
-        "sealbook://demo/firm/54930084UKLVMY22DS17"
+        "https://sealbook.invalid/demo/firm/54930084UKLVMY22DS17"
     ))));
-    assert!(unlawful(refusal(&named("sealbook://demo/firm/"))));
-    assert!(unlawful(refusal(&named("sealbook://demo/king/-"))));
-    assert!(unlawful(refusal(&named("sealbook://Demo/firm/-"))));
+    assert!(unlawful(refusal(&named(
+        "https://sealbook.invalid/demo/firm/"
+    ))));
+    assert!(unlawful(refusal(&named(
+        "https://sealbook.invalid/demo/king/-"
+    ))));
+    assert!(unlawful(refusal(&named(
+        "https://sealbook.invalid/Demo/firm/-"
+    ))));
     assert!(unlawful(refusal(&named("https://demo/firm/-"))));
     assert_eq!(
-        refusal(&named("sealbook://demo/issuing/admin")),
+        refusal(&named("https://sealbook.invalid/demo/issuing/admin")),
         RequestError::ForAuthority
     );
     assert_eq!(
-        refusal(&named("sealbook://demo/root")),
+        refusal(&named("https://sealbook.invalid/demo/root")),
         RequestError::ForAuthority
     );
     assert_eq!(
@@ -298,7 +304,7 @@ fn unlawful_names_identifiers_and_roles_are_refused() {
     let two = |params: &mut CertificateParams| {
         params
             .subject_alt_names
-            .push(uri("sealbook://demo/admin/-"));
+            .push(uri("https://sealbook.invalid/demo/admin/-"));
     };
     assert_eq!(refusal(&two), RequestError::NoUri);
     for name in ["", "Bank", "bank a", "1bank", "../bank"] {
@@ -485,7 +491,7 @@ fn a_firms_issuing_key_cannot_make_an_admin() {
     params
         .distinguished_name
         .push(DnType::OrganizationName, "Exchange");
-    params.subject_alt_names = vec![uri("sealbook://demo/admin/-")];
+    params.subject_alt_names = vec![uri("https://sealbook.invalid/demo/admin/-")];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let member = KeyPair::generate_for(&PKCS_ED25519).unwrap();

@@ -150,7 +150,9 @@ impl<'a> ParsedCertificate<'a> {
             .ok_or_else(|| self.malformed("it has no subject alternative name"))?;
         sole_uri(names.value)
             .and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.malformed("its only name must be a lawful `sealbook://` uri"))
+            .ok_or_else(|| {
+                self.malformed("its only name must be a lawful `https://sealbook.invalid/` uri")
+            })
     }
 
     /// Common name and organisation.

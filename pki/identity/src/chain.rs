@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   root (trusted, named by genesis)
-//!     └── issuing authority of one role      sealbook://<network>/issuing/<role>
-//!           └── member or node               sealbook://<network>/<role>/<LEI or ->
+//!     └── issuing authority of one role      https://sealbook.invalid/<network>/issuing/<role>
+//!           └── member or node               https://sealbook.invalid/<network>/<role>/<LEI or ->
 //! ```
 //!
 //! INVARIANT: the path has exactly these three certificates. A certificate that the root signed

@@ -59,7 +59,9 @@ pub enum RequestError {
     #[error("the request's common name or organisation is not lawful")]
     Names,
     /// There is not exactly one URI in the request.
-    #[error("the request must name exactly one `sealbook://` uri and no other alternative name")]
+    #[error(
+        "the request must name exactly one `https://sealbook.invalid/` uri and no other alternative name"
+    )]
     NoUri,
     /// The URI is not lawful.
     #[error(transparent)]

@@ -2,10 +2,13 @@
 //! for:
 //!
 //! ```text
-//! sealbook://<network>/<role>/<LEI or ->    a member or node
-//! sealbook://<network>/issuing/<role>       the issuing authority of one role
-//! sealbook://<network>/root                 the root authority
+//! https://sealbook.invalid/<network>/<role>/<LEI or ->    a member or node
+//! https://sealbook.invalid/<network>/issuing/<role>       the issuing authority of one role
+//! https://sealbook.invalid/<network>/root                 the root authority
 //! ```
+//!
+//! It is a name and no address: RFC 5280, section 4.2.1.6, wants a host with a full name in it, and RFC 2606 keeps
+//! `invalid` for names under which nothing is ever found.
 //!
 //! INVARIANT: each value has exactly one text and each text at most one value (no escapes, no
 //! capitals but in the LEI, no empty parts).
@@ -14,8 +17,8 @@ use std::{fmt, str::FromStr};
 
 use crate::{Lei, LeiError, NameError, Role, UnknownRole, check_short_name};
 
-const SCHEME: &str = "sealbook://";
-/// The longest text: scheme, network, the longest role and an LEI, with some room.
+const PREFIX: &str = "https://sealbook.invalid/";
+/// The longest text: prefix, network, the longest role and an LEI, with some room.
 const LENGTH_MAX: usize = 128;
 
 /// What a certificate is for, as its URI says.
@@ -47,8 +50,10 @@ pub enum CertificateUri {
 /// Why a text is none of our URIs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// It does not begin with `sealbook://`, or its parts are too few or too many.
-    #[error("the certificate's uri is not of the form `sealbook://<network>/<role>/<lei or ->`")]
+    /// It does not begin with `https://sealbook.invalid/`, or its parts are too few or too many.
+    #[error(
+        "the certificate's uri is not of the form `https://sealbook.invalid/<network>/<role>/<lei or ->`"
+    )]
     Shape,
     /// The network's name breaks the rule.
     #[error("the network's name in the certificate's uri is not lawful: {0}")]
@@ -80,19 +85,19 @@ impl fmt::Display for CertificateUri {
                 role,
                 lei: Some(lei),
             } => {
-                write!(formatter, "{SCHEME}{network}/{role}/{lei}")
+                write!(formatter, "{PREFIX}{network}/{role}/{lei}")
             }
             Self::Holder {
                 network,
                 role,
                 lei: None,
             } => {
-                write!(formatter, "{SCHEME}{network}/{role}/-")
+                write!(formatter, "{PREFIX}{network}/{role}/-")
             }
             Self::Issuing { network, role } => {
-                write!(formatter, "{SCHEME}{network}/issuing/{role}")
+                write!(formatter, "{PREFIX}{network}/issuing/{role}")
             }
-            Self::Root { network } => write!(formatter, "{SCHEME}{network}/root"),
+            Self::Root { network } => write!(formatter, "{PREFIX}{network}/root"),
         }
     }
 }
@@ -105,7 +110,7 @@ impl FromStr for CertificateUri {
             return Err(UriError::Shape);
         }
         let (network, rest) = text
-            .strip_prefix(SCHEME)
+            .strip_prefix(PREFIX)
             .and_then(|text| text.split_once('/'))
             .ok_or(UriError::Shape)?;
         check_short_name(network).map_err(UriError::Network)?;
@@ -142,10 +147,10 @@ mod tests {
     #[test]
     fn texts_are_read_back() {
         for text in [
-            "sealbook://demo/firm/54930084UKLVMY22DS16",
-            "sealbook://demo/cash-agent/-",
-            "sealbook://demo/issuing/node",
-            "sealbook://demo/root",
+            "https://sealbook.invalid/demo/firm/54930084UKLVMY22DS16",
+            "https://sealbook.invalid/demo/cash-agent/-",
+            "https://sealbook.invalid/demo/issuing/node",
+            "https://sealbook.invalid/demo/root",
         ] {
             assert_eq!(text.parse::<CertificateUri>().unwrap().to_string(), text);
         }
@@ -156,18 +161,19 @@ mod tests {
         for text in [
             "",
             "https://demo/firm/-",
-            "sealbook://demo",
-            "sealbook://demo/",
-            "sealbook://demo/firm",
-            "sealbook://demo/firm/",
-            "sealbook://demo/firm/-/",
-            "sealbook://demo/firm/-?x",
-            "sealbook://Demo/firm/-",
-            "sealbook:///firm/-",
-            "sealbook://demo/issuing/-",
-            "sealbook://demo/root/-",
-            "sealbook://demo/king/-",
-            "sealbook://demo/firm/54930084UKLVMY22DS17",
+            "sealbook://demo/firm/-",
+            "https://sealbook.invalid/demo",
+            "https://sealbook.invalid/demo/",
+            "https://sealbook.invalid/demo/firm",
+            "https://sealbook.invalid/demo/firm/",
+            "https://sealbook.invalid/demo/firm/-/",
+            "https://sealbook.invalid/demo/firm/-?x",
+            "https://sealbook.invalid/Demo/firm/-",
+            "https://sealbook.invalid//firm/-",
+            "https://sealbook.invalid/demo/issuing/-",
+            "https://sealbook.invalid/demo/root/-",
+            "https://sealbook.invalid/demo/king/-",
+            "https://sealbook.invalid/demo/firm/54930084UKLVMY22DS17",
         ] {
             assert!(text.parse::<CertificateUri>().is_err(), "{text}");
         }
@@ -175,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_has_one_text(text in "(sealbook://)?[a-z0-9/-]{0,40}") {
+        fn what_is_read_has_one_text(text in "(https://sealbook.invalid/)?[a-z0-9/-]{0,40}") {
             if let Ok(uri) = text.parse::<CertificateUri>() {
                 prop_assert_eq!(uri.to_string(), text);
             }

@@ -89,7 +89,7 @@ fn the_fingerprint_is_pinned() {
 fn a_chain_may_bring_its_root_and_needs_no_lei() {
     let root = root(1);
     let mut params = holder_params("bank-a", "firm");
-    params.subject_alt_names = vec![uri("sealbook://demo/firm/-")];
+    params.subject_alt_names = vec![uri("https://sealbook.invalid/demo/firm/-")];
     let mut chain = chain(&authority(&root, "firm"), &params, 7);
     chain.push(root.certificate.clone());
     assert_eq!(check(&root, &chain, Usage::Member).unwrap().lei, None);
@@ -151,7 +151,7 @@ fn a_second_certificate_for_a_firms_authority_does_not_lend_it_another_role() {
     let (firm, admin) = (authority(&root, "firm"), authority(&root, "admin"));
     let forged = authority_with_key(
         &firm.issuer,
-        authority_params("sealbook://demo/issuing/admin"),
+        authority_params("https://sealbook.invalid/demo/issuing/admin"),
         key_pair(&seed(66)),
     );
     let leaf = chain(&forged, &holder_params("mallory", "admin"), 7)[0].clone();
@@ -188,12 +188,12 @@ fn exactly_one_authority_stands_between_root_and_holder() {
         IdentityError::NotIssuedByRole
     );
     // Behind a second authority, although the first may have one under it.
-    let mut upper = authority_params("sealbook://demo/issuing/admin");
+    let mut upper = authority_params("https://sealbook.invalid/demo/issuing/admin");
     upper.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let upper = authority_from(&root.issuer, upper);
     let lower = authority_from(
         &upper.issuer,
-        authority_params("sealbook://demo/issuing/firm"),
+        authority_params("https://sealbook.invalid/demo/issuing/firm"),
     );
     let mut chain = chain(&lower, &params, 7);
     chain.push(upper.certificate);
@@ -226,7 +226,7 @@ fn a_member_is_no_authority() {
 #[test]
 fn dates_are_exact_on_every_link() {
     let root = root_with(key_pair(&seed(1)), (START_MS, START_MS + 30 * DAY_MS));
-    let mut params = authority_params("sealbook://demo/issuing/firm");
+    let mut params = authority_params("https://sealbook.invalid/demo/issuing/firm");
     params.not_after = date(START_MS + 20 * DAY_MS);
     let authority = authority_from(&root.issuer, params);
     let mut params = holder_params("bank-a", "firm");
@@ -308,7 +308,7 @@ fn another_networks_certificates_are_refused() {
     // The authority's network counts as well as the holder's.
     let authority = authority_from(
         &root.issuer,
-        authority_params("sealbook://other/issuing/firm"),
+        authority_params("https://sealbook.invalid/other/issuing/firm"),
     );
     let chain = common::chain(&authority, &holder_params("bank-a", "firm"), 7);
     assert!(matches!(
@@ -355,7 +355,7 @@ fn purposes_must_fit_the_role() {
         params.key_usages = usages;
         refusal(&root, &chain(&firm, &params, 7));
     }
-    let mut params = authority_params("sealbook://demo/issuing/firm");
+    let mut params = authority_params("https://sealbook.invalid/demo/issuing/firm");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let toothless = authority_from(&root.issuer, params);
     assert!(matches!(
@@ -389,7 +389,7 @@ fn only_ed25519_is_accepted_anywhere() {
     // The authority's key.
     let odd = authority_with_key(
         &lawful_root.issuer,
-        authority_params("sealbook://demo/issuing/firm"),
+        authority_params("https://sealbook.invalid/demo/issuing/firm"),
         other(),
     );
     refusal(&lawful_root, &chain(&odd, &params, 7));
@@ -433,7 +433,7 @@ fn names_and_extensions_must_be_lawful() {
     spoil(&|params| {
         params
             .subject_alt_names
-            .push(uri("sealbook://demo/admin/-"))
+            .push(uri("https://sealbook.invalid/demo/admin/-"))
     });
     spoil(&|params| {
         params
@@ -441,7 +441,7 @@ fn names_and_extensions_must_be_lawful() {
             .push(rcgen::SanType::DnsName("a.example".try_into().unwrap()));
     });
     spoil(&|params| params.subject_alt_names = vec![uri("https://demo/firm/-")]);
-    spoil(&|params| params.subject_alt_names = vec![uri("sealbook://demo/firm/LEI")]);
+    spoil(&|params| params.subject_alt_names = vec![uri("https://sealbook.invalid/demo/firm/LEI")]);
     spoil(&|params| params.custom_extensions.push(critical_extension()));
 }
 

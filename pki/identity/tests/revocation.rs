@@ -240,7 +240,7 @@ fn only_the_authority_itself_speaks_for_its_holders() {
 fn an_authority_that_may_not_sign_lists_is_refused() {
     let root = root(1);
     let refusal = |change: &dyn Fn(&mut rcgen::CertificateParams)| {
-        let mut params = authority_params("sealbook://demo/issuing/firm");
+        let mut params = authority_params("https://sealbook.invalid/demo/issuing/firm");
         change(&mut params);
         let firms = authority_from(&root.issuer, params);
         let fixture = Fixture {
@@ -266,7 +266,9 @@ fn an_authority_that_may_not_sign_lists_is_refused() {
     ));
     let error = refusal(&|params| params.custom_extensions = vec![critical_extension()]);
     assert!(error.to_string().contains("critical extension"), "{error}");
-    let error = refusal(&|params| params.subject_alt_names = vec![uri("sealbook://demo/firm/-")]);
+    let error = refusal(&|params| {
+        params.subject_alt_names = vec![uri("https://sealbook.invalid/demo/firm/-")]
+    });
     assert!(matches!(error, IdentityError::WrongPurpose { .. }));
     let error = refusal(&|params| params.is_ca = rcgen::IsCa::ExplicitNoCa);
     assert!(matches!(error, IdentityError::WrongPurpose { .. }));
@@ -361,7 +363,7 @@ fn lists_without_number_or_key_and_with_strange_parts_are_refused() {
         says(&fixture.refusal(|parts| parts.entries = removed), "reason");
     }
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-    let firms = authority_params("sealbook://demo/issuing/firm");
+    let firms = authority_params("https://sealbook.invalid/demo/issuing/firm");
     let other = authority_with_key(&fixture.root.issuer, firms, key);
     let list = usual(Vec::new()).signed_by(&other.issuer).unwrap();
     let authorities = [other.certificate];

@@ -320,9 +320,15 @@ fn texts() -> Group {
         plain("chain", &chain),
         plain("request", &asked),
         named("key", key.expose().to_vec()),
-        plain("uri-holder", "sealbook://demo/firm/54930084UKLVMY22DS16"),
-        plain("uri-issuing", "sealbook://demo/issuing/cash-agent"),
-        plain("uri-root", "sealbook://demo/root"),
+        plain(
+            "uri-holder",
+            "https://sealbook.invalid/demo/firm/54930084UKLVMY22DS16",
+        ),
+        plain(
+            "uri-issuing",
+            "https://sealbook.invalid/demo/issuing/cash-agent",
+        ),
+        plain("uri-root", "https://sealbook.invalid/demo/root"),
         plain("lei", "54930084UKLVMY22DS16"),
         plain("isin", APPLE),
         plain("currency", "USD"),

@@ -61,7 +61,9 @@ impl Network {
     }
 
     pub fn authority(&self, role: &str) -> Authority {
-        let mut params = authority_params(&format!("sealbook://{NETWORK}/issuing/{role}"));
+        let mut params = authority_params(&format!(
+            "https://sealbook.invalid/{NETWORK}/issuing/{role}"
+        ));
         (params.not_before, params.not_after) = (moment(-50), moment(500));
         authority_from(&self.root.issuer, params)
     }

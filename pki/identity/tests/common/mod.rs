@@ -77,7 +77,7 @@ pub struct Authority {
 }
 
 pub fn root_with(key: KeyPair, validity: (u64, u64)) -> Root {
-    let mut params = base("root", "sealbook://demo/root", validity);
+    let mut params = base("root", "https://sealbook.invalid/demo/root", validity);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).unwrap().der().clone();
@@ -126,7 +126,9 @@ pub fn authority_with_key(
 pub fn authority(root: &Root, role: &str) -> Authority {
     authority_from(
         &root.issuer,
-        authority_params(&format!("sealbook://{NETWORK}/issuing/{role}")),
+        authority_params(&format!(
+            "https://sealbook.invalid/{NETWORK}/issuing/{role}"
+        )),
     )
 }
 
@@ -135,7 +137,7 @@ pub fn holder_params(name: &str, role: &str) -> CertificateParams {
     let validity = (START_MS, START_MS + 365 * DAY_MS);
     let mut params = base(
         name,
-        &format!("sealbook://{NETWORK}/{role}/{LEI}"),
+        &format!("https://sealbook.invalid/{NETWORK}/{role}/{LEI}"),
         validity,
     );
     params.is_ca = IsCa::ExplicitNoCa;
