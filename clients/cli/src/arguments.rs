@@ -82,6 +82,9 @@ pub enum Command {
     /// Issues of securities: register, issue, allocate, corporate actions.
     #[command(subcommand)]
     Issue(IssueCommand),
+    /// Encrypt private keys under a passphrase.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Accounts, transfers and money tokens.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -273,6 +276,27 @@ pub enum MemberCommand {
     List,
     /// Who you are to the ledger.
     Show,
+}
+
+/// Files with private keys of members, nodes and the CA. Where SEALBOOK_PASSPHRASE_FILE in the environment names a file with a
+/// passphrase, every command and node opens keys with it, and writes new ones encrypted under it.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Encrypt keys in their files.
+    Encrypt(KeyFiles),
+    /// Write keys as they are.
+    Decrypt(KeyFiles),
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+pub struct KeyFiles {
+    /// The keys, for example members/alpha/key.pem or ca/root.key.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A file, readable by its owner alone, whose first line is the passphrase.
+    #[arg(long, value_name = "FILE", env = "SEALBOOK_PASSPHRASE_FILE")]
+    pub passphrase_file: PathBuf,
 }
 
 /// What a renewal is made with.

@@ -15,7 +15,7 @@ use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
 use crate::{
-    audit, demo, doctor, governance, nodes, operations, output, policy, recovery, scenario,
+    audit, demo, doctor, governance, keys, nodes, operations, output, policy, recovery, scenario,
     transactions,
 };
 
@@ -55,6 +55,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             perform(&context, "enrol", fields)
         }
         Command::Member(command) => operations::member(&context, command),
+        Command::Key(command) => keys::run(&context, command),
         Command::Tx(command) => transactions::run(&context, command),
         Command::Status => nodes::status(&context),
         Command::Doctor => doctor::doctor(&context),

@@ -13,6 +13,7 @@ mod doctor;
 mod error;
 mod governance;
 mod journal;
+mod keys;
 mod members;
 mod network;
 mod nodes;

@@ -211,8 +211,14 @@ pub fn node(context: &Context, command: NodeCommand) -> Result<()> {
         NodeCommand::Join { name, from_genesis } => join(context, &files, &name, from_genesis),
         NodeCommand::Start { name } => start(context, &files, &[name]),
         NodeCommand::Stop { name } => stop(context, &files, &[name]),
-        NodeCommand::Renew { name, chain, days } => {
-            renewal::renew_node(context, &files, &name, chain.as_deref(), days)
+        NodeCommand::Renew {
+            name,
+            chain,
+            days,
+            tell,
+        } => {
+            let how = (chain.as_deref(), days);
+            renewal::renew_node(context, &files, &name, how, tell)
         }
         NodeCommand::List => {
             let mut table = Table::new();

@@ -97,7 +97,7 @@ pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
             Ok(())
         }
         CaCommand::Approve { request, out, days } => {
-            let authority = Authority::open(&context.files()?.ca()).map_err(CliError::new)?;
+            let authority = open_ca(context)?;
             let text = files::read_text(&request, 64 * 1024).map_err(CliError::new)?;
             let now = now_ms();
             let validity = (

@@ -11,13 +11,13 @@ use sealbook_identity::{
 };
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::SigningKey;
-use sealbook_sdk::{AnswerBody, Identity, Prepared, Question, RevocationTarget};
+use sealbook_sdk::{AnswerBody, Identity, Prepared, Question, RevocationTarget, Stage};
 use serde_json::json;
 
 use crate::arguments::{RenewArguments, Wait};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::{now_ms, validity};
-use crate::network::{NetworkFiles, make_private_folder};
+use crate::network::{NetworkFiles, make_private_folder, read_key};
 use crate::operations::{Context, time};
 use crate::output;
 use crate::session::{Done, Session};
@@ -80,7 +80,7 @@ pub fn renew(context: &Context, arguments: RenewArguments) -> Result<()> {
         Some(chain) => {
             let chain = read_chain(&chain)?;
             let seed = match key {
-                Some(key) => files::read_private_key(&key).map_err(CliError::new)?,
+                Some(key) => read_key(&key)?,
                 None => seed,
             };
             (seed, chain)
@@ -134,7 +134,6 @@ pub fn renew(context: &Context, arguments: RenewArguments) -> Result<()> {
     };
     let done = session.submit(&context.member, Prepared::renew(der(&chain)), wait)?;
     if done.outcome != "settled" {
-        aside.remove();
         return context.finish(&done);
     }
     let former = aside.install(&folder, &present)?;
@@ -163,12 +162,12 @@ pub fn renew_node(
     context: &Context,
     files: &NetworkFiles,
     name: &str,
-    chain: Option<&Path>,
-    days: u32,
+    (chain, days): (Option<&Path>, u32),
+    tell: bool,
 ) -> Result<()> {
     let _ = files.entry(name)?;
     let folder = files.node(name);
-    let seed = files::read_private_key(&folder.join("key.pem")).map_err(CliError::new)?;
+    let seed = read_key(&folder.join("key.pem"))?;
     let present = files::read_chain(&folder.join("chain.pem")).map_err(CliError::new)?;
     let (seed, chain) = match chain {
         Some(chain) => (seed, read_chain(chain)?),
@@ -184,6 +183,17 @@ pub fn renew_node(
     }
     files::write_chain(&folder.join("chain.pem"), &chain).map_err(CliError::new)?;
     let until = time(renewed.not_after_ms);
+    if tell {
+        let identity = Identity::new(&seed, chain.clone()).map_err(CliError::new)?;
+        let mut session = Session::open(files)?;
+        session.take_identity(name, identity)?;
+        let client = session.client(name)?;
+        let told = client.submit(&[Prepared::renew(der(&chain))], Stage::Final);
+        let told = told.map_err(CliError::new)?;
+        if let Some(outcome) = told.outcomes.first().filter(|one| !one.is_accepted()) {
+            return Err(CliError::with_exit(Exit::Rejected, outcome));
+        }
+    }
     context.say(
         &json!({"node": name, "valid_until": until}),
         &format!("{name} has a certificate until {until}; it takes it when it starts anew: sealbook node stop {name}; sealbook node start {name}"),
@@ -242,7 +252,7 @@ fn read_own(files: &NetworkFiles, member: &str) -> Result<(Secret32, Chain)> {
                 .hint("`sealbook member list` shows whose keys are here"),
         );
     }
-    let seed = files::read_private_key(&folder.join("key.pem")).map_err(CliError::new)?;
+    let seed = read_key(&folder.join("key.pem"))?;
     let chain = files::read_chain(&folder.join("chain.pem")).map_err(CliError::new)?;
     Ok((seed, chain))
 }
@@ -368,13 +378,6 @@ impl Aside {
         }
         files::synchronise_directory(&own).map_err(at(folder))?;
         Ok(former)
-    }
-
-    /// Removes files of a renewal that the ledger refused.
-    fn remove(self) {
-        if let Some(aside) = self.chain.parent() {
-            let _ = fs::remove_dir_all(aside);
-        }
     }
 }
 

@@ -366,7 +366,8 @@ impl Session {
 
     /// Makes a key and a certificate for a member and has an admin admit it to the ledger.
     fn enrol(&mut self, admin: &str, enrolment: &Enrolment, wait: Wait) -> Result<Done> {
-        let authority = Authority::open(&self.files.ca()).map_err(CliError::new)?;
+        let authority = Authority::open(&self.files.ca())
+            .map_err(|error| CliError::new(&error).hint(error.hint()))?;
         let folder = self.files.member(&enrolment.name);
         // Keys are made aside, so that a refused enrolment cannot replace those of a member of that name.
         let members = self.files.folder().join("members");
@@ -424,14 +425,11 @@ impl Session {
         let height_min = self.height();
         let client = self.client(member)?;
         client.know_height(height_min);
-        if disclosed_ms.is_some() {
-            let recorded = client.put_on_record(&question, disclosed_ms);
-            let recorded = recorded.map_err(CliError::new)?;
-            if let Some(outcome) = recorded.outcomes.first().filter(|one| !one.is_accepted()) {
-                return Ok(Done::from_outcome(*outcome, recorded.height));
-            }
-        }
-        let answer = client.ask(&question).map_err(CliError::new)?;
+        let answer = match disclosed_ms {
+            Some(disclosed_ms) => client.ask_disclosed_from(&question, disclosed_ms),
+            None => client.ask(&question),
+        };
+        let answer = answer.map_err(CliError::new)?;
         match &answer.body {
             AnswerBody::Refused(bytes) => {
                 let outcome: Outcome = views::decode(bytes)?;

@@ -445,7 +445,30 @@ impl Client {
         if answer.body != AnswerBody::Refused(encoded(Outcome::refused(Code::NotOnRecord))) {
             return Ok(answer);
         }
-        let submitted = self.put_on_record(question, None)?;
+        self.record_and_ask(question, None, answer)
+    }
+
+    /// Asks a question about what is others', of which the owners are told from `disclosed_ms` on (Unix milliseconds). Never is
+    /// it put on record in any other way.
+    ///
+    /// # Errors
+    /// As for [`Client::ask`].
+    pub fn ask_disclosed_from(
+        &mut self,
+        question: &Question,
+        disclosed_ms: u64,
+    ) -> Result<Answer, ClientError> {
+        let answer = self.ask_once(question)?;
+        self.record_and_ask(question, Some(disclosed_ms), answer)
+    }
+
+    fn record_and_ask(
+        &mut self,
+        question: &Question,
+        disclosed_ms: Option<u64>,
+        answer: Answer,
+    ) -> Result<Answer, ClientError> {
+        let submitted = self.put_on_record(question, disclosed_ms)?;
         match submitted.outcomes.first() {
             Some(outcome) if !outcome.is_accepted() => Ok(Answer {
                 body: AnswerBody::Refused(encoded(*outcome)),
@@ -460,7 +483,7 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::submit`].
-    pub fn put_on_record(
+    fn put_on_record(
         &mut self,
         question: &Question,
         disclosed_ms: Option<u64>,

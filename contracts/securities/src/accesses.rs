@@ -3,20 +3,32 @@
 //! Whoever may read more than its own rows first puts the reading on record; the surroundings answer it only then. A
 //! record says who read what, under which certificate, when, and from when on the owners are told. It never changes.
 //!
-//! INVARIANT: whom a reading concerned follows from its row and the books alone, at any later time.
+//! INVARIANT: whom a reading concerned follows from its row and the books alone, at any later time; and what is answered for
+//! it holds nothing of anybody else.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::authority::{Action, Authority, Relation};
+use crate::history::Moment;
 use crate::instruction::RecordTime;
 use crate::isin::Isin;
 use crate::outcome::{Code, Outcome};
-use crate::rows::{Access, IssueIndex, MemberId, Read};
+use crate::rows::{Access, AccessIndex, IssueIndex, MemberId, PositionIndex, Read};
 use crate::state::State;
 use crate::table::RowIndex;
+use crate::views::Names;
+use crate::views::audit::AuditView;
+use crate::views::holdings::HoldingsView;
+use crate::views::registry::RegistryView;
+use crate::views::trades::TradesView;
 
 /// For how long a reading on record may be answered, milliseconds of the ledger's time.
 pub const ANSWERED_MS: u64 = 60_000;
 /// How long the owners may be kept from a reading at the most: 366 days in milliseconds.
 pub const DELAY_MAX_MS: u64 = 31_622_400_000;
+
+/// How many readings one member can put on record in one block: fewer than stand in one answer of the access log.
+pub const PER_BLOCK_MAX: usize = 64;
 
 /// What somebody wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +71,15 @@ pub struct NewAccess<'a> {
     pub authority: &'a dyn Authority,
 }
 
+/// A reading on record, which says what may be answered for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded(AccessIndex);
+
 /// Whether a reading is on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnRecord {
     /// It is, since a block that is final with its results.
-    Yes,
+    Yes(Recorded),
     /// It is, and its block is not that far yet.
     NotYet,
     /// It is not, or no longer answered.
@@ -122,13 +138,20 @@ impl State {
                 let (issue, _) = self.issue_by_isin(isin).ok_or(Code::NotFound)?;
                 let moment = self.moment(*as_of)?.sequence;
                 let as_of = *as_of;
-                (Read::Registry { issue, as_of }, moment)
+                let is_over = self.is_over(as_of);
+                (Read::Registry { issue, as_of }, is_over.then_some(moment))
             }
-            Reading::Holdings => (Read::Holdings, self.now().sequence),
-            Reading::Trades => (Read::Trades, self.now().sequence),
-            Reading::Audit => (Read::Audit, self.now().sequence),
+            Reading::Holdings => (Read::Holdings, None),
+            Reading::Trades => (Read::Trades, None),
+            Reading::Audit => (Read::Audit, None),
         };
         if delayed && new.disclosed_ms.saturating_sub(self.clock.time_ms) > DELAY_MAX_MS {
+            return Err(Code::Limit);
+        }
+        let here = self.accesses.rows().iter().rev();
+        let here = here.take_while(|access| access.height == self.clock.height);
+        let own = here.filter(|access| access.reader == new.reader);
+        if own.count() >= PER_BLOCK_MAX {
             return Err(Code::Limit);
         }
         self.check_room()?;
@@ -148,54 +171,155 @@ impl State {
         })
     }
 
-    /// Whether a reader's question is on record and may be answered now; `final_height` is the newest block whose
-    /// results a final header commits to.
+    /// Whether a reader's question is on record, under the same certificate, and may be answered now; `final_height` is the
+    /// newest block whose results a final header commits to.
     #[must_use]
-    pub fn on_record(&self, reader: MemberId, question: &[u8; 32], final_height: u64) -> OnRecord {
+    pub fn on_record(
+        &self,
+        (reader, certificate): (MemberId, &[u8; 32]),
+        question: &[u8; 32],
+        final_height: u64,
+    ) -> OnRecord {
         let from_ms = self.clock.time_ms.saturating_sub(ANSWERED_MS);
-        let rows = self.accesses.rows().iter().rev();
-        let recent = rows.take_while(|access| access.time_ms >= from_ms);
-        // The oldest that still counts: it is final first.
-        let found = recent
-            .filter(|access| access.reader == reader && access.question == *question)
-            .last();
-        match found {
-            Some(access) if access.height <= final_height => OnRecord::Yes,
-            Some(_) => OnRecord::NotYet,
-            None => OnRecord::No,
+        let rows = self.accesses.iter().rev();
+        let recent = rows.take_while(|(_, access)| access.time_ms >= from_ms);
+        let same = recent.filter(|(_, access)| {
+            access.reader == reader
+                && access.certificate == *certificate
+                && access.question == *question
+        });
+        // The newest that is final; what is newer is not answered before its own time.
+        let mut newer = false;
+        for (index, access) in same {
+            if access.height <= final_height {
+                return OnRecord::Yes(Recorded(index));
+            }
+            newer = true;
+        }
+        if newer {
+            OnRecord::NotYet
+        } else {
+            OnRecord::No
+        }
+    }
+
+    /// The registry for which a reading is on record, as of the moment that the record has: nobody is in it who would not
+    /// be told.
+    ///
+    /// # Errors
+    /// As for [`State::registry`].
+    pub fn registry_on_record(
+        &self,
+        (caller, authority): (MemberId, &dyn Authority),
+        isin: &Isin,
+        recorded: Recorded,
+        names: Names<'_>,
+    ) -> Result<RegistryView, Outcome> {
+        let access = self.accesses.find(recorded.0).ok_or(Code::NotOnRecord)?;
+        self.registry_at(caller, authority, isin, self.moment_read(access), names)
+    }
+
+    /// Leaves out of a view of all holdings what came after the reading was put on record.
+    pub fn as_recorded_holdings(&self, view: &mut HoldingsView, recorded: Recorded) {
+        let count = self.accesses.find(recorded.0).map_or(0, |one| one.accounts);
+        view.accounts.retain(|row| {
+            let found = self.account_by_id(&row.account);
+            found.is_some_and(|(index, _)| index.0 < count)
+        });
+    }
+
+    /// The same for a view of all trades, which are in the order of their recording.
+    pub fn as_recorded_trades(&self, view: &mut TradesView, recorded: Recorded) {
+        let count = self.accesses.find(recorded.0).map_or(0, |one| one.trades);
+        view.trades.truncate(count as usize);
+    }
+
+    /// The same for the totals.
+    pub fn as_recorded_totals(&self, view: &mut AuditView, recorded: Recorded) {
+        let access = self.accesses.find(recorded.0);
+        let (issues, currencies) = access.map_or((0, 0), |one| (one.issues, one.currencies));
+        view.issues.retain(|row| {
+            let found = self.issue_by_isin(&row.isin);
+            found.is_some_and(|(index, _)| index.0 < issues)
+        });
+        let codes = self.currencies.rows().iter().take(currencies as usize);
+        let codes: Vec<_> = codes.map(|row| row.code).collect();
+        view.currencies.retain(|row| codes.contains(&row.currency));
+    }
+
+    /// Whether nothing that comes can change which moment is meant.
+    fn is_over(&self, as_of: RecordTime) -> bool {
+        match as_of {
+            RecordTime::Now => false,
+            RecordTime::Height(height) => height < self.clock.height,
+            RecordTime::Time(time_ms) => time_ms < self.clock.time_ms,
+            RecordTime::Date(date) => self.clock.business_date.is_some_and(|now| date < now),
+        }
+    }
+
+    /// The moment of the registry that was read: where it was not over, the end of the block that has the record.
+    fn moment_read(&self, access: &Access) -> Moment {
+        let end = || self.end_of_block(access.height);
+        match (access.moment, access.read) {
+            (Some(_), Read::Registry { as_of, .. }) => self.moment(as_of).unwrap_or_else(|_| end()),
+            _ => end(),
+        }
+    }
+
+    /// What of the books is a member's, as far as readings may be about it.
+    pub(crate) fn own_of(&self, member: MemberId) -> Own {
+        let lists = self.lookups.by_member.get(member.place() as usize);
+        let accounts = lists.map_or(&[][..], |lists| &lists.accounts);
+        let trades = lists.map_or(&[][..], |lists| &lists.trades);
+        let mut positions: BTreeMap<IssueIndex, Vec<PositionIndex>> = BTreeMap::new();
+        for account in accounts {
+            let lists = self.lookups.by_account.get(account.place() as usize);
+            for (issue, position) in lists.into_iter().flat_map(|lists| &lists.positions) {
+                positions.entry(*issue).or_default().push(*position);
+            }
+        }
+        let issues = self.issues.iter();
+        let issues = issues.filter(|(_, issue)| issue.issuer == member);
+        let mut currencies = self.currencies.iter();
+        Own {
+            positions,
+            first_account: accounts.iter().map(|index| index.0).min(),
+            first_trade: trades.iter().map(|index| index.0).min(),
+            issues: issues.map(|(index, _)| index).collect(),
+            first_currency: currencies
+                .find(|(_, currency)| currency.agent == member)
+                .map(|(index, _)| index.0),
         }
     }
 
     /// Whether some of what was read was this member's: it issued the issue or kept an account with units of it at the
     /// moment that was read, kept accounts, was a party to trades, or stood behind the totals.
-    pub(crate) fn concerns(&self, member: MemberId, access: &Access) -> bool {
-        let lists = self.lookups.by_member.get(member.place() as usize);
-        let accounts = lists.map_or(&[][..], |lists| &lists.accounts);
-        let trades = lists.map_or(&[][..], |lists| &lists.trades);
+    pub(crate) fn concerns(&self, own: &Own, access: &Access) -> bool {
+        let before = |first: Option<u32>, count: u32| first.is_some_and(|first| first < count);
         match access.read {
             Read::Registry { issue, .. } => {
-                let held = |account| self.held(account, issue, access.moment);
-                self.issues.row(issue).issuer == member || accounts.iter().copied().any(held)
+                let sequence = self.moment_read(access).sequence;
+                let mut positions = own.positions.get(&issue).into_iter().flatten();
+                own.issues.contains(&issue)
+                    || positions.any(|one| self.position_history.value_at(*one, sequence) > 0)
             }
-            Read::Holdings => accounts.iter().any(|index| index.0 < access.accounts),
-            Read::Trades => trades.iter().any(|index| index.0 < access.trades),
+            Read::Holdings => before(own.first_account, access.accounts),
+            Read::Trades => before(own.first_trade, access.trades),
             Read::Audit => {
-                let (issues, currencies) = (access.issues as usize, access.currencies as usize);
-                let mut issues = self.issues.rows().iter().take(issues);
-                let mut currencies = self.currencies.rows().iter().take(currencies);
-                issues.any(|issue| issue.issuer == member)
-                    || currencies.any(|currency| currency.agent == member)
+                let first_issue = own.issues.first().map(|index| index.0);
+                before(first_issue, access.issues) || before(own.first_currency, access.currencies)
             }
         }
     }
+}
 
-    /// Whether an account held units of an issue at a moment.
-    fn held(&self, account: crate::rows::AccountIndex, issue: IssueIndex, moment: u64) -> bool {
-        let lists = self.lookups.by_account.get(account.place() as usize);
-        let positions = lists.map_or(&[][..], |lists| &lists.positions);
-        let found = positions.iter().find(|(of, _)| *of == issue);
-        found.is_some_and(|(_, index)| self.position_history.value_at(*index, moment) > 0)
-    }
+/// What of the books is one member's.
+pub(crate) struct Own {
+    positions: BTreeMap<IssueIndex, Vec<PositionIndex>>,
+    first_account: Option<u32>,
+    first_trade: Option<u32>,
+    issues: BTreeSet<IssueIndex>,
+    first_currency: Option<u32>,
 }
 
 fn permits_others(authority: &dyn Authority, reading: &Reading) -> bool {

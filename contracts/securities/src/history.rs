@@ -137,7 +137,7 @@ impl State {
     }
 
     /// The moment after the last order of a block; of the current block as far as it has come.
-    fn end_of_block(&self, height: u64) -> Moment {
+    pub(crate) fn end_of_block(&self, height: u64) -> Moment {
         // Block h + 1 is in row h, because the first block has height 1.
         let next = usize::try_from(height)
             .ok()

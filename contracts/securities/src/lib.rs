@@ -46,7 +46,9 @@ mod views;
 #[path = "../tests/world/mod.rs"]
 mod world;
 
-pub use accesses::{ANSWERED_MS, DELAY_MAX_MS, NewAccess, OnRecord, Reading};
+pub use accesses::{
+    ANSWERED_MS, DELAY_MAX_MS, NewAccess, OnRecord, PER_BLOCK_MAX, Reading, Recorded,
+};
 pub use amount::{Amount, UNITS_MAX, payment, scaled};
 pub use authority::{Action, Authority, Relation};
 pub use currency::CurrencyCode;

@@ -305,8 +305,9 @@ pub(crate) struct Access {
     /// The block that put it on record, and its time.
     pub(crate) height: u64,
     pub(crate) time_ms: u64,
-    /// The number of the last order that counts in what was read.
-    pub(crate) moment: u64,
+    /// The number of the last order that counts in the registry that was read; that of the last one in the block, where it
+    /// was not over yet.
+    pub(crate) moment: Option<u64>,
     /// How many there were of each, of which all were read.
     pub(crate) accounts: u32,
     pub(crate) trades: u32,

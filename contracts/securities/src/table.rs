@@ -181,8 +181,8 @@ impl<I: RowIndex, R: BorshSerialize + Clone> Table<I, R> {
         self.rows.get(index.place() as usize)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (I, &R)> {
-        (0u32..).map(I::new).zip(&self.rows)
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (I, &R)> {
+        (0..self.len()).map(I::new).zip(&self.rows)
     }
 
     /// Moves the places of touched rows out, sorted, each once.

@@ -9,7 +9,7 @@ use sealbook_protocol::payload::{
     Answer, AnswerBody, CertificateAnswer, MemberAnswer, PAYLOAD_VERSION, Query, Question,
 };
 use sealbook_sealing::{Envelope, Purpose};
-use sealbook_securities::{AccountIndex, Code, Isin, MemberId, OnRecord, Outcome};
+use sealbook_securities::{AccountIndex, Authority, Code, Isin, MemberId, OnRecord, Outcome};
 use zeroize::Zeroizing;
 
 use crate::certificates::Certificate;
@@ -56,7 +56,7 @@ impl Engine {
                 if !self.asked.note(caller, expires_ms, envelope.digest()) {
                     return None;
                 }
-                self.answer_member(caller, &query)
+                self.answer_member((caller, &signed.certificate), &query)
             }
             // The caller may know of its own admission from a node that is ahead of this one.
             None if query.height_min > self.head.height => AnswerBody::Behind,
@@ -73,7 +73,11 @@ impl Engine {
         Some(seal(envelope.digest(), &reply_key, ANSWER_CONTEXT, &answer).sealed)
     }
 
-    fn answer_member(&self, caller: MemberId, query: &Query) -> AnswerBody {
+    fn answer_member(
+        &self,
+        (caller, certificate): (MemberId, &Digest),
+        query: &Query,
+    ) -> AnswerBody {
         if query.height_min > self.head.height {
             return AnswerBody::Behind;
         }
@@ -88,25 +92,56 @@ impl Engine {
             member: member.name.as_str(),
             role: member.role.as_str(),
         };
-        match self.check_record(caller, &permissions, &query.question) {
-            OnRecord::Yes => {}
-            OnRecord::NotYet => return AnswerBody::Behind,
-            OnRecord::No => return refused(&Outcome::refused(Code::NotOnRecord)),
-        }
+        let reader = (caller, certificate);
+        let recorded = match self.check_record(reader, &permissions, &query.question) {
+            None => None,
+            Some(OnRecord::Yes(recorded)) => Some(recorded),
+            Some(OnRecord::NotYet) => return AnswerBody::Behind,
+            Some(OnRecord::No) => return refused(&Outcome::refused(Code::NotOnRecord)),
+        };
         let names = |account: AccountIndex| self.names.get(account).map(|name| name.holder.clone());
         match &query.question {
             Question::Registry { isin, as_of } => {
                 let (Ok(isin), Some(as_of)) = (Isin::new(isin), record_time(*as_of)) else {
                     return refused(&Outcome::refused(Code::Malformed));
                 };
-                view(
-                    self.state
+                view(match recorded {
+                    Some(recorded) => {
+                        let by = (caller, &permissions as &dyn Authority);
+                        self.state.registry_on_record(by, &isin, recorded, &names)
+                    }
+                    None => self
+                        .state
                         .registry(caller, &permissions, &isin, as_of, &names),
-                )
+                })
             }
-            Question::Holdings => view(self.state.holdings(caller, &permissions, &names)),
-            Question::Trades => view(self.state.trades(caller, &permissions)),
-            Question::Audit => view(self.state.audit(caller, &permissions)),
+            Question::Holdings => {
+                let found = self.state.holdings(caller, &permissions, &names);
+                view(found.map(|mut view| {
+                    if let Some(recorded) = recorded {
+                        self.state.as_recorded_holdings(&mut view, recorded);
+                    }
+                    view
+                }))
+            }
+            Question::Trades => {
+                let found = self.state.trades(caller, &permissions);
+                view(found.map(|mut view| {
+                    if let Some(recorded) = recorded {
+                        self.state.as_recorded_trades(&mut view, recorded);
+                    }
+                    view
+                }))
+            }
+            Question::Audit => {
+                let found = self.state.audit(caller, &permissions);
+                view(found.map(|mut view| {
+                    if let Some(recorded) = recorded {
+                        self.state.as_recorded_totals(&mut view, recorded);
+                    }
+                    view
+                }))
+            }
             Question::AccessLog { from_height } => {
                 view(self.state.access_log(caller, &permissions, *from_height))
             }

@@ -172,7 +172,8 @@ impl Engine {
         let name = MemberName::new(&principal.name).ok()?;
         let (member, _) = self.state.member_by_name(&name)?;
         let own: Vec<&Certificate> = self.certificates.of(member).map(|(_, one)| one).collect();
-        let latest = own.iter().map(|one| one.ends_ms).max()?;
+        let unrevoked = own.iter().filter(|one| one.revoked.is_none());
+        let latest = unrevoked.map(|one| one.ends_ms).max()?;
         let is_latest = |one: &&Certificate| one.key == key && one.ends_ms == latest;
         let good = own.iter().all(|one| !one.is_current(time_ms))
             && own.iter().copied().any(|one| is_latest(&one))
@@ -201,16 +202,15 @@ impl Engine {
         caller: MemberId,
         chain: &[Vec<u8>],
     ) -> Result<(), Code> {
-        let of_others = self.allows(caller, Action::RenewCertificate, Relation::Other);
-        if of_others.is_err() {
-            self.allows(caller, Action::RenewCertificate, Relation::Own)?;
-        }
+        // Whoever may renew nobody is refused before anything is verified for it.
+        self.allows(caller, Action::RenewCertificate, Relation::Own)
+            .or_else(|_| self.allows(caller, Action::RenewCertificate, Relation::Other))?;
         let principal = self
             .principal(chain, time_ms, Usage::Any)
             .ok_or(Code::Malformed)?;
         if principal.role == Role::Node {
-            of_others?;
-            return self.renew_node(&principal);
+            // A node speaks for itself.
+            return Err(Code::NotPermitted);
         }
         let renewed = new_member(&principal).ok_or(Code::Malformed)?;
         let found = self.state.member_by_name(&renewed.name);
@@ -239,6 +239,39 @@ impl Engine {
         }
         self.add_certificate(id, &principal);
         Ok(())
+    }
+
+    /// The key under which a transaction says, and says no more, that a node has another certificate. Nobody but the
+    /// holder of the node's key can say which it uses.
+    pub(crate) fn speaks_for_node(&self, content: &Content, time_ms: u64) -> Option<VerifyingKey> {
+        let [OrderBytes::Renew { chain }] = content.orders.as_slice() else {
+            return None;
+        };
+        let leaf = CertificateDer::from(chain.first()?.as_slice());
+        if content.session.is_some() || fingerprint(&leaf) != content.certificate {
+            return None;
+        }
+        let key = claimed_key(&leaf)?;
+        let committees = self.governance.committees();
+        let mut seats = committees.into_iter().flatten();
+        if !seats.any(|seat| seat.vote_key == key) || !content.is_signed_by(&key) {
+            return None;
+        }
+        self.principal(chain, time_ms, Usage::Node).map(|_| key)
+    }
+
+    /// What a node says.
+    pub(crate) fn execute_of_node(&mut self, time_ms: u64, orders: &[OrderBytes]) -> Vec<Outcome> {
+        let one = |order: &OrderBytes| {
+            let OrderBytes::Renew { chain } = order else {
+                return Err(Code::NotPermitted);
+            };
+            let principal = self.principal(chain, time_ms, Usage::Node);
+            self.renew_node(&principal.ok_or(Code::Malformed)?)
+        };
+        let done = orders.iter().map(one);
+        done.map(|done| done.map_or_else(Outcome::refused, |()| Outcome::SETTLED))
+            .collect()
     }
 
     /// Notes that a node has another certificate, so that it counts no more as cut off.
@@ -329,7 +362,8 @@ impl Engine {
             })
             .copied()
             .collect();
-        self.check_electors(&ending, unknown.as_ref(), time_ms)?;
+        self.check_admissions(&concerned, unknown.as_ref(), revocation)?;
+        self.check_electors(&ending, time_ms)?;
         self.check_nodes(&ending, unknown.as_ref())?;
         if let Some(principal) = unknown {
             let certificate = Certificate {
@@ -345,7 +379,7 @@ impl Engine {
             self.certificates.revoke(one, revocation);
         }
         self.sessions.end_of(&ending);
-        self.forget_voices(&ending, revocation, time_ms);
+        self.forget_voices(&concerned, revocation, time_ms);
         Ok(())
     }
 
@@ -414,26 +448,43 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses to revoke so many that nothing could be decided any more, now or once what is decided takes effect. What is
-    /// decided counts on those whose admission it is: they are revoked once they have come.
-    fn check_electors(
+    /// Refuses to revoke what would keep out somebody whose admission is decided: decisions count on it, and it is revoked
+    /// once it has come.
+    fn check_admissions(
         &self,
-        ending: &[Digest],
+        concerned: &BTreeSet<Digest>,
         unknown: Option<&Principal>,
-        time_ms: u64,
+        revocation: Revocation,
     ) -> Result<(), Code> {
+        let rows = concerned
+            .iter()
+            .filter_map(|one| self.certificates.find(one));
+        let mut keys: BTreeSet<VerifyingKey> = rows.map(|row| row.key).collect();
+        keys.extend(unknown.map(|principal| principal.key));
+        let coming = unknown.map(|principal| principal.fingerprint);
         let mut admissions = self.governance.admissions();
-        let comes = admissions.any(|chain| {
+        let is_kept_out = admissions.any(|chain| {
             let leaf = chain
                 .first()
                 .map(|der| CertificateDer::from(der.as_slice()));
-            let coming = unknown.map(|principal| principal.fingerprint);
-            leaf.is_some_and(|leaf| Some(fingerprint(&leaf)) == coming)
+            leaf.is_some_and(|leaf| {
+                let stolen = revocation.is_of_key() && revocation.by_other;
+                Some(fingerprint(&leaf)) == coming
+                    || stolen && claimed_key(&leaf).is_some_and(|key| keys.contains(&key))
+            })
         });
+        if is_kept_out {
+            return Err(Code::Conflict);
+        }
+        Ok(())
+    }
+
+    /// Refuses to revoke so many that nothing could be decided any more, now or once what is decided takes effect.
+    fn check_electors(&self, ending: &[Digest], time_ms: u64) -> Result<(), Code> {
         let rows = ending.iter().filter_map(|one| self.certificates.find(one));
         let members = rows.filter_map(|row| self.state.member(row.member?));
         let mut roles = members.map(|member| member.role.as_str());
-        if !comes && !roles.any(|role| self.governance.may_decide(role)) {
+        if !roles.any(|role| self.governance.may_decide(role)) {
             return Ok(());
         }
         let electors = |without: &[Digest]| {
@@ -444,7 +495,7 @@ impl Engine {
         let too_few = |((before, _), (after, approvals)): ((usize, usize), (usize, usize))| {
             after < before && after < approvals
         };
-        if comes || before.into_iter().zip(after).any(too_few) {
+        if before.into_iter().zip(after).any(too_few) {
             return Err(Code::Conflict);
         }
         Ok(())
@@ -452,8 +503,15 @@ impl Engine {
 
     /// What was said about open proposals by members of which no certificate counts any more, or whose key is no longer
     /// theirs alone, is not taken for their voice.
-    fn forget_voices(&mut self, ending: &[Digest], revocation: Revocation, time_ms: u64) {
-        let rows = ending.iter().filter_map(|one| self.certificates.find(one));
+    fn forget_voices(
+        &mut self,
+        concerned: &BTreeSet<Digest>,
+        revocation: Revocation,
+        time_ms: u64,
+    ) {
+        let rows = concerned
+            .iter()
+            .filter_map(|one| self.certificates.find(one));
         let members: BTreeSet<MemberId> = rows.filter_map(|row| row.member).collect();
         for id in members {
             let mut own = self.certificates.of(id);

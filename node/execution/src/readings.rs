@@ -53,21 +53,22 @@ impl Engine {
         })
     }
 
-    /// Whether a question may be answered now, as far as that depends on its being on record.
+    /// Whether a question is on record; nothing if it needs none.
     pub(crate) fn check_record(
         &self,
-        caller: MemberId,
+        (caller, certificate): (MemberId, &Digest),
         authority: &dyn Authority,
         question: &Question,
-    ) -> OnRecord {
+    ) -> Option<OnRecord> {
         let needs = reading_of(question)
             .is_some_and(|reading| self.state.needs_record(caller, authority, &reading));
         if !needs {
-            return OnRecord::Yes;
+            return None;
         }
         let digest = digest_of(&borsh::to_vec(question).unwrap_or_default());
-        self.state
-            .on_record(caller, &digest.0, self.committed.height)
+        let reader = (caller, &certificate.0);
+        let height = self.committed.height;
+        Some(self.state.on_record(reader, &digest.0, height))
     }
 }
 

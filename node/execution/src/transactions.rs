@@ -55,6 +55,8 @@ impl<'a> BlockContext<'a> {
 enum Author {
     Member(MemberId),
     Module(Digest),
+    /// A validator, about its own certificate.
+    Node,
     /// Nobody that counts at the time of the block.
     Nobody,
 }
@@ -132,6 +134,7 @@ impl Engine {
                         })
                         .collect()
                 }
+                Author::Node => self.execute_of_node(block.time_ms, &orders),
                 Author::Module(module) => orders
                     .iter()
                     .map(|order| match order {
@@ -169,6 +172,8 @@ impl Engine {
                 (key, Author::Member(id))
             } else if let Some((key, id)) = self.comes_back(content, time_ms) {
                 (key, Author::Member(id))
+            } else if let Some(key) = self.speaks_for_node(content, time_ms) {
+                (key, Author::Node)
             } else if let Some(key) = self.module_key(&content.certificate) {
                 (key, Author::Module(content.certificate))
             } else {

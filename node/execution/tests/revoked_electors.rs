@@ -90,14 +90,37 @@ fn nodes_are_revoked_as_far_as_the_network_goes_on_without_them() {
     let key = same_key(&nodes[0]);
     let node = ("node", Role::Node, "Example Node");
     let renewed = play.network.certify_key(node, end_ms, key);
+    for name in ["alpha", "admin"] {
+        assert_eq!(
+            play.submit(name, renew(&renewed.chain), &[]),
+            refused(Code::NotPermitted),
+            "{name}"
+        );
+    }
+    // Nobody but the holder of its key can say so.
+    let stranger = Member {
+        key: SigningKey::generate(),
+        chain: renewed.chain.clone(),
+        fingerprint: renewed.fingerprint,
+    };
     assert_eq!(
-        play.submit("alpha", renew(&renewed.chain), &[]),
-        refused(Code::NotPermitted)
+        submit_as(&mut play, &stranger, renew(&renewed.chain)),
+        refused(Code::NotAMember)
     );
     for _ in 0..2 {
-        let told = play.submit("admin", renew(&renewed.chain), &[]);
+        let told = submit_as(&mut play, &renewed, renew(&renewed.chain));
         assert_eq!(told, [Outcome::SETTLED]);
     }
+    // A node says that and nothing else, and another node than a validator says nothing.
+    let both = [renew(&renewed.chain), revoke("alpha", reason)].concat();
+    assert_eq!(
+        submit_as(&mut play, &renewed, both),
+        refused(Code::NotAMember)
+    );
+    assert_eq!(
+        submit_as(&mut play, &other, renew(&other.chain)),
+        refused(Code::NotAMember)
+    );
     assert_eq!(
         play.submit("admin", revoke_one(&nodes[1], reason), &[]),
         [Outcome::SETTLED]

@@ -221,7 +221,7 @@ impl Peer {
     fn of(service: &Service, connection: &rustls::CommonState) -> Option<Self> {
         let seen = service.certificates.revocations.changes();
         let chain = tls::peer_chain(connection).ok()?;
-        let key = service.judge(&chain).ok()?;
+        let key = service.judge(&chain, Ended::Refused).ok()?;
         Some(Self { key, chain, seen })
     }
 
@@ -229,7 +229,7 @@ impl Peer {
         let changes = service.certificates.revocations.changes();
         // What has ended meanwhile, or cannot be known, keeps from new connections only.
         if changes != self.seen
-            && let Err(error) = service.judge(&self.chain)
+            && let Err(error) = service.judge(&self.chain, Ended::Accepted)
             && error.is_revocation()
         {
             return false;
@@ -248,7 +248,11 @@ impl Peer {
 
 impl Service {
     /// The key of a chain, if it is one that may connect now.
-    fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<VerifyingKey, IdentityError> {
+    fn judge(
+        &self,
+        chain: &[CertificateDer<'static>],
+        ended: Ended,
+    ) -> Result<VerifyingKey, IdentityError> {
         let Certificates {
             network,
             roots,
@@ -256,7 +260,7 @@ impl Service {
             ..
         } = &self.certificates;
         let now_ms = self.shared.clock.now_ms();
-        let usage = (Usage::Any, Ended::Refused);
+        let usage = (Usage::Any, ended);
         let peer = tls::peer_principal(chain, roots, revocations, network, now_ms, usage);
         peer.map(|principal| principal.key)
     }

@@ -15,6 +15,7 @@ use sealbook_ledger::{Committee, Genesis, Header, MAX_GENESIS_BYTES};
 use sealbook_ordering::{
     Floor, Handle, Limits, NodeIdentity, ObserverReason, OrderingConfig, Seat, Start, Timing,
 };
+use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::{SigningKey, VerifyingKey};
 use sealbook_store::{Engine, LedgerStore, StoreError, TIP, Tip, manifest, open_store, quarantine};
 use tokio::signal::unix::{SignalKind, signal};
@@ -96,7 +97,7 @@ pub fn found_votes(folder: &Path) -> Result<(), NodeError> {
     let config = NodeConfig::read(folder).map_err(failed("configuration"))?;
     let genesis = Genesis::decode(&read_limited(&config.genesis, MAX_GENESIS_BYTES)?)
         .map_err(failed("genesis"))?;
-    let seed = files::read_private_key(&config.key).map_err(failed("key"))?;
+    let seed = read_key(&config)?;
     let key = SigningKey::from_secret(&seed).verifying_key();
     sealbook_ordering::found_vote_log(&config.votes, None, &genesis.network(), key.as_bytes())
         .map_err(failed("vote log"))
@@ -169,7 +170,7 @@ fn open_ledger(config: &NodeConfig, genesis: &Genesis) -> Result<Opened, StoreEr
 fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, NodeError> {
     let genesis_bytes = read_limited(&config.genesis, MAX_GENESIS_BYTES)?;
     let genesis = Genesis::decode(&genesis_bytes).map_err(failed("genesis"))?;
-    let seed = files::read_private_key(&config.key).map_err(failed("key"))?;
+    let seed = read_key(config)?;
     let opened = open_ledger(config, &genesis).and_then(|(store, head)| {
         let parts = Parts {
             name: config.name.clone(),
@@ -276,7 +277,7 @@ fn ordering_config(
     shared: &Shared,
     store: &LedgerStore,
 ) -> Result<OrderingConfig, NodeError> {
-    let seed = files::read_private_key(&config.key).map_err(failed("key"))?;
+    let seed = read_key(config)?;
     let chain = files::read_chain(&config.chain).map_err(failed("certificate chain"))?;
     let roots = genesis
         .certificate_roots
@@ -312,6 +313,14 @@ fn ordering_config(
         clock_drift_ms: parameters.clock_drift_ms,
         timing: Timing::default(),
         limits: Limits::default(),
+    })
+}
+
+/// The node's key; what can be done where it does not open.
+fn read_key(config: &NodeConfig) -> Result<Secret32, NodeError> {
+    files::read_private_key(&config.key).map_err(|error| NodeError {
+        hint: Some(error.hint()),
+        ..NodeError::new("key", error.to_string())
     })
 }
 

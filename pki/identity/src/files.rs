@@ -2,13 +2,16 @@
 //! here calls it.
 //!
 //! ```text
-//! *.key   PEM, one PRIVATE KEY, mode 0600    written once, never replaced
+//! *.key   PEM, one PRIVATE KEY or ENCRYPTED PRIVATE KEY, mode 0600    written once, replaced only to be encrypted or not
 //! *.pem   PEM, 1 to 4 CERTIFICATE, leaf first, mode 0644    replaced whole on renewal
 //! *.crl   PEM, CERTIFICATE of authorities and X509 CRL, or one list in DER; mode 0644, replaced whole
 //! ```
 //!
 //! INVARIANT: a private key that group or others may read is not used, because it is no longer
-//! private.
+//! private. Nor is a passphrase.
+//!
+//! Where the environment names a file with a passphrase ([`PASSPHRASE_FILE`]), keys are written
+//! encrypted, and those that are encrypted are read.
 //!
 //! After a crash a key file is whole or, if it was being made, may be cut short: it then fails to
 //! load and can be deleted, for nothing was certified with it yet. A chain file is always whole:
@@ -34,6 +37,11 @@ use crate::{
 const KEY_MODE: u32 = 0o600;
 const CHAIN_MODE: u32 = 0o644;
 const OTHERS_MASK: u32 = 0o077;
+
+/// The environment's variable with the path of a file whose first line is the passphrase of private keys.
+pub const PASSPHRASE_FILE: &str = "SEALBOOK_PASSPHRASE_FILE";
+/// The shortest and the longest passphrase, in bytes.
+const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +78,18 @@ pub enum FileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A private key is encrypted, and nobody says under which passphrase.
+    #[error("`{}` is encrypted, and no passphrase is given", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A passphrase is too short or too long.
+    #[error("the first line of `{}` is no passphrase: it has 8 to 1024 bytes", path.display())]
+    Passphrase {
+        /// The file.
+        path: PathBuf,
+    },
     /// A private key would be overwritten.
     #[error("`{}` exists already, and a private key is never overwritten", path.display())]
     KeyExists {
@@ -91,17 +111,56 @@ impl FileError {
             Self::Exposed { .. } => {
                 "run `chmod 600` on it; if others may have read it, make a new key and enrol again"
             }
+            Self::Locked { .. } => {
+                "name the passphrase's file in the environment: SEALBOOK_PASSPHRASE_FILE=PATH"
+            }
+            Self::Passphrase { .. } => "write a longer one",
             Self::KeyExists { .. } => "choose another name, or move the old key away",
         }
     }
 }
 
-/// Writes a new private key with mode 0600 and makes it durable. An existing file is left alone.
+/// Writes a new private key with mode 0600 and makes it durable, encrypted where the environment has a passphrase. An
+/// existing file is left alone.
 pub fn write_private_key(path: &Path, seed: &Secret32) -> Result<(), FileError> {
-    let text = pem::seed_to_pem(seed).map_err(|source| FileError::Contents {
+    write_new_key(path, &key_text(path, seed, own_passphrase()?.as_ref())?)
+}
+
+fn key_text(
+    path: &Path,
+    seed: &Secret32,
+    passphrase: Option<&SecretBytes>,
+) -> Result<SecretBytes, FileError> {
+    let text = match passphrase {
+        Some(passphrase) => pem::seed_to_encrypted_pem(seed, passphrase),
+        None => pem::seed_to_pem(seed),
+    };
+    text.map_err(|source| FileError::Contents {
         path: path.to_owned(),
         source,
-    })?;
+    })
+}
+
+/// Puts a private key that is encrypted, or with no passphrase one that is not, in the place of another form of it. Whoever
+/// reads meanwhile finds either whole.
+pub fn rewrite_private_key(
+    path: &Path,
+    seed: &Secret32,
+    passphrase: Option<&SecretBytes>,
+) -> Result<(), FileError> {
+    let text = key_text(path, seed, passphrase)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".rewritten");
+    let beside = PathBuf::from(beside);
+    // What a process that was killed has left.
+    let _ = fs::remove_file(&beside);
+    write_new_key(&beside, &text)?;
+    fs::rename(&beside, path)
+        .and_then(|()| synchronise_directory(path))
+        .map_err(|source| at(path, source))
+}
+
+fn write_new_key(path: &Path, text: &SecretBytes) -> Result<(), FileError> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -123,8 +182,72 @@ pub fn write_private_key(path: &Path, seed: &Secret32) -> Result<(), FileError> 
         .map_err(|source| at(path, source))
 }
 
-/// Reads a private key, unless others than the owner may use the file.
+/// Reads a private key, unless others than the owner may use the file. One that is encrypted opens under the environment's
+/// passphrase.
 pub fn read_private_key(path: &Path) -> Result<Secret32, FileError> {
+    let text = read_secret(path, KEY_TEXT_BYTES_MAX)?;
+    if !pem::is_encrypted(text.expose()) {
+        return seed_of(path, pem::seed_from_pem(text.expose()));
+    }
+    let locked = || FileError::Locked {
+        path: path.to_owned(),
+    };
+    read_encrypted(path, &text, &own_passphrase()?.ok_or_else(locked)?)
+}
+
+/// Reads a private key, encrypted under this passphrase or not at all.
+pub fn read_private_key_under(
+    path: &Path,
+    passphrase: &SecretBytes,
+) -> Result<Secret32, FileError> {
+    let text = read_secret(path, KEY_TEXT_BYTES_MAX)?;
+    if pem::is_encrypted(text.expose()) {
+        return read_encrypted(path, &text, passphrase);
+    }
+    seed_of(path, pem::seed_from_pem(text.expose()))
+}
+
+fn read_encrypted(
+    path: &Path,
+    text: &SecretBytes,
+    passphrase: &SecretBytes,
+) -> Result<Secret32, FileError> {
+    seed_of(
+        path,
+        pem::seed_from_encrypted_pem(text.expose(), passphrase),
+    )
+}
+
+fn seed_of(path: &Path, read: Result<Secret32, PemError>) -> Result<Secret32, FileError> {
+    read.map_err(|source| FileError::Contents {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The passphrase in the file that the environment names, if it names one.
+fn own_passphrase() -> Result<Option<SecretBytes>, FileError> {
+    let path = std::env::var_os(PASSPHRASE_FILE);
+    path.map(|path| read_passphrase(Path::new(&path)))
+        .transpose()
+}
+
+/// The passphrase in the first line of a file, unless others than the owner may use the file.
+pub fn read_passphrase(path: &Path) -> Result<SecretBytes, FileError> {
+    let text = read_secret(path, *PASSPHRASE_BYTES.end() + 2)?;
+    let line = text.expose().split(|byte| *byte == b'\n').next();
+    let line = line.unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if !PASSPHRASE_BYTES.contains(&line.len()) {
+        return Err(FileError::Passphrase {
+            path: path.to_owned(),
+        });
+    }
+    Ok(SecretBytes::new(line.to_vec()))
+}
+
+/// What a file holds, up to one byte more than `limit`, unless others than the owner may use it.
+fn read_secret(path: &Path, limit: usize) -> Result<SecretBytes, FileError> {
     let mut file = File::open(path).map_err(|source| at(path, source))?;
     // The open file is asked, not the path, so that nobody swaps the file in between.
     let metadata = file.metadata().map_err(|source| at(path, source))?;
@@ -135,7 +258,7 @@ pub fn read_private_key(path: &Path) -> Result<Secret32, FileError> {
             mode,
         });
     }
-    let mut buffer = vec![0; KEY_TEXT_BYTES_MAX + 1];
+    let mut buffer = vec![0; limit + 1];
     let mut length = 0;
     while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {
@@ -147,10 +270,7 @@ pub fn read_private_key(path: &Path) -> Result<Secret32, FileError> {
     }
     let buffer = SecretBytes::new(buffer);
     let text = buffer.expose().get(..length).unwrap_or_default();
-    pem::seed_from_pem(text).map_err(|source| FileError::Contents {
-        path: path.to_owned(),
-        source,
-    })
+    Ok(SecretBytes::new(text.to_vec()))
 }
 
 /// Writes a chain, leaf first, in place of an older one if there is one, and makes it durable.
@@ -342,5 +462,57 @@ mod tests {
             assert_eq!(read_chain(&path).unwrap(), chain);
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_is_encrypted_in_its_place_and_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let (key, phrase) = (
+            directory.path().join("k.key"),
+            directory.path().join("phrase"),
+        );
+        let seed = Secret32::new([9; 32]);
+        write_private_key(&key, &seed).unwrap();
+        let plain = fs::read(&key).unwrap();
+        fs::write(&phrase, "correct horse\nnot this line\n").unwrap();
+        fs::set_permissions(&phrase, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(
+            read_passphrase(&phrase),
+            Err(FileError::Exposed { .. })
+        ));
+        fs::set_permissions(&phrase, fs::Permissions::from_mode(0o600)).unwrap();
+        let passphrase = read_passphrase(&phrase).unwrap();
+        assert_eq!(passphrase.expose(), b"correct horse");
+
+        rewrite_private_key(&key, &seed, Some(&passphrase)).unwrap();
+        let sealed = fs::read(&key).unwrap();
+        assert!(pem::is_encrypted(&sealed));
+        let mode = fs::metadata(&key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = read_private_key_under(&key, &passphrase).unwrap();
+        assert!(read.constant_time_eq(&seed));
+        // No passphrase is in the environment of tests.
+        let locked = read_private_key(&key).err().unwrap();
+        assert!(
+            matches!(locked, FileError::Locked { .. }) && locked.hint().contains(PASSPHRASE_FILE)
+        );
+        let other = SecretBytes::new(b"another one".to_vec());
+        assert!(matches!(
+            read_private_key_under(&key, &other),
+            Err(FileError::Contents {
+                source: PemError::Passphrase,
+                ..
+            })
+        ));
+        rewrite_private_key(&key, &seed, None).unwrap();
+        assert_eq!(fs::read(&key).unwrap(), plain);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+        for bad in ["", "short\n", &"x".repeat(1_025)] {
+            fs::write(&phrase, bad).unwrap();
+            assert!(matches!(
+                read_passphrase(&phrase),
+                Err(FileError::Passphrase { .. })
+            ));
+        }
     }
 }

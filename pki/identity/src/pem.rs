@@ -1,12 +1,15 @@
 //! Certificates, requests, revocation lists and private keys as text (PEM, RFC 7468).
 //!
 //! Private keys are PKCS #8 version 1 (RFC 8410) and nothing else: 48 bytes, of which the last 32
-//! are the seed. They are encoded and decoded in constant time and into memory that is wiped.
+//! are the seed. They are encoded and decoded in constant time and into memory that is wiped. With a
+//! passphrase they are encrypted as RFC 5958 and RFC 8018 say (PBES2: scrypt or PBKDF2, AES), which
+//! OpenSSL reads and writes as well.
 //!
 //! Every reader takes whole texts below a fixed limit and refuses sections that it does not
 //! expect, so that a private key in a chain file is found at once.
 
 use pem_rfc7468::LineEnding;
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, pkcs5::pbes2::Kdf};
 use rustls_pki_types::{
     CertificateDer,
     pem::{PemObject as _, SectionKind},
@@ -31,6 +34,11 @@ const CERTIFICATE_LABEL: &str = "CERTIFICATE";
 const REQUEST_LABEL: &str = "CERTIFICATE REQUEST";
 const LIST_LABEL: &str = "X509 CRL";
 const KEY_LABEL: &str = "PRIVATE KEY";
+const ENCRYPTED_KEY_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+/// How much work a file may make for whoever tries a passphrase on it: scrypt's N, r and p.
+const SCRYPT_MAX: (u64, u16, u16) = (1 << 17, 8, 4);
+/// The same for PBKDF2: rounds.
+const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 /// How a list in DER form begins, and no text does that we read: the digit 0.
 const DER_SEQUENCE: u8 = 0x30;
 /// The PKCS #8 frame around an Ed25519 seed (RFC 8410 section 10.3).
@@ -75,6 +83,12 @@ pub enum PemError {
         /// The most that are read.
         limit: usize,
     },
+    /// The key is encrypted in a way that is not read, or would take too long.
+    #[error("the private key is encrypted in a way that is not read here")]
+    Encryption,
+    /// The passphrase is another one.
+    #[error("the passphrase does not open the private key")]
+    Passphrase,
     /// The key is not a plain PKCS #8 Ed25519 key.
     #[error("the private key is not an unencrypted ed25519 key in pkcs #8 form, version 1")]
     NotEd25519Key,
@@ -84,6 +98,10 @@ impl PemError {
     /// What can be done about it.
     pub const fn hint(&self) -> &'static str {
         match self {
+            Self::Passphrase => "check the passphrase's file",
+            Self::Encryption => {
+                "encrypt it with `sealbook key encrypt`, or with `openssl pkcs8 -topk8`"
+            }
             Self::NotEd25519Key => "make one with `openssl genpkey -algorithm ed25519`",
             Self::UnexpectedSection { .. } => {
                 "keep private keys, requests and certificates in files of their own"
@@ -218,6 +236,60 @@ pub fn seed_from_pem(text: &[u8]) -> Result<Secret32, PemError> {
     seed_from_pkcs8(der)
 }
 
+/// Whether a text holds a private key that is encrypted.
+pub fn is_encrypted(text: &[u8]) -> bool {
+    let label = ENCRYPTED_KEY_LABEL.as_bytes();
+    text.windows(label.len()).any(|window| window == label)
+}
+
+/// Writes an Ed25519 private key, encrypted under a passphrase.
+pub fn seed_to_encrypted_pem(
+    seed: &Secret32,
+    passphrase: &SecretBytes,
+) -> Result<SecretBytes, PemError> {
+    let der = seed_to_pkcs8(seed);
+    let key = PrivateKeyInfoRef::try_from(der.expose()).map_err(|_| PemError::NotEd25519Key)?;
+    let encrypted = key.encrypt(passphrase.expose());
+    let encrypted = encrypted.map_err(|_| PemError::Encryption)?;
+    let text = encode(ENCRYPTED_KEY_LABEL, encrypted.as_bytes())?;
+    Ok(SecretBytes::new(text.into_bytes()))
+}
+
+/// Reads an Ed25519 private key that is encrypted under a passphrase.
+pub fn seed_from_encrypted_pem(
+    text: &[u8],
+    passphrase: &SecretBytes,
+) -> Result<Secret32, PemError> {
+    check_length(text.len(), KEY_TEXT_BYTES_MAX)?;
+    let mut buffer = Zeroizing::new([0_u8; KEY_TEXT_BYTES_MAX]);
+    let (label, der) =
+        pem_rfc7468::decode(text, buffer.as_mut_slice()).map_err(|_| PemError::NotPem)?;
+    if label != ENCRYPTED_KEY_LABEL {
+        return Err(PemError::UnexpectedSection {
+            expected: ENCRYPTED_KEY_LABEL,
+        });
+    }
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der);
+    let encrypted = encrypted.map_err(|_| PemError::Encryption)?;
+    let is_light = match encrypted.encryption_algorithm.pbes2().map(|one| &one.kdf) {
+        Some(Kdf::Scrypt(scrypt)) => {
+            let (cost, block, parallel) = SCRYPT_MAX;
+            scrypt.cost_parameter <= cost
+                && scrypt.block_size <= block
+                && scrypt.parallelization <= parallel
+        }
+        Some(Kdf::Pbkdf2(pbkdf2)) => pbkdf2.iteration_count <= PBKDF2_ROUNDS_MAX,
+        _ => false,
+    };
+    if !is_light {
+        return Err(PemError::Encryption);
+    }
+    let key = encrypted.decrypt(passphrase.expose());
+    let key = key.map_err(|_| PemError::Passphrase)?;
+    // Padding that happens to fit a wrong passphrase leaves no key.
+    seed_from_pkcs8(key.as_bytes()).map_err(|_| PemError::Passphrase)
+}
+
 fn encode(label: &str, der: &[u8]) -> Result<String, PemError> {
     encode_up_to(CERTIFICATE_BYTES_MAX, label, der)
 }
@@ -263,6 +335,43 @@ mod tests {
             seed_to_pem(&seed).unwrap().expose(),
             RFC_8410_KEY.as_bytes()
         );
+    }
+
+    /// Made by OpenSSL 3 of the same key: `openssl pkcs8 -topk8 -passout pass:correct-horse`.
+    const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+        MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgMyjgJ48MMIAICCAAw\n\
+        DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEOeeOrlv/POFxjAsRRdQC9sEQOD7\n\
+        0WqkhgHcKvRC6kSMpuX6LK3AUVpqEzdVlEaavKeJwU+ywtWMIXzP/dw/baRozI1N\n\
+        oBL13XqUmSdBds+of1o=\n\
+        -----END ENCRYPTED PRIVATE KEY-----\n";
+
+    #[test]
+    fn an_encrypted_key_opens_under_its_passphrase_alone() {
+        let phrase = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
+        let seed = seed_from_pem(RFC_8410_KEY.as_bytes()).unwrap();
+        let (first, second) = (phrase("correct-horse"), phrase("correct-house"));
+        let text = seed_to_encrypted_pem(&seed, &first).unwrap();
+        assert!(is_encrypted(text.expose()) && !is_encrypted(RFC_8410_KEY.as_bytes()));
+        assert!(text.expose().len() <= KEY_TEXT_BYTES_MAX);
+        for text in [text.expose(), ENCRYPTED.as_bytes()] {
+            let read = seed_from_encrypted_pem(text, &first).unwrap();
+            assert!(read.constant_time_eq(&seed));
+            for wrong in [&second, &phrase("")] {
+                let refused = seed_from_encrypted_pem(text, wrong);
+                assert!(matches!(refused, Err(PemError::Passphrase)));
+            }
+            assert!(matches!(
+                seed_from_pem(text),
+                Err(PemError::UnexpectedSection { .. })
+            ));
+        }
+        // Never the same twice, and nothing of the key in it.
+        let again = seed_to_encrypted_pem(&seed, &first).unwrap();
+        assert_ne!(again.expose(), text.expose());
+        assert!(matches!(
+            seed_from_encrypted_pem(RFC_8410_KEY.as_bytes(), &first),
+            Err(PemError::UnexpectedSection { .. })
+        ));
     }
 
     #[test]

@@ -134,6 +134,10 @@ pub enum NodeCommand {
         /// Days of validity.
         #[arg(long, default_value_t = 365, conflicts_with = "chain")]
         days: u32,
+        /// Tell the ledger, under the node's key: a validator whose former certificate was revoked counts as cut off until
+        /// then.
+        #[arg(long)]
+        tell: bool,
     },
     /// The nodes whose folders are here.
     List,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sealbook_identity::files;
 use sealbook_ledger::{Genesis, MAX_GENESIS_BYTES};
+use sealbook_primitives::secret::Secret32;
 use sealbook_sdk::{Client, Identity, Network, NodeAddress};
 use serde::{Deserialize, Serialize};
 
@@ -209,11 +210,19 @@ impl NetworkFiles {
             return Err(CliError::new(format!("no keys of `{member}` in this network's folder"))
                 .hint("`sealbook member list` shows whose keys are here; `sealbook member enrol` makes new ones"));
         }
-        let seed = files::read_private_key(&folder.join("key.pem")).map_err(CliError::new)?;
+        let seed = read_key(&folder.join("key.pem"))?;
         let chain = files::read_chain(&folder.join("chain.pem")).map_err(CliError::new)?;
         let identity = Identity::new(&seed, chain).map_err(CliError::new)?;
         Client::new(Arc::clone(network), identity, preferred).map_err(CliError::new)
     }
+}
+
+/// Reads a private key.
+///
+/// # Errors
+/// There is none, others may read it, or it is encrypted and no passphrase opens it.
+pub fn read_key(path: &Path) -> Result<Secret32> {
+    files::read_private_key(path).map_err(|error| CliError::new(&error).hint(error.hint()))
 }
 
 /// Reads a genesis document.

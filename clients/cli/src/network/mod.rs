@@ -21,7 +21,7 @@ mod processes;
 mod provision;
 
 pub use create::{Creation, create};
-pub use files::{NetworkFiles, NodeEntry, read_genesis};
+pub use files::{NetworkFiles, NodeEntry, read_genesis, read_key};
 pub use join::join;
 pub use ports::free_addresses;
 pub use processes::{Running, is_running, program, start_background, stop_background};

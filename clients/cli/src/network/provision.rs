@@ -121,7 +121,7 @@ pub fn enrolment(node: &str) -> members::Enrolment {
 /// Its key file is not here.
 pub fn vote_key(network: &NetworkFiles, node: &str) -> Result<VerifyingKey> {
     let path = network.node(node).join("key.pem");
-    let seed = files::read_private_key(&path).map_err(CliError::new)?;
+    let seed = crate::network::read_key(&path)?;
     Ok(SigningKey::from_secret(&seed).verifying_key())
 }
 

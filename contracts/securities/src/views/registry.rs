@@ -10,6 +10,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::amount::Amount;
 use crate::authority::{Action, Authority, Relation};
+use crate::history::Moment;
 use crate::instruction::RecordTime;
 use crate::isin::Isin;
 use crate::outcome::{Code, Outcome};
@@ -82,6 +83,33 @@ impl State {
         names: Names<'_>,
     ) -> Result<RegistryView, Outcome> {
         self.members.find(caller).ok_or(Code::NotAMember)?;
+        // Who may read it is judged before the moment is.
+        let moment = self.moment(as_of);
+        let of = self.readable(caller, authority, isin)?;
+        Ok(self.registry_of(of, isin, moment?, names))
+    }
+
+    /// The same as of a moment that is known.
+    pub(crate) fn registry_at(
+        &self,
+        caller: MemberId,
+        authority: &dyn Authority,
+        isin: &Isin,
+        moment: Moment,
+        names: Names<'_>,
+    ) -> Result<RegistryView, Outcome> {
+        self.members.find(caller).ok_or(Code::NotAMember)?;
+        let of = self.readable(caller, authority, isin)?;
+        Ok(self.registry_of(of, isin, moment, names))
+    }
+
+    /// The issue, and whether the caller may read it in full.
+    fn readable(
+        &self,
+        caller: MemberId,
+        authority: &dyn Authority,
+        isin: &Isin,
+    ) -> Result<(IssueIndex, bool), Code> {
         let permits = |relation| {
             let full = authority.permits(Action::ReadRegistry, relation);
             full.then_some(true).or_else(|| {
@@ -94,15 +122,23 @@ impl State {
         let (index, issue) = self.issue_by_isin(isin).ok_or(Code::NotFound)?;
         let own = issue.issuer == caller;
         let full = permits(if own { Relation::Own } else { Relation::Other });
-        let full = full.ok_or(Code::NotFound)?;
+        Ok((index, full.ok_or(Code::NotFound)?))
+    }
 
-        let moment = self.moment(as_of)?;
+    fn registry_of(
+        &self,
+        (index, full): (IssueIndex, bool),
+        isin: &Isin,
+        moment: Moment,
+        names: Names<'_>,
+    ) -> RegistryView {
+        let issue = self.issues.row(index);
         let amount = |units| Amount {
             units,
             decimals: issue.decimals,
         };
         let (treasury, rows) = self.registry_rows(index, issue.treasury, moment.sequence);
-        Ok(RegistryView {
+        RegistryView {
             isin: *isin,
             as_of_height: moment.height,
             decimals: issue.decimals,
@@ -113,7 +149,7 @@ impl State {
             } else {
                 self.shareholder_rows(&rows, amount, names)
             },
-        })
+        }
     }
 
     /// The treasury's units, and all other accounts above zero.

@@ -294,9 +294,12 @@ fn nodes_are_cut_off(network: &mut TestNetwork) {
     network.wait_for_height("node-4", goal);
     network.agreement();
     revoke(network, "node-3", 4);
-    let chain = network.folder().join("node-4").join("chain.pem");
-    let tell = ["member", "renew", "--chain", chain.to_str().unwrap()];
+    let tell = ["node", "renew", "node-4", "--tell"];
     let _ = network.sealbook(&tell).expect_code(0);
+    network.stop("node-4");
+    network.start("node-4");
+    let goal = height(network) + 3;
+    network.wait_for_height("node-4", goal);
     revoke(network, "node-3", 0);
     let goal = height(network) + 3;
     network.wait_for_height("node-4", goal);

@@ -10,6 +10,7 @@
 )]
 
 mod certificates;
+mod locked;
 mod readings;
 mod revoked;
 mod rules;
