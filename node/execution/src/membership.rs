@@ -45,6 +45,18 @@ fn read(chain: &[Vec<u8>]) -> Vec<CertificateDer<'_>> {
         .collect()
 }
 
+/// The chain in a transaction that does nothing but renew its signer, under that chain's own certificate, and the key that it
+/// claims; nothing of it is verified.
+fn renews_only_itself(content: &Content) -> Option<(&[Vec<u8>], VerifyingKey)> {
+    let [OrderBytes::Renew { chain }] = content.orders.as_slice() else {
+        return None;
+    };
+    let leaf = CertificateDer::from(chain.first()?.as_slice());
+    let is_own = content.session.is_none() && fingerprint(&leaf) == content.certificate;
+    let key = claimed_key(&leaf).filter(|_| is_own)?;
+    Some((chain, key))
+}
+
 impl Engine {
     /// Whose chain this is, if it is good at this time.
     fn principal(&self, chain: &[Vec<u8>], time_ms: u64, usage: Usage) -> Option<Principal> {
@@ -156,14 +168,7 @@ impl Engine {
         content: &Content,
         time_ms: u64,
     ) -> Option<(VerifyingKey, MemberId)> {
-        let [OrderBytes::Renew { chain }] = content.orders.as_slice() else {
-            return None;
-        };
-        let leaf = CertificateDer::from(chain.first()?.as_slice());
-        if content.session.is_some() || fingerprint(&leaf) != content.certificate {
-            return None;
-        }
-        let key = claimed_key(&leaf)?;
+        let (chain, key) = renews_only_itself(content)?;
         let mut known = self.certificates.of_key(&key);
         if !known.any(|(_, one)| one.member.is_some()) || !content.is_signed_by(&key) {
             return None;
@@ -244,14 +249,7 @@ impl Engine {
     /// The key under which a transaction says, and says no more, that a node has another certificate. Nobody but the
     /// holder of the node's key can say which it uses.
     pub(crate) fn speaks_for_node(&self, content: &Content, time_ms: u64) -> Option<VerifyingKey> {
-        let [OrderBytes::Renew { chain }] = content.orders.as_slice() else {
-            return None;
-        };
-        let leaf = CertificateDer::from(chain.first()?.as_slice());
-        if content.session.is_some() || fingerprint(&leaf) != content.certificate {
-            return None;
-        }
-        let key = claimed_key(&leaf)?;
+        let (chain, key) = renews_only_itself(content)?;
         let committees = self.governance.committees();
         let mut seats = committees.into_iter().flatten();
         if !seats.any(|seat| seat.vote_key == key) || !content.is_signed_by(&key) {
