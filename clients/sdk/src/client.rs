@@ -12,8 +12,8 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::client::{RequestBody, ResponseBody, Stage};
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
-    Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
+    Answer, AnswerBody, FinalNotice, PAYLOAD_VERSION, Question, Reply, Signed, Submission,
+    TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose, Sealer, signed_binding};
 use sealbook_securities::{AccountId, Code, LongName, Outcome};
@@ -441,7 +441,7 @@ impl Client {
     /// # Errors
     /// No node answered in time, or the answer is not from an execution module.
     pub fn ask(&mut self, question: &Question) -> Result<Answer, ClientError> {
-        let answer = self.ask_once(question)?;
+        let answer = self.ask_once(question, None)?;
         if answer.body != AnswerBody::Refused(encoded(Outcome::refused(Code::NotOnRecord))) {
             return Ok(answer);
         }
@@ -458,7 +458,7 @@ impl Client {
         question: &Question,
         disclosed_ms: u64,
     ) -> Result<Answer, ClientError> {
-        let answer = self.ask_once(question)?;
+        let answer = self.ask_once(question, None)?;
         self.record_and_ask(question, Some(disclosed_ms), answer)
     }
 
@@ -474,12 +474,12 @@ impl Client {
                 body: AnswerBody::Refused(encoded(*outcome)),
                 ..answer
             }),
-            _ => self.ask_once(question),
+            _ => self.ask_once(question, Some(submitted.height)),
         }
     }
 
-    /// Puts a question about what is others' on record, and waits until that is final. It is then answered for a minute. The
-    /// owners are told from `disclosed_ms` on (Unix milliseconds), which only some roles may put off, or at once.
+    /// Puts a question about what is others' on record, and waits until that is final. It is then answered for a minute, as of
+    /// then. The owners are told from `disclosed_ms` on (Unix milliseconds), which only some roles may put off, or at once.
     ///
     /// # Errors
     /// As for [`Client::submit`].
@@ -491,30 +491,20 @@ impl Client {
         self.submit(&[Prepared::read(question, disclosed_ms)], Stage::Final)
     }
 
-    fn ask_once(&mut self, question: &Question) -> Result<Answer, ClientError> {
+    fn ask_once(
+        &mut self,
+        question: &Question,
+        recorded: Option<u64>,
+    ) -> Result<Answer, ClientError> {
         self.learn_opening();
         self.persist(|client| {
-            let reply_key = Secret32::random();
-            let query = Query {
-                version: PAYLOAD_VERSION,
-                reply_key: *reply_key.expose(),
-                height_min: client.height_known,
-                question: question.clone(),
-            };
-            let body = borsh::to_vec(&query).unwrap_or_default();
-            let purpose = (Purpose::Query, QUERY_SIGNATURE);
             let opening = client.network.opening();
-            let envelope = begin(&opening, Purpose::Query)
-                .and_then(|sealer| {
-                    client.sign_and_seal((sealer, &opening), QUERY_LIFE_MS, purpose, body)
-                })
+            let asked = client
+                .seal_question_on(&opening, question, recorded)
                 .map_err(|error| Problem::new(Kind::Refusal, &error.to_string()))?;
-            let request = RequestBody::Query {
-                envelope: envelope.encode(),
-            };
-            match client.try_ask(request, Duration::ZERO)? {
+            match client.try_ask(asked.request(), Duration::ZERO)? {
                 ResponseBody::Answer(sealed) => {
-                    let answer: Answer = open(&reply_key, b"answer", envelope.digest(), &sealed)?;
+                    let answer = asked.open_from(&sealed)?;
                     if answer.body == AnswerBody::Behind {
                         let text = "the node is behind what this client knows";
                         return Err(Problem::new(Kind::Later, text));

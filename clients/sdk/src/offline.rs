@@ -4,12 +4,14 @@
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::client::RequestBody;
 use sealbook_protocol::payload::{
-    Answer, FinalNotice, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, Reply,
+    Answer, FinalNotice, QUERY_SIGNATURE, QUERY_VERSION, Query, Question, Reply,
 };
 use sealbook_sealing::{Envelope, Purpose};
 
 use crate::ClientError;
+use crate::attempts::Tried;
 use crate::client::{Client, QUERY_LIFE_MS, Sealed, begin, open};
+use crate::network::KnownOpening;
 
 impl Sealed {
     /// The request that submits it.
@@ -58,8 +60,12 @@ impl Asked {
     /// # Errors
     /// [`ClientError::FalseAnswer`] if it is not one.
     pub fn open(&self, sealed: &[u8]) -> Result<Answer, ClientError> {
-        let id = self.envelope.digest();
-        open(&self.reply_key, b"answer", id, sealed).map_err(|_| ClientError::FalseAnswer)
+        self.open_from(sealed).map_err(|_| ClientError::FalseAnswer)
+    }
+
+    /// The same for what one node has answered.
+    pub(crate) fn open_from(&self, sealed: &[u8]) -> Tried<Answer> {
+        open(&self.reply_key, b"answer", self.envelope.digest(), sealed)
     }
 }
 
@@ -69,18 +75,28 @@ impl Client {
     /// # Errors
     /// Sealing failed.
     pub fn seal_question(&self, question: &Question) -> Result<Asked, ClientError> {
+        self.seal_question_on(&self.network.opening(), question, None)
+    }
+
+    /// The same for a question that the block at a height put on record.
+    pub(crate) fn seal_question_on(
+        &self,
+        opening: &KnownOpening,
+        question: &Question,
+        recorded: Option<u64>,
+    ) -> Result<Asked, ClientError> {
         let reply_key = Secret32::random();
         let query = Query {
-            version: PAYLOAD_VERSION,
+            version: QUERY_VERSION,
             reply_key: *reply_key.expose(),
             height_min: self.height_known(),
+            recorded,
             question: question.clone(),
         };
         let body = borsh::to_vec(&query).unwrap_or_default();
         let purpose = (Purpose::Query, QUERY_SIGNATURE);
-        let opening = self.network.opening();
-        let sealer = begin(&opening, Purpose::Query)?;
-        let envelope = self.sign_and_seal((sealer, &opening), QUERY_LIFE_MS, purpose, body)?;
+        let sealer = begin(opening, Purpose::Query)?;
+        let envelope = self.sign_and_seal((sealer, opening), QUERY_LIFE_MS, purpose, body)?;
         Ok(Asked {
             envelope,
             reply_key,

@@ -171,35 +171,30 @@ impl State {
         })
     }
 
-    /// Whether a reader's question is on record, under the same certificate, and may be answered now; `final_height` is the
-    /// newest block whose results a final header commits to.
+    /// Whether the block at `height` put a reader's question on record, under the same certificate, and it may be answered
+    /// now; `final_height` is the newest block whose results a final header commits to.
     #[must_use]
     pub fn on_record(
         &self,
         (reader, certificate): (MemberId, &[u8; 32]),
         question: &[u8; 32],
+        height: u64,
         final_height: u64,
     ) -> OnRecord {
         let from_ms = self.clock.time_ms.saturating_sub(ANSWERED_MS);
         let rows = self.accesses.iter().rev();
-        let recent = rows.take_while(|(_, access)| access.time_ms >= from_ms);
-        let same = recent.filter(|(_, access)| {
+        let later = rows.take_while(|(_, access)| access.height >= height);
+        let mut there = later.filter(|(_, access)| access.height == height);
+        let found = there.find(|(_, access)| {
             access.reader == reader
                 && access.certificate == *certificate
                 && access.question == *question
+                && access.time_ms >= from_ms
         });
-        // The newest that is final; what is newer is not answered before its own time.
-        let mut newer = false;
-        for (index, access) in same {
-            if access.height <= final_height {
-                return OnRecord::Yes(Recorded(index));
-            }
-            newer = true;
-        }
-        if newer {
-            OnRecord::NotYet
-        } else {
-            OnRecord::No
+        match found {
+            None => OnRecord::No,
+            Some(_) if height > final_height => OnRecord::NotYet,
+            Some((index, _)) => OnRecord::Yes(Recorded(index)),
         }
     }
 

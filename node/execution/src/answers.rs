@@ -6,7 +6,8 @@ use borsh::BorshDeserialize;
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::payload::{
-    Answer, AnswerBody, CertificateAnswer, MemberAnswer, PAYLOAD_VERSION, Query, Question,
+    Answer, AnswerBody, CertificateAnswer, MemberAnswer, PAYLOAD_VERSION, QUERY_VERSION, Query,
+    Question,
 };
 use sealbook_sealing::{Envelope, Purpose};
 use sealbook_securities::{AccountIndex, Authority, Code, Isin, MemberId, OnRecord, Outcome};
@@ -46,7 +47,7 @@ impl Engine {
             self.head.height.saturating_add(1),
         )?;
         let query = Query::try_from_slice(&signed.body).ok()?;
-        if query.version != PAYLOAD_VERSION {
+        if query.version != QUERY_VERSION {
             return None;
         }
         let reply_key = Secret32::new(query.reply_key);
@@ -93,12 +94,13 @@ impl Engine {
             role: member.role.as_str(),
         };
         let reader = (caller, certificate);
-        let recorded = match self.check_record(reader, &permissions, &query.question) {
-            None => None,
-            Some(OnRecord::Yes(recorded)) => Some(recorded),
-            Some(OnRecord::NotYet) => return AnswerBody::Behind,
-            Some(OnRecord::No) => return refused(&Outcome::refused(Code::NotOnRecord)),
-        };
+        let recorded =
+            match self.check_record(reader, &permissions, &query.question, query.recorded) {
+                None => None,
+                Some(OnRecord::Yes(recorded)) => Some(recorded),
+                Some(OnRecord::NotYet) => return AnswerBody::Behind,
+                Some(OnRecord::No) => return refused(&Outcome::refused(Code::NotOnRecord)),
+            };
         let names = |account: AccountIndex| self.names.get(account).map(|name| name.holder.clone());
         match &query.question {
             Question::Registry { isin, as_of } => {

@@ -53,22 +53,26 @@ impl Engine {
         })
     }
 
-    /// Whether a question is on record; nothing if it needs none.
+    /// Whether the block at a height put a question on record; nothing if it needs no record.
     pub(crate) fn check_record(
         &self,
         (caller, certificate): (MemberId, &Digest),
         authority: &dyn Authority,
         question: &Question,
+        recorded: Option<u64>,
     ) -> Option<OnRecord> {
         let needs = reading_of(question)
             .is_some_and(|reading| self.state.needs_record(caller, authority, &reading));
         if !needs {
             return None;
         }
+        let Some(recorded) = recorded else {
+            return Some(OnRecord::No);
+        };
         let digest = digest_of(&borsh::to_vec(question).unwrap_or_default());
         let reader = (caller, &certificate.0);
         let height = self.committed.height;
-        Some(self.state.on_record(reader, &digest.0, height))
+        Some(self.state.on_record(reader, &digest.0, recorded, height))
     }
 }
 

@@ -20,8 +20,8 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::Signature;
 use sealbook_protocol::payload::{
-    AnswerBody, AsOf, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, Question, Signed,
-    Submission, TRANSACTION_SIGNATURE,
+    AnswerBody, AsOf, MAX_ORDERS, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, QUERY_VERSION,
+    Question, Signed, Submission, TRANSACTION_SIGNATURE,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose};
 use sealbook_securities::{Code, Outcome};
@@ -513,9 +513,10 @@ fn queries_are_signed_current_and_answered_once() {
     // Unsigned, signed by another, signed as a transaction, sealed as a transaction, moved to a later expiry.
     let header = network.header(now + 1_000);
     let plaintext = sealbook_protocol::payload::Query {
-        version: PAYLOAD_VERSION,
+        version: QUERY_VERSION,
         reply_key: [7; 32],
         height_min: 0,
+        recorded: None,
         question: question.clone(),
     };
     let body = || borsh::to_vec(&plaintext).unwrap();

@@ -38,21 +38,25 @@ fn privileged() -> [Question; 4] {
 #[test]
 fn nothing_of_others_is_answered_before_it_is_final_on_the_ledger() {
     let mut play = Play::furnished();
+    let mut records = Vec::new();
     for name in ["admin", "regulator"] {
         for question in privileged() {
             let told = format!("{name} {question:?}");
-            let before = play.ask_once(name, &question).0;
-            assert_eq!(before.body, refusal(Code::NotOnRecord), "{told}");
+            for unknown in [None, Some(0), Some(play.chain.head.height)] {
+                let before = play.ask_once((name, unknown), &question).0;
+                assert_eq!(before.body, refusal(Code::NotOnRecord), "{told}");
+            }
             let read = words::read(&question, 0);
             assert_eq!(play.submit(name, vec![read], &[]), [Outcome::SETTLED]);
+            let recorded = Some(play.chain.head.height);
             // Executed, and no final header commits to it yet.
-            let between = play.ask_once(name, &question).0;
+            let between = play.ask_once((name, recorded), &question).0;
             assert_eq!(between.body, AnswerBody::Behind, "{told}");
             let mut steps = 0;
             let after = loop {
                 play.step(&[], &[]);
                 steps += 1;
-                let answer = play.ask_once(name, &question).0;
+                let answer = play.ask_once((name, recorded), &question).0;
                 if answer.body != AnswerBody::Behind {
                     break answer;
                 }
@@ -61,18 +65,20 @@ fn nothing_of_others_is_answered_before_it_is_final_on_the_ledger() {
             assert!(matches!(after.body, AnswerBody::View(_)), "{told}");
             // The record is of this question and this member only.
             let other = words::ask_registry(AsOf::Height(2));
-            let refused = play.ask_once(name, &other).0;
+            let refused = play.ask_once((name, recorded), &other).0;
             assert_eq!(refused.body, refusal(Code::NotOnRecord), "{told}");
+            records.push((name, recorded, question));
         }
     }
-    let refused = play.ask_once("regulator", &words::ask_registry(AsOf::Height(3)));
+    let (_, recorded, question) = records.last().unwrap();
+    let refused = play.ask_once(("admin", *recorded), question);
     assert_eq!(refused.0.body, refusal(Code::NotOnRecord));
     // After a while the record is over.
     let last = play.chain.head.time_ms + ANSWERED_MS + 1;
     let block = play.chain.next_at(last, &[], &[]);
     play.execute(&block).unwrap();
-    for question in privileged() {
-        let late = play.ask_once("regulator", &question).0;
+    for (name, recorded, question) in records {
+        let late = play.ask_once((name, recorded), &question).0;
         assert_eq!(late.body, refusal(Code::NotOnRecord));
     }
 }
@@ -85,7 +91,7 @@ fn owners_read_their_own_without_a_record_and_see_who_read_it() {
         ("alpha", Question::Holdings),
         ("alpha", Question::Trades),
     ] {
-        let answer = play.ask_once(name, &question).0;
+        let answer = play.ask_once((name, None), &question).0;
         assert!(matches!(answer.body, AnswerBody::View(_)), "{name}");
     }
     for name in ["alpha", "apple", "beta"] {
@@ -134,10 +140,11 @@ fn a_regulator_may_have_owners_told_later_and_nobody_else_may() {
         Outcome::refused(Code::NotPermitted)
     );
     assert_eq!(delayed(&mut play, "regulator"), Outcome::SETTLED);
+    let recorded = Some(play.chain.head.height);
     play.step(&[], &[]);
     play.step(&[], &[]);
     assert!(matches!(
-        play.ask_once("regulator", &question).0.body,
+        play.ask_once(("regulator", recorded), &question).0.body,
         AnswerBody::View(_)
     ));
     assert!(log(&mut play, "alpha").rows.is_empty());
@@ -183,7 +190,7 @@ fn what_is_no_question_about_others_is_not_put_on_record() {
     // Not there, with or without a record.
     let outcome = play.submit("admin", read(bytes(&unknown)), &[]);
     assert_eq!(outcome, [Outcome::refused(Code::NotFound)]);
-    let answer = play.ask_once("admin", &unknown).0;
+    let answer = play.ask_once(("admin", None), &unknown).0;
     assert_eq!(answer.body, refusal(Code::NotFound));
     assert!(log(&mut play, "admin").rows.is_empty());
 }

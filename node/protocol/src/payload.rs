@@ -17,6 +17,8 @@ use sealbook_primitives::signature::Signature;
 
 /// The version of everything here.
 pub const PAYLOAD_VERSION: u8 = 1;
+/// Version of the queries' layout.
+pub const QUERY_VERSION: u8 = 2;
 /// Signature domain of transactions.
 pub const TRANSACTION_SIGNATURE: &str = "sealbook 2026 transaction signature v2";
 /// Signature domain of queries.
@@ -129,12 +131,14 @@ impl Attachment {
 /// A question, with the key that the answer is sealed with.
 #[derive(BorshSerialize, BorshDeserialize)]
 pub struct Query {
-    /// [`PAYLOAD_VERSION`].
+    /// [`QUERY_VERSION`].
     pub version: u8,
     /// Key that the answer is sealed with; random for every query.
     pub reply_key: [u8; 32],
     /// The caller knows this height to be executed: an older state is refused.
     pub height_min: u64,
+    /// Height of the block that put the question on record, if it was.
+    pub recorded: Option<u64>,
     /// What is asked.
     pub question: Question,
 }

@@ -243,12 +243,13 @@ fn what_is_sealed() {
     pin(
         "query",
         &Query {
-            version: 1,
+            version: 2,
             reply_key: [8; 32],
             height_min: 9,
+            recorded: Some(10),
             question,
         },
-        "4a3a9895855b05f0",
+        "9c4d020b1c01bce1",
     );
     pin(
         "reply",

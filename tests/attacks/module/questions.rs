@@ -6,7 +6,7 @@ use sealbook_primitives::secret::Secret32;
 use sealbook_primitives::signature::Signature;
 use sealbook_protocol::module::{FromModule, ToModule};
 use sealbook_protocol::payload::{
-    AnswerBody, AsOf, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question, TRANSACTION_SIGNATURE,
+    AnswerBody, AsOf, QUERY_SIGNATURE, QUERY_VERSION, Query, Question, TRANSACTION_SIGNATURE,
 };
 use sealbook_sealing::Purpose;
 
@@ -36,9 +36,10 @@ fn a06_questions_unsigned_replayed_by_others_or_about_what_is_not_final() {
     let mut stage = Stage::set();
     let (network, now) = (&stage.play.network, stage.play.chain.head.time_ms);
     let body = Query {
-        version: PAYLOAD_VERSION,
+        version: QUERY_VERSION,
         reply_key: [7; 32],
         height_min: 0,
+        recorded: None,
         question: Question::Holdings,
     };
     let body = || borsh::to_vec(&body).unwrap();

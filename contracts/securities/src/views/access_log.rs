@@ -272,39 +272,48 @@ mod tests {
         let mut world = World::furnished();
         let (admin, question) = (world.id("admin"), [7; 32]);
         let height = world.state.height();
-        let state = |world: &World, of, question: &[u8; 32], final_height| {
+        let state = |world: &World, of, question: &[u8; 32], at, final_height| {
             world
                 .state
-                .on_record((of, &[9; 32]), question, final_height)
+                .on_record((of, &[9; 32]), question, at, final_height)
         };
         let yes = |found| matches!(found, OnRecord::Yes(_));
-        assert_eq!(state(&world, admin, &question, height), OnRecord::No);
+        let none = state(&world, admin, &question, height, height);
+        assert_eq!(none, OnRecord::No);
         record(&mut world, "admin", Reading::Holdings, 0);
-        assert_eq!(
-            state(&world, admin, &question, height - 1),
-            OnRecord::NotYet
-        );
-        assert!(yes(state(&world, admin, &question, height)));
-        assert_eq!(state(&world, admin, &[8; 32], height), OnRecord::No);
-        let other = world.state.on_record((admin, &[8; 32]), &question, height);
-        assert_eq!(other, OnRecord::No);
+        let early = state(&world, admin, &question, height, height - 1);
+        assert_eq!(early, OnRecord::NotYet);
+        assert!(yes(state(&world, admin, &question, height, height)));
+        for (at, question) in [
+            (height, [8; 32]),
+            (height - 1, question),
+            (height + 1, question),
+        ] {
+            let found = state(&world, admin, &question, at, height);
+            assert_eq!(found, OnRecord::No, "{at}");
+        }
+        let other = (admin, &[8; 32]);
+        let found = world.state.on_record(other, &question, height, height);
+        assert_eq!(found, OnRecord::No);
         let regulator = world.id("regulator");
-        assert_eq!(state(&world, regulator, &question, height), OnRecord::No);
+        let found = state(&world, regulator, &question, height, height);
+        assert_eq!(found, OnRecord::No);
         let last = world.state.time_ms() + ANSWERED_MS;
         world.state.begin_block(height + 1, last).unwrap();
-        assert!(yes(state(&world, admin, &question, height)));
         record(&mut world, "admin", Reading::Holdings, 0);
         // A second record does not put off what the first one permits.
-        assert!(yes(state(&world, admin, &question, height)));
+        assert!(yes(state(&world, admin, &question, height, height)));
         world.state.begin_block(height + 2, last + 1).unwrap();
-        assert_eq!(state(&world, admin, &question, height), OnRecord::NotYet);
-        assert!(yes(state(&world, admin, &question, height + 1)));
+        let over = state(&world, admin, &question, height, height + 1);
+        assert_eq!(over, OnRecord::No);
+        assert!(yes(state(&world, admin, &question, height + 1, height + 1)));
     }
 
-    /// What is answered for the newest record of this member.
+    /// What is answered for the newest record.
     fn recorded(world: &World, name: &str) -> crate::Recorded {
         let reader = (world.id(name), &[9; 32]);
-        match world.state.on_record(reader, &[7; 32], u64::MAX) {
+        let newest = world.state.accesses.rows().last().unwrap().height;
+        match world.state.on_record(reader, &[7; 32], newest, u64::MAX) {
             OnRecord::Yes(recorded) => recorded,
             other => panic!("{other:?}"),
         }

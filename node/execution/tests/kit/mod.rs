@@ -38,8 +38,8 @@ use sealbook_primitives::hash::{Digest, hash};
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::{Signature, SigningKey, VerifyingKey};
 use sealbook_protocol::payload::{
-    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, Query, Question,
-    Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
+    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, QUERY_SIGNATURE, QUERY_VERSION,
+    Query, Question, Signed, Submission, TRANSACTION_SIGNATURE, signed_digest,
 };
 use sealbook_sealing::session::SessionKey;
 use sealbook_sealing::{
@@ -336,12 +336,24 @@ impl Network {
         height_min: u64,
         question: &Question,
     ) -> Sealed {
+        self.seal_query_on((name, None), expires_ms, height_min, question)
+    }
+
+    /// The same for a question that the block at a height put on record.
+    pub fn seal_query_on(
+        &self,
+        (name, recorded): (&str, Option<u64>),
+        expires_ms: u64,
+        height_min: u64,
+        question: &Question,
+    ) -> Sealed {
         let reply_key = Secret32::random();
         let question = question.clone();
         let query = Query {
-            version: PAYLOAD_VERSION,
+            version: QUERY_VERSION,
             reply_key: *reply_key.expose(),
             height_min,
+            recorded,
             question,
         };
         let body = borsh::to_vec(&query).unwrap();

@@ -279,15 +279,16 @@ impl Play {
 
     /// The opened answer and the size of the sealed one. What is others' is put on record first.
     pub fn ask_sealed(&mut self, name: &str, question: &Question) -> (Answer, usize) {
-        let answered = self.ask_once(name, question);
+        let answered = self.ask_once((name, None), question);
         let refusal = borsh::to_vec(&Outcome::refused(Code::NotOnRecord)).unwrap();
         if answered.0.body != AnswerBody::Refused(refusal) {
             return answered;
         }
         let read = words::read(question, 0);
         assert_eq!(self.submit(name, vec![read], &[]), [Outcome::SETTLED]);
+        let recorded = Some(self.chain.head.height);
         loop {
-            let answered = self.ask_once(name, question);
+            let answered = self.ask_once((name, recorded), question);
             if answered.0.body != AnswerBody::Behind {
                 return answered;
             }
@@ -295,9 +296,10 @@ impl Play {
         }
     }
 
-    /// The same for what is answered as it is.
-    pub fn ask_once(&mut self, name: &str, question: &Question) -> (Answer, usize) {
-        let sealed = self.network.seal_query(name, self.expiry(), 0, question);
+    /// The same for what is answered as it is, with the height of the block that put it on record.
+    pub fn ask_once(&mut self, by: (&str, Option<u64>), question: &Question) -> (Answer, usize) {
+        let expiry = self.expiry();
+        let sealed = self.network.seal_query_on(by, expiry, 0, question);
         let answer = self.engine.answer(&sealed.bytes).unwrap();
         let opened = sealed.open(ANSWER_CONTEXT, &answer);
         (

@@ -14,7 +14,7 @@ use sealbook_protocol::module::{
 };
 use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, CertificateAnswer, FinalNotice, MemberAnswer, OrderBytes,
-    PAYLOAD_VERSION, Query, Question, Reply, RevocationTarget, Signed, Submission,
+    PAYLOAD_VERSION, QUERY_VERSION, Query, Question, Reply, RevocationTarget, Signed, Submission,
 };
 use sealbook_sealing::Suite;
 use sealbook_securities::{Code, Outcome};
@@ -356,9 +356,10 @@ pub(super) fn payloads() -> Group {
     let acknowledge = module_word(&WireModuleOrder::Acknowledge(record.digest()));
     let ask = |question| {
         to_bytes(&Query {
-            version,
+            version: QUERY_VERSION,
             reply_key: [8; 32],
             height_min: 9,
+            recorded: Some(10),
             question,
         })
     };

@@ -120,7 +120,7 @@ fn refused_inside(network: &TestNetwork, alpha: &Client, sealed: &Sealed) {
     });
     let reply = sealed.open_outcome(&reply).unwrap();
     let refusal = borsh::to_vec(&Outcome::refused(Code::NotAMember)).unwrap();
-    assert_eq!(reply.outcomes, [refusal.clone()]);
+    assert_eq!(reply.outcomes, std::slice::from_ref(&refusal));
     let asked = alpha.seal_question(&Question::Holdings).unwrap();
     let answer = carrier.ask_all(vec![asked.request()]).pop();
     let Some(ResponseBody::Answer(answer)) = answer else {

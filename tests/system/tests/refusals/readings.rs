@@ -60,6 +60,26 @@ fn owners_see_who_read_their_data_and_a_delay_shows_afterwards() {
     let _ = run(&network, &["--as", "alpha", "holdings"], 0);
     assert_eq!(readings(&network, "alpha").len(), before + 1);
 
+    // The same question again shows what has come since, and is a reading of its own.
+    let accounts = |name| {
+        let seen = run(&network, &["--as", name, "holdings"], 0);
+        seen["answer"]["accounts"].as_array().unwrap().len()
+    };
+    let seen = accounts("watch");
+    let open = [
+        "--as",
+        "alpha",
+        "account",
+        "open",
+        "LATER",
+        "--holder",
+        "Late Holder",
+    ];
+    let _ = run(&network, &open, 0);
+    assert_eq!(accounts("watch"), seen + 1);
+    let before = before + 2;
+    assert_eq!(readings(&network, "alpha").len(), before + 1);
+
     // For an investigation a regulator has them told later; an admin may not.
     let until_ms = now_ms() + 12_000;
     let until = jiff::Timestamp::from_millisecond(i64::try_from(until_ms).unwrap()).unwrap();
