@@ -88,14 +88,18 @@ pub fn highest(network: &TestNetwork) -> u64 {
     })
 }
 
-/// Everybody's holdings, by account and asset, in minor units.
+/// Everybody's holdings, by account and asset, in minor units: a reading that is put on record first.
 ///
 /// # Panics
 /// No node answers.
 #[must_use]
 pub fn holdings(network: &TestNetwork) -> BTreeMap<(String, String), u64> {
+    holdings_as(network, "admin")
+}
+
+fn holdings_as(network: &TestNetwork, name: &str) -> BTreeMap<(String, String), u64> {
     let answer = network
-        .sealbook(&["--json", "holdings"])
+        .sealbook(&["--json", "--as", name, "holdings"])
         .expect_code(0)
         .json();
     let mut found = BTreeMap::new();
@@ -109,13 +113,15 @@ pub fn holdings(network: &TestNetwork) -> BTreeMap<(String, String), u64> {
     found
 }
 
-/// Units of the issue on an account.
+/// Units of the issue on an account, as its firm sees them, for which nothing is ordered.
 ///
 /// # Panics
-/// As [`holdings`].
+/// No node answers, or it is nobody's account.
 #[must_use]
 pub fn balance(network: &TestNetwork, account: &str) -> u64 {
-    holdings(network)[&(account.to_owned(), ISIN.to_owned())]
+    let found = ACCOUNTS.iter().find(|(_, own)| *own == account);
+    let (firm, _) = found.unwrap();
+    holdings_as(network, firm)[&(account.to_owned(), ISIN.to_owned())]
 }
 
 /// What was acknowledged as settled.
