@@ -16,7 +16,7 @@ pub use operator::{
 #[command(name = "sealbook", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 files, processes or network failed; 2 wrong use; 3 a scenario had an \
-unexpected outcome, or rules are not as agreed; 4 rejected; 5 denied; 6 an audit or a receipt does not hold."
+unexpected outcome, or rules are not as agreed; 4 rejected; 5 denied; 6 an audit, a receipt or a statement does not hold."
 )]
 pub struct Arguments {
     /// Folder of the network.
@@ -525,15 +525,44 @@ pub enum TradeCommand {
 
 /// A registry.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct RegistryArguments {
+    /// Have it certified, or verify a certified one.
+    #[command(subcommand)]
+    pub command: Option<RegistryCommand>,
     /// ISIN.
-    pub isin: String,
+    #[arg(required = true)]
+    pub isin: Option<String>,
     /// now, a height, a date (its close) or an RFC 3339 time.
     #[arg(long, default_value = "now")]
     pub as_of: String,
     /// How it is put on record.
     #[command(flatten)]
     pub read: ReadArguments,
+}
+
+/// Certified registries.
+#[derive(Debug, Subcommand)]
+pub enum RegistryCommand {
+    /// Have all validators certify a registry: a statement with every holder, which anybody checks without a network.
+    Certify {
+        /// ISIN.
+        isin: String,
+        /// now (the end of the last block), a height, a date (its close) or an RFC 3339 time.
+        #[arg(long, default_value = "now")]
+        as_of: String,
+        /// The statement's file; none is written over.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Verify a statement, with the genesis document and without a network.
+    Verify {
+        /// The statement.
+        statement: PathBuf,
+        /// The network's genesis document.
+        #[arg(long)]
+        genesis: PathBuf,
+    },
 }
 
 /// A reading of what may be others'.

@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use crate::action::Action;
 use crate::arguments::{
     AccountCommand, Arguments, AuditCommand, Command, DayCommand, IssueCommand, MemberCommand,
-    ReadArguments, ScenarioCommand, TradeCommand,
+    ReadArguments, RegistryArguments, ScenarioCommand, TradeCommand,
 };
 use crate::error::{CliError, Exit, Result};
 use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
 use crate::{
-    audit, demo, doctor, governance, keys, nodes, operations, output, policy, recovery, scenario,
-    transactions,
+    audit, demo, doctor, governance, keys, nodes, operations, output, policy, recovery, registry,
+    scenario, transactions,
 };
 
 /// Runs a command.
@@ -57,6 +57,10 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Member(command) => operations::member(&context, command),
         Command::Key(command) => keys::run(&context, command),
         Command::Tx(command) => transactions::run(&context, command),
+        Command::Registry(RegistryArguments {
+            command: Some(command),
+            ..
+        }) => registry::run(&context, command),
         Command::Status => nodes::status(&context),
         Command::Doctor => doctor::doctor(&context),
         Command::Recovery(command) => recovery::run(&context, command),
@@ -128,7 +132,7 @@ fn action_of(command: Command) -> Result<(&'static str, Value)> {
         Command::Trade(command) => trade(command),
         Command::Registry(arguments) => {
             let as_of = moment(&arguments.as_of);
-            let mut fields = json!({"isin": arguments.isin, "as_of": as_of});
+            let mut fields = json!({"isin": arguments.isin.unwrap_or_default(), "as_of": as_of});
             put(&mut fields, "disclosed_from", arguments.read.disclosed_from);
             ("registry", fields)
         }
@@ -271,7 +275,7 @@ fn put(fields: &mut Value, name: &str, value: Option<String>) {
 }
 
 /// A moment on the command line: `now`, digits for a height, a date, or a time.
-fn moment(text: &str) -> Value {
+pub fn moment(text: &str) -> Value {
     if text == "now" {
         return json!("now");
     }

@@ -22,6 +22,7 @@ mod output;
 mod policy;
 mod progress;
 mod recovery;
+mod registry;
 mod renewal;
 mod scenario;
 mod session;

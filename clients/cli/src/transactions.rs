@@ -121,7 +121,8 @@ fn row(
 fn outcome(bytes: &[u8]) -> (Value, String) {
     match Outcome::try_from_slice(bytes) {
         Ok(outcome) => (
-            json!({"outcome": outcome.status.as_str(), "code": outcome.code.map(Code::as_str)}),
+            json!({"outcome": outcome.status.as_str(), "code": outcome.code.map(Code::as_str),
+                "certified": outcome.certified.map(|root| Digest(root).to_string())}),
             outcome.to_string(),
         ),
         // A receipt may outlive the program that reads it; what it holds is shown all the same.
@@ -160,17 +161,7 @@ fn receipt(context: &Context, id: &str, out: Option<PathBuf>, order: Option<&str
     let short: String = transaction.to_string().chars().take(16).collect();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{short}.receipt")));
     let bytes = receipt.encode();
-    let mut file = fs::File::create_new(&out).map_err(|error| {
-        let failed = CliError::new(format!("`{}`: {error}", out.display()));
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            failed.hint("receipts are never written over a file: name a new one with --out")
-        } else {
-            failed
-        }
-    })?;
-    file.write_all(&bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(doing(out.display()))?;
+    write_new(&out, &bytes, "receipts")?;
     let shown = out.display();
     context.say(
         &json!({"receipt": shown.to_string(), "bytes": bytes.len(),
@@ -184,6 +175,50 @@ fn receipt(context: &Context, id: &str, out: Option<PathBuf>, order: Option<&str
         ),
     );
     Ok(())
+}
+
+/// Writes a file that must not be there yet.
+pub fn write_new(out: &Path, bytes: &[u8], what: &str) -> Result<()> {
+    let mut file = fs::File::create_new(out).map_err(|error| {
+        let failed = CliError::new(format!("`{}`: {error}", out.display()));
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            failed.hint(format!(
+                "{what} are never written over a file: name a new one with --out"
+            ))
+        } else {
+            failed
+        }
+    })?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(doing(out.display()))
+}
+
+/// The genesis document that a proof is checked with.
+pub fn genesis_for_proof(genesis: &Path) -> Result<Genesis> {
+    if !genesis.is_file() {
+        return Err(CliError::new(format!("no file `{}`", genesis.display())).hint(
+            "give the genesis document of the network; every member has it, and its hash is the network's name",
+        ));
+    }
+    read_genesis(genesis).map_err(|error| {
+        let error = error.to_string();
+        CliError::with_exit(Exit::AuditFailed, error.trim_start_matches("error: "))
+    })
+}
+
+/// Reads a file with a proof in it; nothing if it is longer than one can be.
+pub fn read_proof(file: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>> {
+    let shown = file.display();
+    let size = fs::metadata(file)
+        .map_err(doing(format!("`{shown}`")))?
+        .len();
+    if size > bytes_max as u64 {
+        return Ok(None);
+    }
+    fs::read(file)
+        .map_err(doing(format!("`{shown}`")))
+        .map(Some)
 }
 
 /// The place of an order, by its reference or its number.
@@ -263,23 +298,9 @@ fn refused(what: impl std::fmt::Display) -> CliError {
 }
 
 fn verify(context: &Context, receipt: &Path, genesis: &Path) -> Result<()> {
-    let shown = receipt.display();
-    let size = fs::metadata(receipt)
-        .map_err(doing(format!("`{shown}`")))?
-        .len();
-    if size > MAX_RECEIPT_BYTES as u64 {
-        return Err(refused("it is too large for a receipt"));
-    }
-    let bytes = fs::read(receipt).map_err(doing(format!("`{shown}`")))?;
-    if !genesis.is_file() {
-        return Err(CliError::new(format!("no file `{}`", genesis.display())).hint(
-            "give the genesis document of the network; every member has it, and its hash is the network's name",
-        ));
-    }
-    let genesis = read_genesis(genesis).map_err(|error| {
-        let error = error.to_string();
-        CliError::with_exit(Exit::AuditFailed, error.trim_start_matches("error: "))
-    })?;
+    let bytes = read_proof(receipt, MAX_RECEIPT_BYTES)?;
+    let bytes = bytes.ok_or_else(|| refused("it is too large for a receipt"))?;
+    let genesis = genesis_for_proof(genesis)?;
     let receipt = Receipt::decode(&bytes).map_err(refused)?;
     let proven = receipt.verify(&genesis).map_err(refused)?;
     context.say(

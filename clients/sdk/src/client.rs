@@ -491,7 +491,7 @@ impl Client {
         self.submit(&[Prepared::read(question, disclosed_ms)], Stage::Final)
     }
 
-    fn ask_once(
+    pub(crate) fn ask_once(
         &mut self,
         question: &Question,
         recorded: Option<u64>,

@@ -24,6 +24,7 @@ mod network;
 mod offline;
 mod order;
 mod receipts;
+mod registry;
 mod session;
 mod together;
 
@@ -33,6 +34,7 @@ pub use network::{Identity, Network, NodeAddress};
 pub use offline::Asked;
 pub use order::{Prepared, generated_reference};
 pub use receipts::{OwnReply, Shown};
+pub use registry::{Certified, MAX_STATEMENT_BYTES, RegistryStatement, StatementError};
 pub use sealbook_protocol::client::{CertifiedBlock, NodeStatus, Stage};
 pub use sealbook_protocol::module::SnapshotOffer;
 pub use sealbook_protocol::payload::{

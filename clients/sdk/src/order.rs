@@ -3,8 +3,9 @@
 use sealbook_governance::{Action, GovernanceOrder};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::random;
+use sealbook_primitives::secret::Secret32;
 use sealbook_protocol::payload::{
-    Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, Question, RevocationTarget,
+    AsOf, Attachment as HolderAttachment, OrderBytes, PAYLOAD_VERSION, Question, RevocationTarget,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, OpeningPublicKey, Purpose};
 use sealbook_securities::{
@@ -151,6 +152,21 @@ impl Prepared {
             },
             attachments: Vec::new(),
         }
+    }
+
+    /// An order that has the registry of an issue certified, and the key of the root.
+    pub(crate) fn certify(isin: &str, as_of: AsOf) -> (Self, [u8; 32]) {
+        let key = *Secret32::random().expose();
+        let prepared = Self {
+            reference: generated_reference(),
+            order: OrderBytes::Certify {
+                isin: isin.to_owned(),
+                as_of,
+                key,
+            },
+            attachments: Vec::new(),
+        };
+        (prepared, key)
     }
 
     /// The revocation of certificates, for good; `reason` is a reason code of RFC 5280, section 5.3.1.

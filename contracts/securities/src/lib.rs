@@ -73,6 +73,7 @@ pub use text::{AccountId, ClientReference, LongName, MemberName};
 pub use views::Names;
 pub use views::access_log::{ACCESS_ROWS_MAX, AccessLogView, AccessRow, AccessedView};
 pub use views::audit::{AuditCounts, AuditView, CurrencyTotals, IssueTotals};
+pub use views::certified::CertifiedRows;
 pub use views::holdings::{AccountHoldings, AssetCode, AssetHolding, HoldingsView};
 pub use views::registry::{RegistryHolders, RegistryRow, RegistryView, ShareholderRow};
 pub use views::trades::{TradeRow, TradesView};

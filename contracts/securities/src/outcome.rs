@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use borsh::{BorshDeserialize, BorshSerialize, io};
 
 /// How an order ended.
 #[derive(
@@ -183,25 +183,41 @@ impl fmt::Display for Code {
 }
 
 /// The answer to one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+///
+/// Encoded as the status, then 0 if there is nothing more to say, 1 and the code, or 2 and the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outcome {
     /// How it ended.
     pub status: Status,
     /// Why it was refused; `None` if it was not.
     pub code: Option<Code>,
+    /// The root of what it certifies, if it certifies anything.
+    pub certified: Option<[u8; 32]>,
 }
 
 impl Outcome {
     /// Done.
-    pub const SETTLED: Self = Self {
-        status: Status::Settled,
-        code: None,
-    };
+    pub const SETTLED: Self = Self::accepted(Status::Settled);
     /// Waiting for somebody else.
-    pub const PENDING: Self = Self {
-        status: Status::Pending,
-        code: None,
-    };
+    pub const PENDING: Self = Self::accepted(Status::Pending);
+
+    /// Not refused.
+    pub(crate) const fn accepted(status: Status) -> Self {
+        Self {
+            status,
+            code: None,
+            certified: None,
+        }
+    }
+
+    /// Done, and what it certifies has this root. Given by the caller of this crate.
+    #[must_use]
+    pub const fn certified(root: [u8; 32]) -> Self {
+        Self {
+            certified: Some(root),
+            ..Self::SETTLED
+        }
+    }
 
     /// Refused with `code`; the status is the code's.
     #[must_use]
@@ -209,6 +225,7 @@ impl Outcome {
         Self {
             status: code.status(),
             code: Some(code),
+            certified: None,
         }
     }
 
@@ -216,6 +233,35 @@ impl Outcome {
     #[must_use]
     pub const fn is_accepted(self) -> bool {
         matches!(self.status, Status::Settled | Status::Pending)
+    }
+}
+
+impl BorshSerialize for Outcome {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.status.serialize(writer)?;
+        match (self.code, self.certified) {
+            (Some(code), _) => (1_u8, code).serialize(writer),
+            (None, Some(root)) => (2_u8, root).serialize(writer),
+            (None, None) => 0_u8.serialize(writer),
+        }
+    }
+}
+
+impl BorshDeserialize for Outcome {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let outcome = Self::accepted(Status::deserialize_reader(reader)?);
+        Ok(match u8::deserialize_reader(reader)? {
+            0 => outcome,
+            1 => Self {
+                code: Some(Code::deserialize_reader(reader)?),
+                ..outcome
+            },
+            2 => Self {
+                certified: Some(<[u8; 32]>::deserialize_reader(reader)?),
+                ..outcome
+            },
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        })
     }
 }
 

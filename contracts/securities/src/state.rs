@@ -213,7 +213,7 @@ impl State {
             reference: &order.reference,
         };
         match self.attempt(&caller, order, content) {
-            Ok(status) => Outcome { status, code: None },
+            Ok(status) => Outcome::accepted(status),
             Err(code) => Outcome::refused(code),
         }
     }

@@ -117,6 +117,19 @@ fn outcomes_keep_their_encoding() {
         borsh::to_vec(&Outcome::refused(Code::NotFound)).unwrap(),
         [3, 1, 2]
     );
+    let root = borsh::to_vec(&Outcome::certified([9; 32])).unwrap();
+    assert_eq!(root, [&[0, 2][..], &[9; 32]].concat());
+    for outcome in [
+        Outcome::SETTLED,
+        Outcome::PENDING,
+        Outcome::refused(Code::NotFound),
+        Outcome::certified([9; 32]),
+    ] {
+        let bytes = borsh::to_vec(&outcome).unwrap();
+        assert_eq!(borsh::from_slice::<Outcome>(&bytes).unwrap(), outcome);
+        assert!(borsh::from_slice::<Outcome>(&bytes[..bytes.len() - 1]).is_err());
+    }
+    assert!(borsh::from_slice::<Outcome>(&[0, 3]).is_err());
 }
 
 /// A network in which every table has rows.

@@ -144,6 +144,12 @@ impl Engine {
                     view
                 }))
             }
+            Question::CertifiedRegistry { isin, as_of, from } => {
+                let height = query.recorded.unwrap_or(0);
+                let by = (caller, &permissions as &dyn Authority);
+                let page = self.certified_page(by, isin, *as_of, (height, *from));
+                view(page.map_err(Outcome::refused))
+            }
             Question::AccessLog { from_height } => {
                 view(self.state.access_log(caller, &permissions, *from_height))
             }

@@ -78,7 +78,9 @@ pub const fn contract_of(order: &OrderBytes) -> Option<&'static str> {
         | OrderBytes::Renew { .. }
         | OrderBytes::Revoke { .. }
         | OrderBytes::Governance(_) => Some(Governance::NAME),
-        OrderBytes::Securities(_) | OrderBytes::Read { .. } => Some(Securities::NAME),
+        OrderBytes::Securities(_) | OrderBytes::Read { .. } | OrderBytes::Certify { .. } => {
+            Some(Securities::NAME)
+        }
         OrderBytes::Module(_) | OrderBytes::OpenSession => None,
     }
 }
@@ -91,7 +93,8 @@ pub const fn contract_asked(question: &Question) -> &'static str {
         | Question::Holdings
         | Question::Trades
         | Question::Audit
-        | Question::AccessLog { .. } => Securities::NAME,
+        | Question::AccessLog { .. }
+        | Question::CertifiedRegistry { .. } => Securities::NAME,
     }
 }
 

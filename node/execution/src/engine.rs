@@ -148,6 +148,8 @@ pub struct Engine {
     pub(crate) progress: Progress,
     /// What was submitted since the last snapshot was taken.
     pub(crate) growth: Growth,
+    /// How many positions orders of the block under way have certified.
+    pub(crate) certified_in_block: usize,
     stopped: bool,
 }
 
@@ -230,6 +232,7 @@ impl Engine {
             newest_snapshot: None,
             progress: Progress::None,
             growth: Growth::default(),
+            certified_in_block: 0,
             stopped: false,
             genesis,
         })
@@ -462,6 +465,7 @@ impl Engine {
         if self.head.next_epoch.is_some() {
             self.begin_epoch(time_ms)?;
         }
+        self.certified_in_block = 0;
         self.forget_expired(time_ms);
         self.close_sessions(time_ms);
         let context = BlockContext::of(block);

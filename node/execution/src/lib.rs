@@ -25,6 +25,7 @@ pub mod lockdown;
 mod answers;
 mod asked;
 mod certificates;
+mod certifying;
 mod contracts;
 mod error;
 mod membership;

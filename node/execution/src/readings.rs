@@ -28,6 +28,8 @@ impl Engine {
         let read = (question.len() <= QUESTION_BYTES_MAX)
             .then(|| Question::try_from_slice(question).ok())
             .flatten();
+        // What is certified is put on record by the order that certifies it.
+        let read = read.filter(|read| !matches!(read, Question::CertifiedRegistry { .. }));
         let Some(reading) = read.as_ref().and_then(reading_of) else {
             return Outcome::refused(Code::Malformed);
         };
@@ -69,14 +71,28 @@ impl Engine {
         let Some(recorded) = recorded else {
             return Some(OnRecord::No);
         };
-        let digest = digest_of(&borsh::to_vec(question).unwrap_or_default());
+        // Whatever part of a certified registry is asked for, it was put on record as a whole.
+        let whole = match question {
+            Question::CertifiedRegistry { isin, as_of, .. } => certified(isin, *as_of),
+            other => other.clone(),
+        };
+        let digest = digest_of(&borsh::to_vec(&whole).unwrap_or_default());
         let reader = (caller, &certificate.0);
         let height = self.committed.height;
         Some(self.state.on_record(reader, &digest.0, recorded, height))
     }
 }
 
-fn digest_of(question: &[u8]) -> Digest {
+/// The question about all of a certified registry.
+pub fn certified(isin: &str, as_of: AsOf) -> Question {
+    Question::CertifiedRegistry {
+        isin: isin.to_owned(),
+        as_of,
+        from: 0,
+    }
+}
+
+pub fn digest_of(question: &[u8]) -> Digest {
     hash(QUESTION_DOMAIN, &[question])
 }
 
@@ -84,6 +100,10 @@ fn digest_of(question: &[u8]) -> Digest {
 fn reading_of(question: &Question) -> Option<Reading> {
     match question {
         Question::Registry { isin, as_of } => Some(Reading::Registry(
+            Isin::new(isin).ok()?,
+            record_time(*as_of)?,
+        )),
+        Question::CertifiedRegistry { isin, as_of, .. } => Some(Reading::Registry(
             Isin::new(isin).ok()?,
             record_time(*as_of)?,
         )),

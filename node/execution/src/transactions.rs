@@ -255,6 +255,9 @@ impl Engine {
                 question,
                 disclosed_ms,
             } => self.execute_read((caller, certificate), question, *disclosed_ms),
+            OrderBytes::Certify { isin, as_of, key } => {
+                self.execute_certify((caller, certificate), isin, *as_of, key)
+            }
             OrderBytes::Module(_) | OrderBytes::OpenSession => Outcome::refused(Code::NotPermitted),
             OrderBytes::Securities(_) => match read {
                 Some((order, content)) => self.execute_securities(block, caller, order, *content),

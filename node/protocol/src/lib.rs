@@ -11,3 +11,4 @@ pub mod client;
 pub mod frame;
 pub mod module;
 pub mod payload;
+pub mod registry;

@@ -98,6 +98,16 @@ pub enum OrderBytes {
         /// From when on the owners are told, Unix milliseconds; at once if that is over.
         disclosed_ms: u64,
     },
+    /// Certifies the registry of an issue as of a moment before this block: the outcome has its root. A reading of what is
+    /// others' is put on record with it.
+    Certify {
+        /// The issue.
+        isin: String,
+        /// As of when; what is not over when the block begins means the end of the block before.
+        as_of: AsOf,
+        /// The key of its root, random.
+        key: [u8; 32],
+    },
 }
 
 /// Which certificates are to be revoked.
@@ -137,7 +147,7 @@ pub struct Query {
     pub reply_key: [u8; 32],
     /// The caller knows this height to be executed: an older state is refused.
     pub height_min: u64,
-    /// Height of the block that put the question on record, if it was.
+    /// Height of the block that put the question on record, or that certified what is asked for.
     pub recorded: Option<u64>,
     /// What is asked.
     pub question: Question,
@@ -167,6 +177,15 @@ pub enum Question {
     AccessLog {
         /// From the readings of this block on.
         from_height: u64,
+    },
+    /// Rows of the registry that the block named in [`Query::recorded`] certified.
+    CertifiedRegistry {
+        /// The issue.
+        isin: String,
+        /// As of when, as the order said it.
+        as_of: AsOf,
+        /// From this row on.
+        from: u32,
     },
 }
 

@@ -15,6 +15,9 @@ use sealbook_protocol::payload::{
     Answer, AnswerBody, AsOf, Attachment, FinalNotice, OrderBytes, Query, Question, Reply,
     RevocationTarget, Signed, Submission, signed_digest,
 };
+use sealbook_protocol::registry::{
+    CertifiedHolder, CertifiedPage, CertifiedRow, RegistryHead, registry_root,
+};
 
 fn pin<T: BorshSerialize>(name: &str, sample: &T, expected: &str) {
     let found = hash(
@@ -192,6 +195,39 @@ fn orders_about_certificates() {
         disclosed_ms: 8,
     };
     pin("reading", &read, "00f9d621d9f678e6");
+    let certify = OrderBytes::Certify {
+        isin: "US0378331005".to_owned(),
+        as_of: AsOf::Height(7),
+        key: [8; 32],
+    };
+    pin("certifying", &certify, "6a20af39e12b69e8");
+    let head = RegistryHead {
+        isin: "US0378331005".to_owned(),
+        as_of: AsOf::Time(7),
+        height: 8,
+        decimals: 1,
+        issued: 100,
+        treasury: 40,
+        holders: 2,
+    };
+    let holders = [
+        CertifiedHolder::Named {
+            blinding: [9; 32],
+            holder: "name".to_owned(),
+        },
+        CertifiedHolder::Erased([10; 32]),
+    ];
+    let rows = holders.map(|holder| CertifiedRow {
+        holder,
+        quantity: 30,
+    });
+    let root = registry_root(&[8; 32], &head, &[([10; 32], 30), ([11; 32], 30)]);
+    pin("certified root", &root, "8344e833f2faf5f4");
+    let page = CertifiedPage {
+        head,
+        rows: rows.to_vec(),
+    };
+    pin("certified page", &page, "7dc68a8ad7feee33");
     pin(
         "certificates",
         &vec![renew, of_member, of_one],

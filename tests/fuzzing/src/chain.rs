@@ -12,9 +12,11 @@ use sealbook_ledger::{
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::Signature;
+use sealbook_sdk::{MAX_STATEMENT_BYTES, RegistryStatement};
 
 use crate::exact::{exact, neighbours_are_refused};
-use crate::fixtures::network::network;
+use crate::fixtures::network::{chain, network};
+use crate::fixtures::registry;
 use crate::words::check_commitment;
 use crate::{envelope, opening_key};
 
@@ -404,5 +406,33 @@ pub fn receipt(data: &[u8]) -> bool {
     assert!(!altered(&|one| one.commitment.state_root.0[0] ^= 1));
     assert!(!altered(&|one| one.outcomes.blinding[0] ^= 1));
     assert!(!altered(&|one| one.outcomes.shown.clear()));
+    true
+}
+
+/// A statement of a registry, held against the same genesis document.
+pub fn statement(data: &[u8]) -> bool {
+    let Ok(statement) = RegistryStatement::decode(data) else {
+        return false;
+    };
+    assert!(data.len() <= MAX_STATEMENT_BYTES);
+    assert_eq!(statement.encode(), data, "a statement with two encodings");
+    neighbours_are_refused(data, |bytes| RegistryStatement::decode(bytes).is_ok());
+    let genesis = &network().genesis;
+    // That of the fixtures holds.
+    let fixture = statement.key == registry::KEY && statement.rows == registry::rows();
+    let same = fixture && statement.head == registry::head();
+    let proven = statement.verify(genesis);
+    assert!(!same || statement.receipt != chain().receipt().encode() || proven.is_ok());
+    if proven.is_ok() {
+        let altered = |alter: &dyn Fn(&mut RegistryStatement)| {
+            let mut other = statement.clone();
+            alter(&mut other);
+            other.verify(genesis).is_ok()
+        };
+        assert!(!altered(&|one| one.key[0] ^= 1));
+        assert!(!altered(&|one| one.head.issued ^= 1));
+        assert!(!altered(&|one| one.head.height ^= 1));
+        assert!(statement.rows.is_empty() || !altered(&|one| drop(one.rows.pop())));
+    }
     true
 }

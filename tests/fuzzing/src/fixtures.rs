@@ -3,3 +3,4 @@
 pub(crate) mod books;
 pub(crate) mod network;
 pub(crate) mod people;
+pub(crate) mod registry;

@@ -34,7 +34,7 @@ mod sealed;
 pub mod seeds;
 mod words;
 
-pub use chain::{block, certificate, epoch, genesis, manifest, proof, receipt};
+pub use chain::{block, certificate, epoch, genesis, manifest, proof, receipt, statement};
 pub use holders::holder;
 pub use keys::{key_record, root_file};
 pub use lists::revocation_list;
@@ -71,6 +71,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("revocation_list", revocation_list),
     ("root_file", root_file),
     ("securities_order", securities_order),
+    ("statement", statement),
     ("texts", texts),
     ("views", views),
 ];

@@ -18,6 +18,7 @@ use sealbook_ledger::{
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
+use sealbook_sdk::RegistryStatement;
 use sealbook_sealing::{Envelope, OpeningPublicKey, Suite};
 use sealbook_securities::{
     BusinessDate, Code, Instruction, Order, Outcome, RecordTime, Side, State,
@@ -32,6 +33,7 @@ use crate::fixtures::network::{
     recovery, seat,
 };
 use crate::fixtures::people::{SIGNATURE_HEAD, people, request, signed_part};
+use crate::fixtures::registry;
 
 use holders::holders;
 use keys::{key_records, root_files};
@@ -55,7 +57,7 @@ type Group = Vec<(String, Vec<u8>)>;
 #[must_use]
 pub fn seeds() -> Vec<Seed> {
     let chain = chain();
-    let groups: [(&'static str, Group); 25] = [
+    let groups: [(&'static str, Group); 26] = [
         ("block", blocks(&chain)),
         ("books", books()),
         ("certificate", certificates(&chain)),
@@ -79,6 +81,7 @@ pub fn seeds() -> Vec<Seed> {
         ("revocation_list", revocation_lists()),
         ("root_file", root_files()),
         ("securities_order", securities_orders()),
+        ("statement", statements(&chain)),
         ("texts", texts()),
         ("views", views()),
     ];
@@ -90,6 +93,17 @@ pub fn seeds() -> Vec<Seed> {
         })
     };
     groups.into_iter().flat_map(of).collect()
+}
+
+fn statements(chain: &Chain) -> Group {
+    let statement = RegistryStatement {
+        version: 1,
+        key: registry::KEY,
+        head: registry::head(),
+        rows: registry::rows(),
+        receipt: chain.receipt().encode(),
+    };
+    vec![named("statement", statement.encode())]
 }
 
 fn named(name: &str, bytes: Vec<u8>) -> (String, Vec<u8>) {

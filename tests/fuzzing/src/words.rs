@@ -322,6 +322,7 @@ fn follow_submission(submission: &Submission) {
                 exact::<Question>(question);
             }
             OrderBytes::OpenSession
+            | OrderBytes::Certify { .. }
             | OrderBytes::Revoke {
                 target: RevocationTarget::Member(_),
                 ..

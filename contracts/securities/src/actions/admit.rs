@@ -30,7 +30,7 @@ impl State {
     ) -> Outcome {
         self.count_order();
         match self.attempt_admission(caller, authority, new, order) {
-            Ok(status) => Outcome { status, code: None },
+            Ok(status) => Outcome::accepted(status),
             Err(code) => Outcome::refused(code),
         }
     }

@@ -104,7 +104,7 @@ impl State {
     }
 
     /// The issue, and whether the caller may read it in full.
-    fn readable(
+    pub(crate) fn readable(
         &self,
         caller: MemberId,
         authority: &dyn Authority,
@@ -153,7 +153,7 @@ impl State {
     }
 
     /// The treasury's units, and all other accounts above zero.
-    fn registry_rows(
+    pub(crate) fn registry_rows(
         &self,
         issue: IssueIndex,
         treasury: AccountIndex,

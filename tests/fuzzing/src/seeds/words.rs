@@ -316,7 +316,7 @@ fn signed(body: Vec<u8>) -> Signed {
     }
 }
 
-fn orders_of_the_network() -> [OrderBytes; 5] {
+fn orders_of_the_network() -> [OrderBytes; 6] {
     let chain = || chain_bytes(&people().firm);
     let revoke = |target, reason| OrderBytes::Revoke { target, reason };
     [
@@ -330,6 +330,11 @@ fn orders_of_the_network() -> [OrderBytes; 5] {
         OrderBytes::Read {
             question: to_bytes(&Question::Audit),
             disclosed_ms: 9,
+        },
+        OrderBytes::Certify {
+            isin: APPLE.to_owned(),
+            as_of: AsOf::Height(7),
+            key: [7; 32],
         },
     ]
 }

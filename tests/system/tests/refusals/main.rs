@@ -12,6 +12,7 @@
 mod certificates;
 mod locked;
 mod readings;
+mod registry;
 mod revoked;
 mod rules;
 
