@@ -8,6 +8,7 @@
 
 mod recorder;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,16 +17,12 @@ use sealbook_powercut::workload::{Subject, batch};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("sealbook-powercut: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(problem) = run(&arguments);
+    eprintln!("sealbook-powercut: {problem}");
+    ExitCode::FAILURE
 }
 
-fn run(arguments: &[String]) -> Result<(), String> {
+fn run(arguments: &[String]) -> Result<Infallible, String> {
     let [subject, folder, recording, seed, first, last, end] = arguments else {
         return Err("seven arguments are needed".to_owned());
     };
@@ -47,6 +44,5 @@ fn run(arguments: &[String]) -> Result<(), String> {
         // The process ends with the store open, as one that was killed.
         _ => std::mem::forget(store),
     }
-    let recorded = recorder::end();
-    std::fs::write(recording, recorded).map_err(failed)
+    recorder::end(Path::new(recording)).map_err(failed)
 }
