@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use sealbook_ledger::{Genesis, Proven};
+use sealbook_protocol::registry::RegistryHead;
 use sealbook_sdk::{AsOf, Certified, MAX_STATEMENT_BYTES, RegistryStatement};
 use sealbook_securities::Amount;
 use serde_json::{Value, json};
@@ -55,26 +56,42 @@ fn certify(context: &Context, isin: &str, as_of: &str, out: Option<PathBuf>) -> 
             return context.finish(&Done::refused(outcome, height));
         }
     };
-    let named = || PathBuf::from(format!("{isin}-{}.registry", statement.head.height));
-    let out = out.unwrap_or_else(named);
+    let out = out.unwrap_or_else(|| free_name(isin, statement.head.height));
     let bytes = statement.encode();
     write_new(&out, &bytes, "statements")?;
     let shown = out.display();
     let head = &statement.head;
     context.say(
         &json!({"statement": shown.to_string(), "bytes": bytes.len(), "isin": head.isin,
-            "as_of_height": head.height, "holders": head.holders, "certified_height": proven.height}),
+            "as_of_height": head.height, "holders": head.holders, "unnamed": statement.unnamed(),
+            "certified_height": proven.height}),
         &format!(
-            "wrote {shown} ({} bytes): {} holders of {} as of {}, certified at height {}\nanybody checks it with \
+            "wrote {shown} ({} bytes): {} accounts hold {} as of {}, certified at height {}{}\nanybody checks it with \
              `sealbook registry verify {shown} --genesis GENESIS`, without a network",
             bytes.len(),
             head.holders,
             head.isin,
-            as_of_text(head.as_of, head.height),
-            proven.height
+            as_of_text(head),
+            proven.height,
+            match statement.unnamed() {
+                0 => String::new(),
+                unnamed => format!("; {unnamed} of them without a name"),
+            },
         ),
     );
     Ok(())
+}
+
+/// A file that is not there yet.
+fn free_name(isin: &str, height: u64) -> PathBuf {
+    let first = PathBuf::from(format!("{isin}-{height}.registry"));
+    let mut others =
+        (2_u32..).map(|number| PathBuf::from(format!("{isin}-{height}-{number}.registry")));
+    if first.exists() {
+        others.find(|name| !name.exists()).unwrap_or(first)
+    } else {
+        first
+    }
 }
 
 fn refused(what: impl std::fmt::Display) -> CliError {
@@ -97,7 +114,7 @@ fn verify(context: &Context, file: &Path, genesis: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Holders by name and then quantity; those whose names were erased come first.
+/// Holders by name and then quantity; those without a name come first.
 fn holders(statement: &RegistryStatement) -> Vec<(Option<&str>, Amount)> {
     let decimals = statement.head.decimals;
     let rows = statement.rows.iter();
@@ -109,13 +126,14 @@ fn holders(statement: &RegistryStatement) -> Vec<(Option<&str>, Amount)> {
     holders.map(|(name, units)| (name, amount(units))).collect()
 }
 
-fn as_of_text(as_of: AsOf, height: u64) -> String {
-    match as_of {
-        AsOf::Time(time_ms) => format!("{} (height {height})", time(time_ms)),
+fn as_of_text(head: &RegistryHead) -> String {
+    let block = format!("block {}, {}", head.height, time(head.time_ms));
+    match head.as_of {
+        AsOf::Time(time_ms) => format!("{} (the end of {block})", time(time_ms)),
         AsOf::Date { year, month, day } => {
-            format!("the close of {year:04}-{month:02}-{day:02} (height {height})")
+            format!("the close of {year:04}-{month:02}-{day:02} (in or after {block})")
         }
-        AsOf::Now | AsOf::Height(_) => format!("the end of block {height}"),
+        AsOf::Now | AsOf::Height(_) => format!("the end of {block}"),
     }
 }
 
@@ -133,8 +151,10 @@ fn to_json(genesis: &Genesis, statement: &RegistryStatement, proven: &Proven) ->
         "verdict": "holds",
         "network": genesis.network().to_string(),
         "isin": head.isin,
-        "as_of": as_of_text(head.as_of, head.height),
+        "as_of": as_of_text(head),
         "as_of_height": head.height,
+        "as_of_time": time(head.time_ms),
+        "unnamed": statement.unnamed(),
         "issued": amount(head.issued),
         "treasury": amount(head.treasury),
         "holders": holders,
@@ -154,17 +174,23 @@ fn to_text(genesis: &Genesis, statement: &RegistryStatement, proven: &Proven) ->
     table.set_header(["holder", "quantity"]);
     for (holder, quantity) in holders(statement) {
         table.add_row([
-            holder.unwrap_or("(name erased)").to_owned(),
+            holder.unwrap_or("(name not shown)").to_owned(),
             quantity.to_string(),
         ]);
     }
     format!(
-        "the statement holds: these are all holders\n  network       {} ({})\n  issue         {}\n  as of         {}\n  \
+        "the statement holds: these are all accounts that held units{}\n  network       {} ({})\n  issue         {}\n  as of         {}\n  \
          issued        {}\n  treasury      {}\n  certified     at height {}, {}\n  committed by  height {}\n{table}",
+        match statement.unnamed() {
+            0 => String::new(),
+            unnamed => format!(
+                "\n  {unnamed} of them without a name: it was erased, or whoever made the statement left it out"
+            ),
+        },
         genesis.network_name,
         genesis.network(),
         head.isin,
-        as_of_text(head.as_of, head.height),
+        as_of_text(head),
         amount(head.issued),
         amount(head.treasury),
         proven.height,

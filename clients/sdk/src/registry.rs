@@ -13,7 +13,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_protocol::client::Stage;
 use sealbook_protocol::payload::{AnswerBody, AsOf, Question};
 use sealbook_protocol::registry::{CertifiedPage, CertifiedRow, RegistryHead, registry_root};
-use sealbook_securities::{LongName, Outcome};
+use sealbook_securities::{Code, LongName, Outcome};
 
 use crate::ClientError;
 use crate::client::Client;
@@ -127,6 +127,13 @@ impl RegistryStatement {
         Ok(proven)
     }
 
+    /// How many holders stand in it without a name: it was erased, or whoever shows the statement leaves it out.
+    #[must_use]
+    pub fn unnamed(&self) -> usize {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.holder.name().is_none()).count()
+    }
+
     /// The root of what it says, which must hang together.
     fn root(&self) -> Result<Digest, StatementError> {
         let found = self.rows.len();
@@ -168,6 +175,11 @@ impl Client {
         }
         let (head, rows) = match self.certified_rows(isin, as_of, submitted.height)? {
             Ok(found) => found,
+            // The order is final, and nothing of it was refused.
+            Err(outcome) if outcome.code == Some(Code::NotOnRecord) => {
+                let text = "the rows did not all come within the minute for which they are answered; have it certified again";
+                return Err(ClientError::Refused(text.to_owned()));
+            }
             Err(outcome) => return Ok(Certified::Refused(outcome)),
         };
         let (receipt, _) = self.receipt(submitted.transaction, Shown::All)?;
@@ -178,7 +190,13 @@ impl Client {
             rows,
             receipt: receipt.encode(),
         };
-        let proven = statement.verify(self.network().genesis());
+        // As whoever gets the file will.
+        let read = RegistryStatement::decode(&statement.encode()).map_err(|_| {
+            ClientError::Refused(format!(
+                "the statement is larger than {MAX_STATEMENT_BYTES} bytes"
+            ))
+        })?;
+        let proven = read.verify(self.network().genesis());
         let proven = proven.map_err(|_| ClientError::FalseAnswer)?;
         Ok(Certified::Statement(Box::new(statement), proven))
     }

@@ -183,13 +183,14 @@ impl State {
     ) -> OnRecord {
         let from_ms = self.clock.time_ms.saturating_sub(ANSWERED_MS);
         let rows = self.accesses.iter().rev();
-        let later = rows.take_while(|(_, access)| access.height >= height);
+        // Nothing older is answered, however far back a question points.
+        let later =
+            rows.take_while(|(_, access)| access.height >= height && access.time_ms >= from_ms);
         let mut there = later.filter(|(_, access)| access.height == height);
         let found = there.find(|(_, access)| {
             access.reader == reader
                 && access.certificate == *certificate
                 && access.question == *question
-                && access.time_ms >= from_ms
         });
         match found {
             None => OnRecord::No,

@@ -153,11 +153,23 @@ impl State {
 
     /// The moment just before the first opening of a date later than `date`.
     fn close_of(&self, date: BusinessDate) -> Moment {
+        let closed = self.closed(date, u64::MAX);
+        closed.unwrap_or_else(|| self.now())
+    }
+
+    /// The same, if that opening is among the first `orders`.
+    pub(crate) fn closed(&self, date: BusinessDate, orders: u64) -> Option<Moment> {
         let days = self.days.rows();
-        let Some(next) = days.get(days.partition_point(|day| day.date <= date)) else {
-            return self.now();
-        };
-        self.moment_of(next.sequence.saturating_sub(1))
+        let next = days.get(days.partition_point(|day| day.date <= date))?;
+        let closed = next.sequence <= orders;
+        closed.then(|| self.moment_of(next.sequence.saturating_sub(1)))
+    }
+
+    /// Ledger time of the block at a height; 0 where there is none.
+    pub(crate) fn time_of(&self, height: u64) -> u64 {
+        let place = height.checked_sub(1).map(usize::try_from);
+        let start = place.and_then(|place| self.blocks.rows().get(place.ok()?));
+        start.map_or(0, |start| start.time_ms)
     }
 
     /// The moment after order `sequence`, when a later order exists. If it is the end of a block,

@@ -17,10 +17,13 @@ use crate::engine::Engine;
 use crate::permissions::Permissions;
 use crate::readings::{certified, digest_of, record_time};
 
-/// How many positions the orders of one block may certify together. One order always may.
-pub const CERTIFIED_PER_BLOCK: usize = 200_000;
+/// How many positions a member may have certified with each block. An order may go beyond; the member then waits for as
+/// many blocks as that takes.
+pub const CERTIFIED_PER_BLOCK: u64 = 200_000;
+/// What an order counts besides its positions.
+const ORDER_WORK: u64 = 64;
 /// About how long the rows of one answer are at most, encoded.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A registry to be certified, in the order of its leaves.
 struct Registry {
@@ -43,12 +46,13 @@ impl Engine {
             return Outcome::refused(Code::NotAMember);
         };
         let (name, role) = (member.name, member.role);
-        let work = self.state.positions_in(&parsed);
+        let work = self.state.positions_in(&parsed) as u64;
+        let work = work.saturating_add(ORDER_WORK);
         let height = self.state.height();
         let Self {
             state,
             policies,
-            certified_in_block,
+            certifying,
             ..
         } = self;
         let authority = Permissions {
@@ -61,15 +65,16 @@ impl Engine {
         if let Err(code) = state.may_read_registry(by, &parsed) {
             return Outcome::refused(code);
         }
-        let all = certified_in_block.saturating_add(work);
-        if *certified_in_block > 0 && all > CERTIFIED_PER_BLOCK {
+        let done = certifying.get(&reader).copied().unwrap_or(0);
+        let all = done.saturating_add(work);
+        if done > 0 && all > CERTIFIED_PER_BLOCK {
             return Outcome::refused(Code::Limit);
         }
         let found = match state.certified_rows(by, &parsed, moment, height) {
             Ok(found) => found,
             Err(code) => return Outcome::refused(code),
         };
-        *certified_in_block = all;
+        certifying.insert(reader, all);
         let reading = Reading::Registry(parsed, found.as_of);
         if state.needs_record(reader, &authority, &reading) {
             let question = borsh::to_vec(&certified(isin, as_of)).unwrap_or_default();
@@ -90,6 +95,14 @@ impl Engine {
         };
         let rows: Vec<([u8; 32], u64)> = registry.rows.iter().map(|row| (row.0, row.1)).collect();
         Outcome::certified(registry_root(key, &registry.head, &rows).0)
+    }
+
+    /// With each block a part of what members had certified is done with.
+    pub(crate) fn certify_on(&mut self) {
+        self.certifying.retain(|_, work| {
+            *work = work.saturating_sub(CERTIFIED_PER_BLOCK);
+            *work > 0
+        });
     }
 
     /// Rows of a registry that the block at a height certified, from one on.
@@ -121,7 +134,7 @@ impl Engine {
             };
             length = length.saturating_add(match &row.holder {
                 CertifiedHolder::Named { holder, .. } => holder.len().saturating_add(45),
-                CertifiedHolder::Erased(_) => 41,
+                CertifiedHolder::Unnamed(_) => 41,
             });
             rows.push(row);
         }
@@ -142,6 +155,7 @@ impl Engine {
                 isin: isin.to_string(),
                 as_of: moment_of(found.as_of),
                 height: found.height,
+                time_ms: found.time_ms,
                 decimals: found.decimals,
                 issued: found.issued,
                 treasury: found.treasury,
@@ -169,10 +183,10 @@ impl Engine {
     }
 
     fn certified_holder(&self, account: AccountIndex, commitment: [u8; 32]) -> CertifiedHolder {
-        let erased = CertifiedHolder::Erased(commitment);
+        let unnamed = CertifiedHolder::Unnamed(commitment);
         match self.state.account(account) {
-            Some(row) if row.is_treasury() => self.issuer_as_holder(row.owner).unwrap_or(erased),
-            _ => self.names.get(account).map_or(erased, |name| {
+            Some(row) if row.is_treasury() => self.issuer_as_holder(row.owner).unwrap_or(unnamed),
+            _ => self.names.get(account).map_or(unnamed, |name| {
                 let (blinding, holder) = (name.blinding, name.holder.clone());
                 CertifiedHolder::Named { blinding, holder }
             }),

@@ -148,8 +148,8 @@ pub struct Engine {
     pub(crate) progress: Progress,
     /// What was submitted since the last snapshot was taken.
     pub(crate) growth: Growth,
-    /// How many positions orders of the block under way have certified.
-    pub(crate) certified_in_block: usize,
+    /// Positions that members have had certified, and that blocks to come still make up for.
+    pub(crate) certifying: BTreeMap<MemberId, u64>,
     stopped: bool,
 }
 
@@ -232,7 +232,7 @@ impl Engine {
             newest_snapshot: None,
             progress: Progress::None,
             growth: Growth::default(),
-            certified_in_block: 0,
+            certifying: BTreeMap::new(),
             stopped: false,
             genesis,
         })
@@ -249,6 +249,7 @@ impl Engine {
         self.seen = parts.seen;
         self.sessions = parts.sessions;
         self.finals_owed = parts.finals_owed.into();
+        self.certifying = parts.certifying;
         self.records = parts
             .records
             .into_iter()
@@ -465,7 +466,7 @@ impl Engine {
         if self.head.next_epoch.is_some() {
             self.begin_epoch(time_ms)?;
         }
-        self.certified_in_block = 0;
+        self.certify_on();
         self.forget_expired(time_ms);
         self.close_sessions(time_ms);
         let context = BlockContext::of(block);

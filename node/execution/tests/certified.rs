@@ -232,9 +232,52 @@ fn a_restored_module_answers_for_the_same_root_and_erased_names_do_not_change_it
     }
     play.engine = restoring.finish().unwrap();
     let erased = page(&mut play, ("apple", Some(height)), AsOf::Now, 0);
-    let is_erased = |row: &_| matches!(row, CertifiedHolder::Erased(_));
+    let is_erased = |row: &_| matches!(row, CertifiedHolder::Unnamed(_));
     assert!(erased.rows.iter().all(|row| is_erased(&row.holder)));
     assert!(!whole.rows.iter().any(|row| is_erased(&row.holder)));
     assert_eq!(outcome.certified, Some(root(&erased)));
     assert_eq!(outcome.certified, Some(root(&whole)));
+}
+
+#[test]
+fn a_member_has_so_much_certified_with_each_block() {
+    let mut play = Play::furnished();
+    // The registry has four positions at the most; every order counts 64 more.
+    let many = |count: usize| vec![certify(APPLE, AsOf::Now); count];
+    let outcomes = play.submit("apple", many(2_000), &[]);
+    assert!(outcomes.iter().all(|outcome| outcome.certified.is_some()));
+    let mut refused = 0;
+    let sealed: Vec<_> = (0..3).map(|_| play.seal("apple", many(2_000))).collect();
+    let others = play.seal("admin", many(1));
+    let all: Vec<&[u8]> = sealed
+        .iter()
+        .chain([&others])
+        .map(|one| &one.bytes[..])
+        .collect();
+    let executed = play.step(&all, &[]);
+    for one in &sealed {
+        for outcome in kit::play::outcomes(one, &executed) {
+            match outcome.certified {
+                Some(_) => assert_eq!(refused, 0, "none after the first that is too much"),
+                None => {
+                    assert_eq!(outcome, Outcome::refused(Code::Limit));
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!((2_900..3_200).contains(&refused), "{refused}");
+    // Others have their own.
+    assert!(
+        kit::play::outcomes(&others, &executed)[0]
+            .certified
+            .is_some()
+    );
+    // The next block has room again.
+    assert!(
+        certified(&mut play, "apple", AsOf::Now)
+            .0
+            .certified
+            .is_some()
+    );
 }

@@ -178,7 +178,7 @@ pub enum Question {
         /// From the readings of this block on.
         from_height: u64,
     },
-    /// Rows of the registry that the block named in [`Query::recorded`] certified.
+    /// Rows of the registry that an order in the block named in [`Query::recorded`] certifies.
     CertifiedRegistry {
         /// The issue.
         isin: String,

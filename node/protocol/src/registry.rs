@@ -26,6 +26,8 @@ pub struct RegistryHead {
     pub as_of: AsOf,
     /// The height of the block that the moment lies in, or at whose end it lies.
     pub height: u64,
+    /// Ledger time of that block, Unix milliseconds; 0 before the first.
+    pub time_ms: u64,
     /// Decimals of all quantities.
     pub decimals: u8,
     /// All units there were.
@@ -46,17 +48,18 @@ pub enum CertifiedHolder {
         /// The name.
         holder: String,
     },
-    /// The name was erased, or never came to the module that answered: the commitment to it.
-    Erased([u8; 32]),
+    /// Without a name: the commitment to it. It was erased, never came to the module that answered, or whoever shows the
+    /// row leaves it out.
+    Unnamed([u8; 32]),
 }
 
 impl CertifiedHolder {
-    /// The name, unless it was erased.
+    /// The name, if it is shown.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Named { holder, .. } => Some(holder),
-            Self::Erased(_) => None,
+            Self::Unnamed(_) => None,
         }
     }
 
@@ -64,7 +67,7 @@ impl CertifiedHolder {
     #[must_use]
     pub fn commitment(&self) -> [u8; 32] {
         match self {
-            Self::Erased(commitment) => *commitment,
+            Self::Unnamed(commitment) => *commitment,
             Self::Named { blinding, holder } => {
                 let content = Attachment {
                     version: PAYLOAD_VERSION,
@@ -131,6 +134,7 @@ mod tests {
             isin: "US0378331005".to_owned(),
             as_of: AsOf::Height(7),
             height: 7,
+            time_ms: 6,
             decimals: 0,
             issued: 100,
             treasury: 40,
@@ -168,10 +172,11 @@ mod tests {
     fn whatever_differs_has_another_root() {
         let root = registry_root(&[9; 32], &head(), &rows());
         assert_ne!(registry_root(&[8; 32], &head(), &rows()), root);
-        let heads: [fn(&mut RegistryHead); 7] = [
+        let heads: [fn(&mut RegistryHead); 8] = [
             |head| head.isin.replace_range(..2, "DE"),
             |head| head.as_of = AsOf::Height(8),
             |head| head.height = 8,
+            |head| head.time_ms = 7,
             |head| head.decimals = 1,
             |head| head.issued = 101,
             |head| head.treasury = 41,

@@ -205,6 +205,7 @@ fn orders_about_certificates() {
         isin: "US0378331005".to_owned(),
         as_of: AsOf::Time(7),
         height: 8,
+        time_ms: 9,
         decimals: 1,
         issued: 100,
         treasury: 40,
@@ -215,19 +216,19 @@ fn orders_about_certificates() {
             blinding: [9; 32],
             holder: "name".to_owned(),
         },
-        CertifiedHolder::Erased([10; 32]),
+        CertifiedHolder::Unnamed([10; 32]),
     ];
     let rows = holders.map(|holder| CertifiedRow {
         holder,
         quantity: 30,
     });
     let root = registry_root(&[8; 32], &head, &[([10; 32], 30), ([11; 32], 30)]);
-    pin("certified root", &root, "8344e833f2faf5f4");
+    pin("certified root", &root, "9fdf4956c5b0622a");
     let page = CertifiedPage {
         head,
         rows: rows.to_vec(),
     };
-    pin("certified page", &page, "7dc68a8ad7feee33");
+    pin("certified page", &page, "a70ad2ac25a047fb");
     pin(
         "certificates",
         &vec![renew, of_member, of_one],

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sealbook_sdk::{AnswerBody, AsOf, Question, Stage};
+use sealbook_sdk::{AnswerBody, AsOf, Certified, Client, Question, RegistryStatement, Stage};
 use sealbook_system::TestNetwork;
 
 use crate::market::{Done, Load, Market};
@@ -83,6 +83,8 @@ const RIVAL_SINGLE_CLIENTS: u32 = 32;
 const QUORUM: &str = "3 standbys, quorum of 2, batches";
 /// How many registries are read.
 const REGISTRIES: usize = 21;
+/// How many are certified.
+const CERTIFIED: usize = 7;
 
 /// A network with its market.
 struct Ours {
@@ -514,6 +516,7 @@ fn reads(plan: &Plan, rival: &mut Rival, four: &Ours) -> Result<String> {
             ours / theirs
         );
     }
+    text.push_str(&certified(&mut client, four, past)?);
     for (what, script) in [
         ("all that a broker may see", Script::RlsAll),
         ("the same, by row", Script::RlsAllByRow),
@@ -527,6 +530,34 @@ fn reads(plan: &Plan, rival: &mut Rival, four: &Ours) -> Result<String> {
         );
     }
     Ok(text)
+}
+
+/// The same registries, certified by all validators: ordered, final, fetched, and the statement checked. The rival has
+/// nothing like it.
+fn certified(client: &mut Client, four: &Ours, past: u64) -> Result<String> {
+    let genesis = client.network().genesis().clone();
+    let (mut made, mut checked, mut bytes, mut holders) = (Vec::new(), Vec::new(), 0, 0);
+    for number in 0..CERTIFIED {
+        let isin = four.market.some_issue(number * 7).ok_or("no issue")?;
+        let begun = Instant::now();
+        let Certified::Statement(statement, _) =
+            client.certify_registry(isin.as_str(), AsOf::Height(past))?
+        else {
+            return Err("the issuer gets no certified registry".into());
+        };
+        made.push(begun.elapsed().as_secs_f64() * 1e3);
+        let encoded = statement.encode();
+        (bytes, holders) = (encoded.len(), statement.head.holders);
+        let begun = Instant::now();
+        let _ = RegistryStatement::decode(&encoded)?.verify(&genesis)?;
+        checked.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(format!(
+        "| as of a past moment, certified by all validators: {holders} holders, {bytes} bytes | {:.0} ms | - | - |\n\
+         | the statement checked offline | {:.1} ms | - | - |\n",
+        median(&made),
+        median(&checked),
+    ))
 }
 
 /// A run in which nothing failed.

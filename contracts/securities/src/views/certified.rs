@@ -22,6 +22,8 @@ pub struct CertifiedRows {
     pub as_of: RecordTime,
     /// The height of the block that the moment lies in, or at whose end it lies.
     pub height: u64,
+    /// Ledger time of that block, Unix milliseconds; 0 before the first.
+    pub time_ms: u64,
     /// Decimals of all quantities in it.
     pub decimals: u8,
     /// All units there were.
@@ -73,6 +75,7 @@ impl State {
         Ok(CertifiedRows {
             as_of,
             height: moment.height,
+            time_ms: self.time_of(moment.height),
             decimals: issue.decimals,
             issued: self.issued_history.value_at(index, moment.sequence),
             treasury,
@@ -90,12 +93,16 @@ impl State {
         {
             return Err(Code::UnknownRecordTime);
         }
-        let moment = self.moment(as_of)?;
-        if moment.height < height {
-            return Ok((as_of, moment));
-        }
         let before = height.saturating_sub(1);
-        Ok((RecordTime::Height(before), self.end_of_block(before)))
+        let last = self.end_of_block(before);
+        let over = match as_of {
+            RecordTime::Now => None,
+            // A date that closes in this block or later is not over, wherever in the block it closes.
+            RecordTime::Date(date) => self.closed(date, last.sequence),
+            RecordTime::Height(_) | RecordTime::Time(_) => Some(self.moment(as_of)?),
+        };
+        let over = over.filter(|moment| moment.height < height);
+        Ok(over.map_or((RecordTime::Height(before), last), |moment| (as_of, moment)))
     }
 }
 
@@ -169,6 +176,30 @@ mod tests {
                 assert_eq!(again, *rows, "{as_of:?} {height}");
             }
         }
+    }
+
+    #[test]
+    fn a_date_that_closes_in_the_block_is_not_over_before_it_or_after_it() {
+        let mut world = World::furnished();
+        world.settle("admin", open_day("2013-01-01"));
+        world.next_block();
+        let height = world.state.height();
+        let date = RecordTime::Date(crate::BusinessDate::new(2013, 1, 1).unwrap());
+        let ask = |world: &World| certified(world, "apple", APPLE, date, height).unwrap();
+        let before = ask(&world);
+        assert_eq!(before.as_of, RecordTime::Height(height - 1));
+        // Its first order closes the date.
+        let opened = world.order_in_block("admin", "DAY", open_day("2013-01-02"));
+        assert!(opened.is_accepted());
+        assert_eq!(ask(&world), before);
+        let moved = world.order_in_block("alpha", "MOVE", transfer(APPLE, "A-1", "B-1", "1"));
+        assert!(moved.is_accepted());
+        assert_eq!(ask(&world), before);
+        world.next_block();
+        assert_eq!(ask(&world), before);
+        let next = certified(&world, "apple", APPLE, date, height + 1).unwrap();
+        assert_eq!((next.as_of, next.height), (date, height - 1));
+        assert_eq!(next.rows, before.rows);
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! parts   = head | governance | certificates | earliest expiry u64 | newest snapshot | seen envelopes | sessions
 //!         | newest committed results | results that are not committed to | notices that are owed
 //!         | former keys: (derived keys, height at which they ended) | records of roots that are offered
+//!         | positions that members have had certified: count u32, (member u32, positions u64)
 //! names   = count u32, (account u32, blinding 32, name)
 //! ```
 //!
 //! INVARIANT: engines that executed the same blocks have equal content, whatever way they came there. The names are
 //! the exception, since attachments are erased: each is checked against the commitment to it in the books.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_governance::Governance;
@@ -19,7 +20,7 @@ use sealbook_ledger::{Header, KeyRecord, SnapshotReference};
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::SecretBytes;
 use sealbook_protocol::module::{PastResult, SealedReply};
-use sealbook_securities::{AccountIndex, Holder, State};
+use sealbook_securities::{AccountIndex, Holder, MemberId, State};
 use zeroize::Zeroizing;
 
 use super::pieces::CONTENT_BYTES;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub former: Vec<(Derived, u64)>,
     /// Records of roots that are offered or decided.
     pub records: Vec<KeyRecord>,
+    /// Positions that members have had certified, and that blocks to come make up for.
+    pub certifying: BTreeMap<MemberId, u64>,
 }
 
 /// The content of a snapshot while it is written, a piece at a time. The books are frozen when it begins and change on
@@ -171,7 +174,8 @@ fn write_parts(engine: &Engine, into: &mut Vec<u8>) -> std::io::Result<()> {
         .collect();
     former.serialize(into)?;
     let records: Vec<&KeyRecord> = engine.records.values().collect();
-    records.serialize(into)
+    records.serialize(into)?;
+    engine.certifying.serialize(into)
 }
 
 /// The parts in the content of a state, and the books with the zeros after them; nothing if there are none.

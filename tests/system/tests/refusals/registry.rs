@@ -12,6 +12,14 @@ use serde_json::Value;
 
 const APPLE: &str = "US0378331005";
 
+/// A statement in which a name is left out: it holds, and says so.
+fn withheld(good: &RegistryStatement) -> RegistryStatement {
+    let mut other = good.clone();
+    let row = &mut other.rows[0];
+    row.holder = CertifiedHolder::Unnamed(row.holder.commitment());
+    other
+}
+
 /// Statements that are not as they were made, each with a name.
 fn altered(good: &RegistryStatement) -> Vec<(&'static str, RegistryStatement)> {
     let mut all = Vec::new();
@@ -58,6 +66,7 @@ fn altered(good: &RegistryStatement) -> Vec<(&'static str, RegistryStatement)> {
     });
     add("no units", &|one| one.rows[0].quantity = 0);
     add("another height", &|one| one.head.height -= 1);
+    add("another time", &|one| one.head.time_ms += 1);
     add("another moment", &|one| one.head.as_of = AsOf::Height(1));
     add("another issue", &|one| {
         one.head.isin = "JP3633400001".to_owned();
@@ -127,7 +136,10 @@ fn a_certified_registry_is_checked_without_a_network_and_no_altered_one_holds() 
     };
     for made in [&now, &past] {
         let found = verify(made).expect_code(0).json();
-        assert_eq!(found["as_of_height"], height);
+        assert_eq!(
+            (&found["as_of_height"], &found["unnamed"]),
+            (&height.into(), &0.into())
+        );
         for field in ["issued", "treasury", "holders"] {
             assert_eq!(found[field], live["answer"][field], "{field}");
         }
@@ -138,6 +150,10 @@ fn a_certified_registry_is_checked_without_a_network_and_no_altered_one_holds() 
     // The command says so with an exit code of its own.
     let (_, moved) = altered(&good).swap_remove(5);
     let bad = file("bad.registry");
+    fs::write(&bad, withheld(&good).encode()).unwrap();
+    let shown = verify(&bad).expect_code(0).json();
+    assert_eq!(shown["unnamed"], 1);
+    assert_eq!(shown["holders"][0]["holder"], Value::Null);
     fs::write(&bad, moved.encode()).unwrap();
     let ran = verify(&bad).expect_code(6);
     assert!(ran.err.contains("does not hold"), "{}", ran.err);
