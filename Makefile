@@ -34,7 +34,7 @@ BENCH_BUILD := $(CARGO) build --release --locked --bins -p sealbook-host -p seal
     -p sealbook-benches
 BENCH := $(TARGET_DIR)/release/sealbook-bench
 
-bench: deps deps-postgres ## measure this version beside PostgreSQL, in turns; needs an idle machine for 15 minutes
+bench: deps deps-postgres ## measure this version beside PostgreSQL, in turns; needs an idle machine for 15 minutes and 50 GB of disk
 	$(BENCH_BUILD)
 	$(BENCH) compare --json $(TARGET_DIR)/bench.json $(ARGS)
 

@@ -6,7 +6,8 @@
 //! counted, and whether issues and money add up.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sealbook_sdk::{AnswerBody, AsOf, Certified, Client, Question, RegistryStatement, Stage};
@@ -277,6 +278,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("sealbook-bench-")
         .tempdir()?;
+    check_room(folder.path())?;
     let mut rival = Rival::start(folder.path(), plan.rival, "1GB")?;
     let mut four = Ours::start(VALIDATORS, plan.accounts)?;
     let mut one = Ours::start(1, plan.accounts)?;
@@ -303,6 +305,26 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     );
     if let Some(file) = &plan.json {
         std::fs::write(file, json(&lines))?;
+    }
+    Ok(())
+}
+
+/// Nodes and the rival stop when the disk is full, and a whole run of the usual length fills 45 GB.
+fn check_room(folder: &Path) -> Result<()> {
+    const NEEDED_KB: u64 = 50_000_000;
+    let ran = Command::new("df").args(["-P", "-k"]).arg(folder).output()?;
+    let text = String::from_utf8_lossy(&ran.stdout);
+    let fields = text
+        .lines()
+        .nth(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let free = fields.and_then(|fields| fields.get(3)?.parse::<u64>().ok());
+    if let Some(free) = free.filter(|free| *free < NEEDED_KB) {
+        eprintln!(
+            "warning: {} GB are free in {}, and a whole run writes up to 45 GB",
+            free / 1_000_000,
+            folder.display()
+        );
     }
     Ok(())
 }
