@@ -236,6 +236,11 @@ impl Session {
             .unwrap_or(0)
     }
 
+    /// How many readings clients here have put on record.
+    pub fn readings(&self) -> u64 {
+        self.clients.values().map(Client::readings).sum()
+    }
+
     /// Does what a member asks, until an order has come as far as `wait` says.
     ///
     /// # Errors

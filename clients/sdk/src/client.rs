@@ -76,6 +76,7 @@ pub struct Client {
     preferred: usize,
     reach: Reach,
     height_known: u64,
+    readings: u64,
     patience: Duration,
     /// Whether a node was asked for the present opening key.
     knows_opening: bool,
@@ -125,6 +126,7 @@ impl Client {
             connection: None,
             preferred,
             height_known: 0,
+            readings: 0,
             patience,
             knows_opening: false,
             sessions: Sessions::default(),
@@ -146,6 +148,12 @@ impl Client {
     #[must_use]
     pub const fn height_known(&self) -> u64 {
         self.height_known
+    }
+
+    /// How many readings this client has put on record.
+    #[must_use]
+    pub const fn readings(&self) -> u64 {
+        self.readings
     }
 
     /// Tells the client that this height has been executed; answers from an older state are then refused.
@@ -469,6 +477,7 @@ impl Client {
         answer: Answer,
     ) -> Result<Answer, ClientError> {
         let submitted = self.put_on_record(question, disclosed_ms)?;
+        self.readings = self.readings.saturating_add(1);
         match submitted.outcomes.first() {
             Some(outcome) if !outcome.is_accepted() => Ok(Answer {
                 body: AnswerBody::Refused(encoded(*outcome)),

@@ -203,7 +203,8 @@ fn significant(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let bytes = text.as_bytes();
     bytes.iter().enumerate().filter_map(move |(index, &byte)| {
         if in_comment {
-            in_comment = byte != b'\n';
+            // Cedar ends a comment at either.
+            in_comment = byte != b'\n' && byte != b'\r';
         } else if in_string {
             in_string = escaped || byte != b'"';
             escaped = !escaped && byte == b'\\';
