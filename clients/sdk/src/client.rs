@@ -477,13 +477,15 @@ impl Client {
         answer: Answer,
     ) -> Result<Answer, ClientError> {
         let submitted = self.put_on_record(question, disclosed_ms)?;
-        self.readings = self.readings.saturating_add(1);
         match submitted.outcomes.first() {
             Some(outcome) if !outcome.is_accepted() => Ok(Answer {
                 body: AnswerBody::Refused(encoded(*outcome)),
                 ..answer
             }),
-            _ => self.ask_once(question, Some(submitted.height)),
+            _ => {
+                self.readings = self.readings.saturating_add(1);
+                self.ask_once(question, Some(submitted.height))
+            }
         }
     }
 

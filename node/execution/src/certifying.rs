@@ -46,8 +46,6 @@ impl Engine {
             return Outcome::refused(Code::NotAMember);
         };
         let (name, role) = (member.name, member.role);
-        let work = self.state.positions_in(&parsed) as u64;
-        let work = work.saturating_add(ORDER_WORK);
         let height = self.state.height();
         let Self {
             state,
@@ -62,9 +60,10 @@ impl Engine {
         };
         // Whether it may be read is judged before anything is said about how much it is.
         let by = (reader, &authority as &dyn Authority);
-        if let Err(code) = state.may_read_registry(by, &parsed) {
-            return Outcome::refused(code);
-        }
+        let work = match state.positions_in(by, &parsed) {
+            Ok(positions) => (positions as u64).saturating_add(ORDER_WORK),
+            Err(code) => return Outcome::refused(code),
+        };
         let done = certifying.get(&reader).copied().unwrap_or(0);
         let all = done.saturating_add(work);
         if done > 0 && all > CERTIFIED_PER_BLOCK {

@@ -35,24 +35,18 @@ pub struct CertifiedRows {
 }
 
 impl State {
-    /// How many accounts hold an issue or once did: the work of certifying its registry. Nothing if there is no such issue.
-    #[must_use]
-    pub fn positions_in(&self, isin: &Isin) -> usize {
-        let issue = self.issue_by_isin(isin);
-        issue.map_or(0, |(index, _)| self.positions_of(index).len())
-    }
-
-    /// Whether the registry of an issue may be read.
+    /// How many accounts hold an issue or once did: the work of certifying its registry, for who may read it.
     ///
     /// # Errors
     /// `not-a-member`, `not-permitted`, `not-found`.
-    pub fn may_read_registry(
+    pub fn positions_in(
         &self,
         (caller, authority): (MemberId, &dyn Authority),
         isin: &Isin,
-    ) -> Result<(), Code> {
+    ) -> Result<usize, Code> {
         self.members.find(caller).ok_or(Code::NotAMember)?;
-        self.readable(caller, authority, isin).map(drop)
+        let (index, _) = self.readable(caller, authority, isin)?;
+        Ok(self.positions_of(index).len())
     }
 
     /// The registry that an order in the block at `height` certifies: as of a moment that was over when the block began,
@@ -67,7 +61,7 @@ impl State {
         as_of: RecordTime,
         height: u64,
     ) -> Result<CertifiedRows, Code> {
-        self.may_read_registry((caller, authority), isin)?;
+        self.members.find(caller).ok_or(Code::NotAMember)?;
         let (index, _) = self.readable(caller, authority, isin)?;
         let (as_of, moment) = self.moment_before(as_of, height)?;
         let issue = self.issues.row(index);
@@ -222,7 +216,11 @@ mod tests {
         assert_eq!(refused("apple", APPLE, ahead), Code::UnknownRecordTime);
         let later = certified(&world, "apple", APPLE, now, height + 1);
         assert_eq!(later.unwrap_err(), Code::UnknownRecordTime);
-        assert_eq!(world.state.positions_in(&Isin::new(APPLE).unwrap()), 3);
-        assert_eq!(world.state.positions_in(&Isin::new(GOOGLE).unwrap()), 0);
+        let (apple, rules) = (world.id("apple"), Permissions(Role::Issuer));
+        let work = |isin| {
+            let isin = Isin::new(isin).unwrap();
+            world.state.positions_in((apple, &rules), &isin)
+        };
+        assert_eq!((work(APPLE), work(GOOGLE)), (Ok(3), Err(Code::NotFound)));
     }
 }
