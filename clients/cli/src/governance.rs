@@ -16,6 +16,7 @@ use crate::session::{Done, Session};
 use crate::views;
 
 mod changes;
+mod policies;
 
 pub use changes::holders;
 
@@ -34,7 +35,7 @@ pub fn run(context: &Context, command: GovernanceCommand) -> Result<()> {
     let trust = Trust::of(&files)?;
     let mut session = Session::open(&files)?;
     let mut say = |number, action: fn(&Proposal) -> Action| {
-        voice(context, &trust, &mut session, number, action)
+        voice(context, (&files, &trust), &mut session, number, action)
     };
     match command {
         GovernanceCommand::Propose(one) => propose(context, &files, &trust, &mut session, one),
@@ -55,10 +56,20 @@ pub fn run(context: &Context, command: GovernanceCommand) -> Result<()> {
             context.say(&Value::Array(rows), &table(&view.proposals, &trust));
             Ok(())
         }
+        GovernanceCommand::Policies { out, proposal } => {
+            let view = view(context, &mut session)?;
+            policies::write(context, &files, &view, &out, proposal)
+        }
         GovernanceCommand::Show { proposal } => {
             let view = view(context, &mut session)?;
             let proposal = find(&view, proposal)?;
-            let whole = whole(proposal, &trust);
+            let mut whole = whole(proposal, &trust);
+            if let (Some(found), Value::Object(object)) = (
+                policies::differences(&files, &view, &proposal.change)?,
+                &mut whole,
+            ) {
+                object.insert("differs".to_owned(), found.0);
+            }
             context.say(&whole, &format!("{whole:#}"));
             Ok(())
         }
@@ -122,6 +133,9 @@ fn propose(
             let base = scheduled(&view, decided).unwrap_or_else(|| holds.clone());
             Change::SetRules(rules(&base, arguments))
         }
+        ChangeCommand::SetPolicies { folder } => {
+            policies::change(&folder, &view(context, session)?)?
+        }
         other => change(files, other)?,
     };
     change.check().map_err(usage)?;
@@ -158,7 +172,7 @@ fn propose(
 /// Shows a proposal and then says `action` about it.
 fn voice(
     context: &Context,
-    trust: &Trust,
+    (files, trust): (&NetworkFiles, &Trust),
     session: &mut Session,
     number: u64,
     action: fn(&Proposal) -> Action,
@@ -170,6 +184,14 @@ fn voice(
         output::line(format!("proposal {number} of {}: {words}", seen.proposer));
     }
     let action = action(seen);
+    // Rules that cannot be read here are not approved from here; against them anybody may be.
+    let differs = match policies::differences(files, &before, &seen.change) {
+        Err(error) if matches!(action, Action::Approve { .. }) => return Err(error),
+        found => found.ok().flatten(),
+    };
+    if let (false, Some((_, text))) = (context.json, &differs) {
+        output::line(text);
+    }
     let withdraws = matches!(action, Action::Withdraw { .. });
     let order = Prepared::governance(action).map_err(CliError::new)?;
     let done = session.submit(&context.member, order, context.wait)?;
@@ -177,7 +199,10 @@ fn voice(
     let known = done.outcome != "ordered";
     let after = known.then(|| view(context, session)).and_then(Result::ok);
     let found = after.as_ref().and_then(|view| find(view, number).ok());
-    let value = about(&done, Some(number), &seen.change, trust, found);
+    let mut value = about(&done, Some(number), &seen.change, trust, found);
+    if let (Some((differs, _)), Value::Object(object)) = (differs, &mut value) {
+        object.insert("differs".to_owned(), differs);
+    }
     let mut text = format!("proposal {number}: {}", done.to_text());
     if let Some(status) = found.map(|one| status_text(&one.status)) {
         text.push_str(&format!("\nproposal {number}: {status}"));
@@ -251,6 +276,10 @@ fn conflict_hint(change: &Change) -> String {
         }
         Change::SetContracts(_) => {
             "a contract is none that the modules run, or not in this version"
+        }
+        Change::SetPolicies(_) => {
+            "the rules are not plain or not valid under the schema of the modules, lock all admins out, or others have been \
+             decided on meanwhile"
         }
         Change::SetMeasurements(_) => "nothing of what is in force is in its way",
     };

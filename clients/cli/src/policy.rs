@@ -1,6 +1,7 @@
 //! `sealbook policy ...`: what rules allow, why, and whether that is what was agreed. Nothing here asks the ledger.
 //!
-//! Rules come from a folder, from a network's genesis document (`--network`), or are those of this version.
+//! Rules come from a folder, from a network's genesis document (`--network`), or are those of this version. Those that
+//! members decided on since are fetched by `sealbook governance policies`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,11 @@ impl Rules {
         Self::load(read_text(&folder.join(SCHEMA))?, found)
     }
 
-    fn load(schema: String, files: Vec<PolicyText>) -> Result<Self> {
+    /// Rules that came as texts.
+    ///
+    /// # Errors
+    /// They are not valid, or lock all admins out.
+    pub fn load(schema: String, files: Vec<PolicyText>) -> Result<Self> {
         let texts: Vec<(&str, &str)> = files
             .iter()
             .map(|file| (file.name.as_str(), file.text.as_str()))
@@ -109,7 +114,8 @@ pub fn run(context: &Context, network: Option<&Path>, command: PolicyCommand) ->
         } => explain(context, &named(rules)?, (&role, &action), others),
         PolicyCommand::Diff { before, after } => {
             let (before, after) = (rules_of(&before)?, rules_of(&after)?);
-            diff(context, &before.set, &after.set);
+            let (value, text) = differences(&before, &after);
+            context.say(&value, &text);
             Ok(())
         }
         PolicyCommand::Test { rules, cases } => {
@@ -228,8 +234,9 @@ const fn word(allowed: bool) -> &'static str {
     if allowed { "allowed" } else { "denied" }
 }
 
-/// Every decision that differs, of actions that both know or one alone.
-fn diff(context: &Context, before: &PolicySet, after: &PolicySet) {
+/// Every decision that differs, of actions that both know or one alone: as JSON and for people.
+pub fn differences(before: &Rules, after: &Rules) -> (Value, String) {
+    let (before, after) = (&before.set, &after.set);
     let actions: std::collections::BTreeSet<&str> =
         before.actions().chain(after.actions()).collect();
     let mut table = Table::new();
@@ -270,7 +277,7 @@ fn diff(context: &Context, before: &PolicySet, after: &PolicySet) {
     } else {
         table.to_string()
     };
-    context.say(&Value::Array(changes), &text);
+    (Value::Array(changes), text)
 }
 
 /// The rules that permit now, or that permitted.

@@ -11,7 +11,7 @@ use sealbook_primitives::hash::Digest;
 use sealbook_securities::MemberName;
 
 use crate::keys::Recipients;
-use crate::{Change, Directory, Effect, Failure};
+use crate::{Change, Directory, Effect, Failure, Policies};
 
 /// Members by name, with their roles.
 pub(crate) type Roll = BTreeMap<MemberName, String>;
@@ -72,6 +72,8 @@ pub(crate) struct Draft {
     suite: u8,
     /// Which programs modules to be admitted may run; any if there is none.
     pub(crate) measurements: Vec<Digest>,
+    /// The rules that were decided last; those of genesis if none were.
+    pub(crate) policies: Option<Policies>,
 }
 
 impl Draft {
@@ -84,6 +86,7 @@ impl Draft {
     ) -> Self {
         Self {
             measurements,
+            policies: None,
             validators: definition.validators.clone(),
             observers: definition.observers.clone(),
             parameters: definition.parameters.clone(),
@@ -222,6 +225,7 @@ impl Draft {
                 next.parameters.contracts.clone_from(contracts);
             }
             Change::SetMeasurements(measurements) => next.measurements.clone_from(measurements),
+            Change::SetPolicies(policies) => next.set_policies(policies, directory)?,
         }
         check_links(&self.validators, &next.validators, directory)?;
         let definition = next.definition(base);
@@ -252,6 +256,22 @@ impl Draft {
         } else {
             Err(Failure::Measurement)
         }
+    }
+
+    fn set_policies(
+        &mut self,
+        policies: &Policies,
+        directory: &dyn Directory,
+    ) -> Result<(), Failure> {
+        let last = self.policies.as_ref();
+        if policies.replaces != last.map_or(Digest::ZERO, Policies::digest) {
+            return Err(Failure::OtherPolicies);
+        }
+        if !directory.accepts(policies) {
+            return Err(Failure::Policies);
+        }
+        self.policies = Some(policies.clone());
+        Ok(())
     }
 
     /// A member who was to be admitted by this draft is not, and one who is there is removed. Somebody can be both: an

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod directory;
 mod draft;
 mod keys;
 mod order;
@@ -23,12 +24,16 @@ mod state;
 mod version;
 mod view;
 
+pub use directory::{Caller, Directory, Newcomer};
 pub use keys::{KeyOffer, KeyRefusal, MAX_OFFERS, Recipients, Rotation};
-pub use order::{Action, Change, GovernanceOrder, MAX_CHAIN_BYTES, MAX_CHAIN_LENGTH, Malformed};
+pub use order::{
+    Action, Change, GovernanceOrder, MAX_CHAIN_BYTES, MAX_CHAIN_LENGTH, MAX_POLICY_BYTES,
+    Malformed, Policies,
+};
 pub use proposal::{Failure, Proposal, ProposalStatus, Voice};
 pub use quota::QUOTA_RECOVERY_BLOCKS;
 pub use state::{
-    Caller, Directory, Effect, Governance, MAX_CLOSED, MAX_OPEN, MAX_OPEN_PER_MEMBER,
-    MAX_SCHEDULED, MAX_VOICES, Newcomer,
+    Effect, Governance, MAX_CLOSED, MAX_OPEN, MAX_OPEN_PER_MEMBER, MAX_OPEN_POLICIES,
+    MAX_SCHEDULED, MAX_VOICES,
 };
 pub use view::GovernanceView;

@@ -9,8 +9,9 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
-    AuthorisedContract, EpochError, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery,
-    ValidatorSeat, check_contracts, check_holders, check_measurements, check_node,
+    AuthorisedContract, EpochError, GovernanceRules, KeyHolder, ObserverSeat, Parameters,
+    PolicyText, Recovery, ValidatorSeat, check_contracts, check_holders, check_measurements,
+    check_node,
 };
 use sealbook_primitives::hash::{Digest, hash};
 use sealbook_securities::{ClientReference, MemberName, Role};
@@ -20,12 +21,16 @@ pub const MAX_CHAIN_LENGTH: usize = 4;
 /// The most bytes of the certificates in a chain, together.
 pub const MAX_CHAIN_BYTES: usize = 8_192;
 
+/// The most bytes of rules and their schema, together.
+pub const MAX_POLICY_BYTES: usize = 32 * 1_024;
+
 /// The numbers of the suites that envelopes can be sealed with.
 const SUITES: [u8; 2] = [1, 2];
 const MAX_KEY_BYTES: usize = 4_096;
 const MAX_STATEMENT_BYTES: usize = 1_024;
 
 const CHANGE_DOMAIN: &str = "sealbook 2026 governance change v1";
+const POLICIES_DOMAIN: &str = "sealbook 2026 governance policies v1";
 const ACTION_DOMAIN: &str = "sealbook 2026 governance action v1";
 
 /// Why a change is no change, whatever the state.
@@ -46,6 +51,9 @@ pub enum Malformed {
     /// A statement that is too long to be one.
     #[error("a module's statement has 1024 bytes at most")]
     Statement,
+    /// No schema, or too much text.
+    #[error("rules and their schema have 32768 bytes at most, and there is a schema")]
+    Policies,
     /// A seat, an address, a parameter or a rule is outside its bounds.
     #[error(transparent)]
     Bounds(#[from] EpochError),
@@ -119,6 +127,56 @@ pub enum Change {
     SetMeasurements(Vec<Digest>),
     /// Changes which contracts are authorised, all at once.
     SetContracts(Vec<AuthorisedContract>),
+    /// Changes which rules say what members may do, all at once.
+    SetPolicies(Policies),
+}
+
+/// Rules, and the schema that they are valid under. Those of a proposal that ended are not kept: there are none then.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Policies {
+    /// [`Policies::digest`] of those that they take the place of, decided last, in force or not yet; [`Digest::ZERO`] for those
+    /// of genesis. So nobody approves a change of rules that are others by then.
+    pub replaces: Digest,
+    /// The schema.
+    pub schema: String,
+    /// The rules, by file.
+    pub files: Vec<PolicyText>,
+}
+
+impl Policies {
+    /// What is left of those of a proposal that ended.
+    #[must_use]
+    pub const fn forgotten() -> Self {
+        Self {
+            replaces: Digest::ZERO,
+            schema: String::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// The hash by which others that take their place name them.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        hash(POLICIES_DOMAIN, &[&borsh::to_vec(self).unwrap_or_default()])
+    }
+
+    /// Whether they are those of a proposal that ended.
+    #[must_use]
+    pub const fn is_forgotten(&self) -> bool {
+        self.schema.is_empty()
+    }
+
+    fn check(&self) -> Result<(), Malformed> {
+        let files = self.files.iter();
+        let bytes: usize = files
+            .map(|file| file.name.len().saturating_add(file.text.len()))
+            .sum();
+        let bytes = bytes.saturating_add(self.schema.len());
+        if self.schema.is_empty() || bytes > MAX_POLICY_BYTES {
+            return Err(Malformed::Policies);
+        }
+        Ok(())
+    }
 }
 
 impl Change {
@@ -167,6 +225,7 @@ impl Change {
             Self::ReplaceModule { .. } => "replace-module",
             Self::SetMeasurements(_) => "set-measurements",
             Self::SetContracts(_) => "set-contracts",
+            Self::SetPolicies(_) => "set-policies",
         }
     }
 
@@ -207,6 +266,7 @@ impl Change {
             Self::SetRecovery(recovery) => recovery.check()?,
             Self::SetMeasurements(measurements) => check_measurements(measurements)?,
             Self::SetContracts(contracts) => check_contracts(contracts)?,
+            Self::SetPolicies(policies) => policies.check()?,
             Self::ReplaceModule { module_key, .. } if module_key.len() > MAX_KEY_BYTES => {
                 return Err(Malformed::Key);
             }

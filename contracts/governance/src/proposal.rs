@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_primitives::hash::Digest;
 use sealbook_securities::MemberName;
 
-use crate::Change;
+use crate::{Change, Policies};
 
 /// What an elector last said about a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -73,6 +73,12 @@ pub enum Failure {
     /// More validators would be cut off, because their certificates are revoked, than may fail.
     #[error("more validators whose certificates are revoked than may fail")]
     SeatsCutOff,
+    /// The rules are not valid under their schema, or no admin could let members in.
+    #[error("the rules are not plain, not valid under their schema, or lock all admins out")]
+    Policies,
+    /// Other rules have been decided on since they were compared with those that they take the place of.
+    #[error("other rules have been decided on meanwhile")]
+    OtherPolicies,
 }
 
 /// Where a proposal stands.
@@ -130,14 +136,28 @@ impl fmt::Display for ProposalStatus {
     }
 }
 
+impl Proposal {
+    /// Whether the text of rules is kept for it.
+    pub(crate) const fn holds_text(&self) -> bool {
+        matches!(self.change, Change::SetPolicies(_)) && !self.status.is_closed()
+    }
+
+    /// The text of rules is not kept once the proposal has ended: where it holds, it is kept as what is in force.
+    pub(crate) fn forget_text(&mut self) {
+        if let (true, Change::SetPolicies(policies)) = (self.status.is_closed(), &mut self.change) {
+            *policies = Policies::forgotten();
+        }
+    }
+}
+
 /// A proposal.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Proposal {
     /// Its number; the first is 1.
     pub id: u64,
-    /// What is proposed.
+    /// What is proposed. Rules are left out once the proposal has ended.
     pub change: Change,
-    /// [`Change::digest`] of it.
+    /// [`Change::digest`] of it, as it was proposed.
     pub digest: Digest,
     /// Whose it is.
     pub proposer: MemberName,

@@ -12,8 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealbook_ledger::{
-    AuthorisedContract, EpochDefinition, Genesis, GovernanceRules, KeyHolder, Recovery,
-    ValidatorSeat, holder_digest,
+    EpochDefinition, Genesis, GovernanceRules, KeyHolder, Recovery, ValidatorSeat, holder_digest,
 };
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
@@ -23,58 +22,24 @@ use crate::draft::{Decided, Draft, Roll};
 use crate::keys::{Entitled, KeyRefusal, Keys, Recipients, Rotation};
 use crate::quota::Quotas;
 use crate::version::FormatVersion;
-use crate::{Action, Change, GovernanceOrder, GovernanceView, Proposal, ProposalStatus, Voice};
+use crate::{
+    Action, Caller, Change, Directory, GovernanceOrder, GovernanceView, Policies, Proposal,
+    ProposalStatus, Voice,
+};
 
 /// The most open proposals.
 pub const MAX_OPEN: usize = 64;
 /// The most open proposals of one member.
 pub const MAX_OPEN_PER_MEMBER: usize = 8;
+/// The most proposals, open or scheduled, that change the rules of what members may do: their text is kept so long. A member has
+/// one of them.
+pub const MAX_OPEN_POLICIES: usize = 4;
 /// The most changes that are decided for one epoch.
 pub const MAX_SCHEDULED: usize = 64;
 /// How often one member may raise its voice for or against one proposal.
 pub const MAX_VOICES: u32 = 8;
 /// How many proposals are kept after they ended.
 pub const MAX_CLOSED: usize = 256;
-
-/// Who gives an order: a member of the books, authenticated.
-#[derive(Debug, Clone, Copy)]
-pub struct Caller<'a> {
-    /// The member's name.
-    pub name: &'a str,
-    /// Its role.
-    pub role: &'a str,
-}
-
-/// Somebody who could be admitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Newcomer {
-    /// The name in the certificate.
-    pub name: MemberName,
-    /// The role in the certificate.
-    pub role: String,
-}
-
-/// What only the books and the network's CA know. Must be deterministic: the same answers on every node in the same
-/// block.
-pub trait Directory {
-    /// All members in the books with their roles; members that governance removed may be among them.
-    fn members(&self) -> Vec<(MemberName, String)>;
-
-    /// Whose chain this is, if it is good at the time of the block and neither its name nor its certificate is in use.
-    fn newcomer(&self, chain: &[Vec<u8>]) -> Option<Newcomer>;
-
-    /// Whether secrets can be sealed to this encoded public key of a module.
-    fn can_seal_to(&self, module_key: &[u8]) -> bool;
-
-    /// Whether the modules of this version run a contract.
-    fn runs(&self, contract: &AuthorisedContract) -> bool;
-
-    /// Whether links of a node with this key are cut, because its certificate was revoked.
-    fn is_cut_off(&self, vote_key: &VerifyingKey) -> bool;
-
-    /// What a module states that it runs (SHA-256 of its program), if the statement is its own and about this network.
-    fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest>;
-}
 
 /// What the caller has to do when an epoch begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +61,7 @@ pub enum Effect {
 struct Plan {
     definition: EpochDefinition,
     rules: GovernanceRules,
+    policies: Option<Policies>,
     decided: Decided,
 }
 
@@ -112,6 +78,8 @@ pub struct Governance {
     version: FormatVersion,
     present: EpochDefinition,
     rules: GovernanceRules,
+    /// What members may do; by genesis, if nothing else was decided.
+    policies: Option<Policies>,
     plan: Option<Plan>,
     draft: Draft,
     proposals: BTreeMap<u64, Proposal>,
@@ -123,6 +91,9 @@ pub struct Governance {
     keys: Keys,
     /// The last block that was ended.
     height: u64,
+    /// Whether rules of what members may do were judged in the block under way: once, since it is much work.
+    #[borsh(skip)]
+    judged: bool,
 }
 
 impl Governance {
@@ -141,6 +112,7 @@ impl Governance {
             draft: Draft::of(&first, rules.clone(), auditors, recovery, measurements),
             present: first,
             rules,
+            policies: None,
             plan: None,
             proposals: BTreeMap::new(),
             last_proposal: 0,
@@ -150,6 +122,7 @@ impl Governance {
             new_modules: Vec::new(),
             keys: Keys::default(),
             height: 0,
+            judged: false,
         }
     }
 
@@ -231,15 +204,24 @@ impl Governance {
     }
 
     fn propose(&mut self, scene: &Scene<'_>, change: &Change) -> Result<(u64, Outcome), Code> {
-        self.drafted(change, scene.directory)
-            .map_err(|_| Code::Conflict)?;
         self.check_room()?;
         let is_open = |one: &&Proposal| one.status == ProposalStatus::Open;
         let open = self.proposals.values().filter(is_open);
         let own = open.clone().filter(|one| one.proposer == scene.name);
+        let texts = self.proposals.values();
+        let texts = texts.filter(|one| one.holds_text());
+        let of_own = texts.clone().any(|one| one.proposer == scene.name);
+        let sets_policies = matches!(change, Change::SetPolicies(_));
+        if sets_policies && (of_own || self.judged || texts.count() >= MAX_OPEN_POLICIES) {
+            return Err(Code::Limit);
+        }
         if open.count() >= MAX_OPEN || own.count() >= MAX_OPEN_PER_MEMBER {
             return Err(Code::Limit);
         }
+        // Last, since it may be much work.
+        self.judged |= sets_policies;
+        self.drafted(change, scene.directory)
+            .map_err(|_| Code::Conflict)?;
         let id = self.last_proposal.checked_add(1).ok_or(Code::Limit)?;
         self.last_proposal = id;
         let proposal = Proposal {
@@ -474,6 +456,7 @@ impl Governance {
         if let Some(proposal) = self.proposals.get_mut(&id) {
             proposal.status = status;
             proposal.decided_ms = Some(time_ms);
+            proposal.forget_text();
         }
     }
 
@@ -482,6 +465,7 @@ impl Governance {
             if proposal.status == ProposalStatus::Open && proposal.expires_ms <= time_ms {
                 proposal.status = ProposalStatus::Expired;
                 proposal.decided_ms = Some(time_ms);
+                proposal.forget_text();
             }
         }
     }
@@ -504,6 +488,7 @@ impl Governance {
     pub fn end_block(&mut self, height: u64, time_ms: u64, carried: &[(VerifyingKey, u32, u32)]) {
         self.expire(time_ms);
         self.height = height;
+        self.judged = false;
         self.quotas.end_block(carried);
         if self.plan.is_none() && height >= self.present.plan_height() {
             let mut definition = self.draft.definition(&self.present);
@@ -515,6 +500,7 @@ impl Governance {
             self.plan = Some(Plan {
                 definition,
                 rules: self.draft.rules.clone(),
+                policies: self.draft.policies.clone(),
                 decided: std::mem::take(&mut self.draft.decided),
             });
         }
@@ -549,6 +535,7 @@ impl Governance {
             self.keys.want(self.height);
         }
         self.rules = plan.rules;
+        self.policies = plan.policies;
         for name in &plan.decided.removals {
             self.removed.insert(*name);
             for proposal in self.proposals.values_mut() {
@@ -563,6 +550,7 @@ impl Governance {
         for id in &plan.decided.proposals {
             if let Some(proposal) = self.proposals.get_mut(id) {
                 proposal.status = ProposalStatus::Effective { epoch };
+                proposal.forget_text();
             }
         }
         let carriers: BTreeSet<VerifyingKey> = self.present.carriers().copied().collect();
@@ -580,6 +568,12 @@ impl Governance {
     #[must_use]
     pub const fn rules(&self) -> &GovernanceRules {
         &self.rules
+    }
+
+    /// The rules of what members may do that are in force; nothing if they are those of genesis.
+    #[must_use]
+    pub const fn policies(&self) -> Option<&Policies> {
+        self.policies.as_ref()
     }
 
     /// The carriers whose quota is cut, ascending by key, with their levels.
@@ -668,6 +662,8 @@ impl Governance {
             recipients: self.recipients(),
             rotation: self.keys.rotation.clone(),
             measurements: self.draft.measurements.clone(),
+            policies: self.policies.clone(),
+            policies_decided: self.draft.policies.clone(),
         }
     }
 }

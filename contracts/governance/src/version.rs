@@ -4,7 +4,7 @@ use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// `u16`, always the present version; bytes of another version do not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use sealbook_primitives::hash::Digest;
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::MemberName;
 
-use crate::Proposal;
 use crate::keys::{Recipients, Rotation};
 use crate::version::FormatVersion;
+use crate::{Policies, Proposal};
 
 /// The state of governance after a block.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -35,4 +35,8 @@ pub struct GovernanceView {
     pub rotation: Option<Rotation>,
     /// Which programs modules to be admitted may run, by what is decided: SHA-256 of each; any if there is none.
     pub measurements: Vec<Digest>,
+    /// The rules of what members may do that are in force; nothing if they are those of genesis.
+    pub policies: Option<Policies>,
+    /// Those that are decided last, in force or not yet; nothing if they are those of genesis.
+    pub policies_decided: Option<Policies>,
 }

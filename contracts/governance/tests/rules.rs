@@ -630,8 +630,8 @@ fn encodings_are_pinned() {
         [
             "e450ef7b83550939c576f64498ea6f8d45b932e6202bcd95a629cc816925460b",
             "b5268cfc66a881c93822ddf536a816e7c0b3083cff7abfc01fc67dcfc5d852a0",
-            "594bb635f0ad8facf727ec0bdd46c1fb650c814972bf26d7f9df40657ed15120",
-            "5bb8bdf3e55d3a805775d77103e0b61cc4b35c0eb8a7c430279061b24dbe6a03",
+            "5cfed789dd8a4e014b88c191f1209ebbcc103f4d1cea761ef756a1fcd1229698",
+            "25b3d079f5897f7556a0bf2ea7b9a6369f3be5d16e1f765361e6951aa3bcfe33",
         ]
     );
     let mut other = state;

@@ -250,6 +250,7 @@ impl Engine {
         self.sessions = parts.sessions;
         self.finals_owed = parts.finals_owed.into();
         self.certifying = parts.certifying;
+        self.take_policies()?;
         self.records = parts
             .records
             .into_iter()

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize as _, BorshSerialize as _};
-use sealbook_governance::{Caller, Directory, Effect, GovernanceOrder, Newcomer};
+use sealbook_governance::{Caller, Directory, Effect, GovernanceOrder, Newcomer, Policies};
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::AuthorisedContract;
+use sealbook_policies::{DEFAULT_SCHEMA, PolicySet};
 use sealbook_primitives::hash::{Digest, keyed_hash};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
@@ -66,6 +67,7 @@ pub struct Books<'a> {
     roots_of_trust: &'a [CertificateDer<'static>],
     network_name: &'a str,
     network: &'a Digest,
+    founding_schema: &'a str,
     time_ms: u64,
 }
 
@@ -121,6 +123,13 @@ impl Directory for Books<'_> {
         self.certificates.is_cut_off(vote_key)
     }
 
+    fn accepts(&self, policies: &Policies) -> bool {
+        let known = [self.founding_schema, DEFAULT_SCHEMA];
+        let files = files_of(policies);
+        known.contains(&policies.schema.as_str())
+            && PolicySet::load_plain(&policies.schema, &files).is_ok()
+    }
+
     fn runs(&self, contract: &AuthorisedContract) -> bool {
         contracts::runs(contract)
     }
@@ -128,6 +137,13 @@ impl Directory for Books<'_> {
     fn measurement(&self, module_key: &[u8], statement: &[u8]) -> Option<Digest> {
         ModuleStatement::verify(statement, module_key, self.network)
     }
+}
+
+fn files_of(policies: &Policies) -> Vec<(&str, &str)> {
+    let files = policies.files.iter();
+    files
+        .map(|file| (file.name.as_str(), file.text.as_str()))
+        .collect()
 }
 
 impl Engine {
@@ -163,6 +179,7 @@ impl Engine {
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
             network: &self.network,
+            founding_schema: &self.genesis.policy_schema,
             time_ms,
         };
         self.governance.apply(&caller, &order, &directory, time_ms)
@@ -177,6 +194,7 @@ impl Engine {
             roots_of_trust: &self.roots_of_trust,
             network_name: &self.genesis.network_name,
             network: &self.network,
+            founding_schema: &self.genesis.policy_schema,
             time_ms,
         }
     }
@@ -184,7 +202,12 @@ impl Engine {
     /// Begins the epoch that the block before defined, and carries out what was decided for it. Who was removed does
     /// not count from here on; governance keeps that list, so the network root covers it.
     pub(crate) fn begin_epoch(&mut self, time_ms: u64) -> Result<(), EngineError> {
-        for effect in self.governance.begin_epoch() {
+        let policies = self.governance.policies().cloned();
+        let effects = self.governance.begin_epoch();
+        if self.governance.policies() != policies.as_ref() {
+            self.take_policies()?;
+        }
+        for effect in effects {
             match effect {
                 Effect::AdmitMember { chain } => self.admit_decided(&chain, time_ms),
                 Effect::RemoveMember { .. } => {}
@@ -193,6 +216,14 @@ impl Engine {
         contracts::check_all_run(&self.definition().parameters.contracts)?;
         self.begin_key_epoch()?;
         self.end_sessions(time_ms);
+        Ok(())
+    }
+
+    /// From now on the rules of governance decide, if it has decided on any.
+    pub(crate) fn take_policies(&mut self) -> Result<(), EngineError> {
+        if let Some(policies) = self.governance.policies() {
+            self.policies = PolicySet::load_plain(&policies.schema, &files_of(policies))?;
+        }
         Ok(())
     }
 

@@ -52,6 +52,16 @@ pub enum PolicyError {
         /// The limit of length, comments, strings and blanks not counted.
         bytes: usize,
     },
+    /// Something that rules which are decided on may not be made of: see [`plain`](crate::plain).
+    #[error("`{file}` is not plain at line {line}: {what}")]
+    NotPlain {
+        /// The file's name, with whatever is not printable escaped.
+        file: String,
+        /// The line.
+        line: usize,
+        /// What is not plain.
+        what: String,
+    },
     /// A text that is not Cedar.
     #[error("cannot read `{file}`{}: {detail}", at_line(*.line))]
     Unreadable {

@@ -27,6 +27,7 @@ pub mod action;
 pub mod cases;
 mod defaults;
 mod error;
+pub mod plain;
 mod read;
 mod table;
 
@@ -134,6 +135,18 @@ impl PolicySet {
             decisions,
             unknown,
         })
+    }
+
+    /// As [`PolicySet::load`], of rules that a member sent: they are plain, under a schema that is known good, and admins can let
+    /// members in.
+    ///
+    /// # Errors
+    /// As [`plain::check`], [`PolicySet::load`] and [`PolicySet::check_admins`].
+    pub fn load_plain(schema: &str, files: &[(&str, &str)]) -> Result<Self, PolicyError> {
+        plain::check(files)?;
+        let set = Self::load(schema, files)?;
+        set.check_admins()?;
+        Ok(set)
     }
 
     /// The rules that come with this version.

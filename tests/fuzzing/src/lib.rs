@@ -30,6 +30,7 @@ mod keys;
 mod lists;
 mod orders;
 mod people;
+mod policies;
 mod sealed;
 pub mod seeds;
 mod words;
@@ -40,6 +41,7 @@ pub use keys::{key_record, root_file};
 pub use lists::revocation_list;
 pub use orders::{books, governance_order, securities_order};
 pub use people::{certificate_chain, certificate_request, certificate_signed, texts};
+pub use policies::policies;
 pub use sealed::{envelope, opening_key};
 pub use words::{client_words, frame, module_words, payload, views};
 
@@ -66,6 +68,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("module_words", module_words),
     ("opening_key", opening_key),
     ("payload", payload),
+    ("policies", policies),
     ("proof", proof),
     ("receipt", receipt),
     ("revocation_list", revocation_list),

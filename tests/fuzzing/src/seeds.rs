@@ -10,7 +10,7 @@ mod lists;
 mod words;
 
 use borsh::BorshSerialize;
-use sealbook_governance::{Action, Change, Governance, GovernanceOrder};
+use sealbook_governance::{Action, Change, Governance, GovernanceOrder, Policies};
 use sealbook_identity::pem;
 use sealbook_ledger::{
     EpochDefinition, Genesis, GovernanceRules, Parameters, Recovery, SnapshotManifest,
@@ -57,7 +57,7 @@ type Group = Vec<(String, Vec<u8>)>;
 #[must_use]
 pub fn seeds() -> Vec<Seed> {
     let chain = chain();
-    let groups: [(&'static str, Group); 26] = [
+    let groups: [(&'static str, Group); 27] = [
         ("block", blocks(&chain)),
         ("books", books()),
         ("certificate", certificates(&chain)),
@@ -76,6 +76,7 @@ pub fn seeds() -> Vec<Seed> {
         ("module_words", module_words(&chain)),
         ("opening_key", opening_keys()),
         ("payload", payloads()),
+        ("policies", policies()),
         ("proof", proofs(&chain)),
         ("receipt", vec![named("receipt", chain.receipt().encode())]),
         ("revocation_list", revocation_lists()),
@@ -93,6 +94,33 @@ pub fn seeds() -> Vec<Seed> {
         })
     };
     groups.into_iter().flat_map(of).collect()
+}
+
+fn policies() -> Group {
+    let good = sealbook_policies::DEFAULT_FILES.iter();
+    let mut all: Group = good
+        .map(|(name, text)| named(name.trim_end_matches(".cedar"), text.as_bytes().to_vec()))
+        .collect();
+    let rule = "@id(\"a\") permit (principal, action, resource)";
+    let when = |condition: &str| format!("{rule} when {{ {condition} }};").into_bytes();
+    all.extend([
+        named(
+            "condition",
+            when("!(resource.owner == principal) || principal in Role::\"firm\""),
+        ),
+        named("refused-like", when("\"a\" like \"*a*\"")),
+        named("refused-nested", when(&"(".repeat(9))),
+        named(
+            "refused-return",
+            format!("//\r{}", "(".repeat(99)).into_bytes(),
+        ),
+        named(
+            "refused-unknown",
+            format!("{rule} when {{ resource.x }};").into_bytes(),
+        ),
+        named("refused-unended", rule.as_bytes().to_vec()),
+    ]);
+    all
 }
 
 fn statements(chain: &Chain) -> Group {
@@ -461,6 +489,14 @@ fn governance_orders() -> Group {
         },
         Change::SetMeasurements(vec![Digest([28; 32]), Digest([29; 32])]),
         Change::SetContracts(sealbook_ledger::AuthorisedContract::usual()),
+        Change::SetPolicies(Policies {
+            replaces: Digest([30; 32]),
+            schema: "schema".to_owned(),
+            files: vec![sealbook_ledger::PolicyText {
+                name: "admin.cedar".to_owned(),
+                text: "permit (principal, action, resource);".to_owned(),
+            }],
+        }),
     ];
     let other_suite = Change::RotateKeys { suite: Some(2) };
     let proposals = changes.into_iter().map(|change| {

@@ -187,6 +187,15 @@ pub enum GovernanceCommand {
         /// Its number.
         proposal: u64,
     },
+    /// Write the rules of what members may do that are in force, or those of a proposal, into a new folder.
+    Policies {
+        /// The folder.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// The proposal, while it is open or scheduled.
+        #[arg(long)]
+        proposal: Option<u64>,
+    },
     /// Take an own proposal back.
     Withdraw {
         /// Its number.
@@ -302,6 +311,12 @@ pub enum ChangeCommand {
         /// Each a name, and a version if it is not 1 (`securities@1`); `governance` must be among them.
         #[arg(value_name = "CONTRACT", required = true, value_parser = contract)]
         contracts: Vec<AuthorisedContract>,
+    },
+    /// Change the rules of what members may do, all at once. `governance show` has every decision that would differ.
+    SetPolicies {
+        /// A folder with a schema and rules, as in `policies`.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
     },
     /// Change which programs modules to be admitted may run, all at once: SHA-256 of each file; any if none is named.
     SetMeasurements {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sealbook_execution::statement::ModuleStatement;
-use sealbook_governance::Change;
+use sealbook_governance::{Change, Policies};
 use sealbook_identity::{files as key_files, pem};
 use sealbook_ledger::{
     AuthorisedContract, GovernanceRules, KeyHolder, ObserverSeat, Parameters, Recovery,
@@ -106,7 +106,9 @@ pub(super) fn change(files: &NetworkFiles, command: ChangeCommand) -> Result<Cha
             };
             Change::SetMeasurements(measurements.iter().map(read).collect::<Result<_>>()?)
         }
-        ChangeCommand::SetParameters(_) | ChangeCommand::SetRules(_) => {
+        ChangeCommand::SetParameters(_)
+        | ChangeCommand::SetRules(_)
+        | ChangeCommand::SetPolicies { .. } => {
             return Err(usage("this change starts from what holds on the ledger"));
         }
     })
@@ -278,11 +280,20 @@ pub(super) fn change_json(change: &Change, trust: &Trust) -> Value {
             json!({"name": name, "module_key": hex(module_key), "measurement": measured(statement)})
         }
         Change::SetContracts(contracts) => json!({"contracts": contracts_json(contracts)}),
+        Change::SetPolicies(policies) => policies_json(policies),
         Change::SetMeasurements(measurements) => {
             let all: Vec<String> = measurements.iter().map(ToString::to_string).collect();
             json!({"measurements": all})
         }
     }
+}
+
+fn policies_json(policies: &Policies) -> Value {
+    let files = policies.files.iter();
+    let files: Vec<Value> = files
+        .map(|file| json!({"name": file.name, "text": file.text}))
+        .collect();
+    json!({"schema": policies.schema, "files": files, "replaces": policies.replaces.to_string()})
 }
 
 /// What a module states that it runs. Whether the statement is its own, the ledger has judged.
@@ -385,6 +396,13 @@ pub(super) fn facts(change: &Change, trust: &Trust) -> Vec<String> {
             facts
         }
         Change::SetContracts(contracts) => vec![contracts_words(contracts)],
+        Change::SetPolicies(policies) if policies.is_forgotten() => {
+            vec!["rules whose text is not kept".to_owned()]
+        }
+        Change::SetPolicies(policies) => {
+            let names = policies.files.iter().map(|file| file.name.as_str());
+            vec![format!("rules in {}", names.collect::<Vec<_>>().join(", "))]
+        }
         Change::SetMeasurements(measurements) if measurements.is_empty() => {
             vec!["modules may run any program".to_owned()]
         }

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use sealbook_governance::{
-    Action, Caller, Change, Directory, Effect, Governance, GovernanceOrder, Newcomer, Proposal,
+    Action, Caller, Change, Directory, Effect, Governance, GovernanceOrder, Newcomer, Policies,
+    Proposal,
 };
 use sealbook_ledger::{
     AuthorisedContract, EpochDefinition, Genesis, GovernanceRules, ObserverSeat, OpeningEpoch,
@@ -92,6 +93,7 @@ pub fn first_epoch() -> EpochDefinition {
 pub struct Books {
     pub members: BTreeMap<String, String>,
     pub cut_off: Vec<VerifyingKey>,
+    pub accepts_none: bool,
 }
 
 impl Directory for Books {
@@ -120,6 +122,11 @@ impl Directory for Books {
 
     fn is_cut_off(&self, vote_key: &VerifyingKey) -> bool {
         self.cut_off.contains(vote_key)
+    }
+
+    /// Rules whose schema is not `bad`.
+    fn accepts(&self, policies: &Policies) -> bool {
+        policies.schema != "bad" && !self.accepts_none
     }
 
     fn runs(&self, contract: &AuthorisedContract) -> bool {

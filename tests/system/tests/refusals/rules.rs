@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealbook_system::TestNetwork;
+use sealbook_system::network::wait_for;
 use sealbook_system::programs::Programs;
 
 /// A copy of the rules of this version, with some text replaced.
@@ -172,4 +173,135 @@ fn a_networks_own_rules_are_those_that_are_asked() {
     assert!(said.out.starts_with("allowed: "), "{said:?}");
     let said = network.sealbook(&["--json", "policy", "cases"]);
     assert_eq!(said.out.matches("\"allowed\"").count(), 336);
+}
+
+/// A second admin, with keys made by the CA.
+fn second_admin(network: &TestNetwork) {
+    let enrol = [
+        "member",
+        "enrol",
+        "second",
+        "--role",
+        "admin",
+        "--organisation",
+        "Exchange (second admin)",
+    ];
+    let _ = network.sealbook(&enrol).expect_code(0);
+}
+
+/// A network with the books of a first trade, in which two admins decide together and epochs pass quickly.
+fn governed_by_two() -> TestNetwork {
+    let mut network = TestNetwork::create(1, 0, &["--epoch-blocks", "16"]);
+    network.start_all();
+    second_admin(&network);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/first-trade.jsonl");
+    let scenario = ["scenario", "run", example.to_str().unwrap()];
+    let _ = network.sealbook(&scenario).expect_code(0);
+    for change in [
+        ["set-parameters", "--idle-interval", "50"],
+        ["set-rules", "--approvals", "2"],
+    ] {
+        let words = [&["governance", "propose"][..], &change].concat();
+        let _ = network.sealbook(&words).expect_code(0);
+    }
+    wait_for("two approvals to be needed", || {
+        let words = ["--json", "governance", "show", "2"];
+        let shown = network.sealbook(&words).expect_code(0).json();
+        (shown["status"] == "effective").then_some(())
+    });
+    network
+}
+
+/// Firms would see each other's holdings and trades.
+const OWN: &str = "        Action::\"read-holdings\",\n        Action::\"read-trades\"\n    ],\n    resource\n)\nwhen { resource.owner == principal };";
+
+#[test]
+fn rules_change_by_governance_and_whoever_approves_sees_what_differs() {
+    let mut network = governed_by_two();
+    let say = |words: &[&str], code: i32| network.sealbook(words).expect_code(code);
+    let show = |proposal: &str| say(&["--json", "governance", "show", proposal], 0).json();
+    let scratch = tempfile::tempdir_in(network.scratch()).unwrap();
+    let file = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let propose = |folder: &Path| {
+        let folder = folder.to_str().unwrap();
+        network.sealbook(&["governance", "propose", "set-policies", folder])
+    };
+    let differ = |one: &str, other: &Path| {
+        let other = other.to_str().unwrap();
+        say(&["--json", "policy", "diff", one, other], 0).json()
+    };
+    let none = serde_json::json!([]);
+
+    // Rules that lock all admins out are named before anything is sent.
+    let admits = "@id(\"admin-admits-members\")\npermit (";
+    let none_may = admits.replace("permit (", "forbid (");
+    let locked = copy(
+        scratch.path(),
+        "locked",
+        &[("admin.cedar", admits, &none_may)],
+    );
+    let refused = propose(&locked).expect_code(1);
+    assert!(refused.err.contains("admit-member"), "{refused:?}");
+
+    // The approver is told what differs, and may look at the text.
+    let open = OWN.replace("\nwhen { resource.owner == principal };", ";");
+    let bad = copy(scratch.path(), "bad", &[("firm.cedar", OWN, &open)]);
+    let _ = propose(&bad).expect_code(0);
+    let shown = show("3");
+    assert_eq!(shown["change"], "set-policies");
+    assert_eq!(shown["status"], "open");
+    let differs = shown["differs"].as_array().unwrap();
+    let of = |one: &serde_json::Value| one["role"] == "firm" && one["own"] == false;
+    assert!(differs.len() == 2 && differs.iter().all(of), "{differs:?}");
+    let out = file("proposed");
+    let fetch = |out: &str, more: &[&str], code| {
+        say(
+            &[&["governance", "policies", "--out", out], more].concat(),
+            code,
+        )
+    };
+    let _ = fetch(&out, &["--proposal", "3"], 0);
+    assert_eq!(differ(&out, &bad), none);
+    let _ = fetch(&out, &[], 1);
+    let _ = fetch(&file("not"), &["--proposal", "1"], 2);
+    let told = say(&["--as", "second", "governance", "reject", "3"], 0);
+    assert!(told.out.contains("read-holdings"), "{told:?}");
+    assert_eq!(show("3")["status"], "rejected");
+    let _ = fetch(&file("not"), &["--proposal", "3"], 2);
+
+    // Firms lose a right that they had; both admins see it and want it.
+    let own = "@id(\"firm-transfers-from-its-own-accounts\")\npermit (";
+    let lost = own.replace("permit (", "forbid (");
+    let strict = copy(scratch.path(), "strict", &[("firm.cedar", own, &lost)]);
+    let _ = propose(&strict).expect_code(0);
+    let told = say(&["--as", "second", "governance", "approve", "4"], 0);
+    assert!(told.out.contains("transfer"), "{told:?}");
+    wait_for("the rules to hold", || {
+        (show("4")["status"] == "effective").then_some(())
+    });
+    let transfer = [
+        "--as",
+        "alpha",
+        "account",
+        "transfer",
+        "--id",
+        "T-9",
+        "--from",
+        "A-1",
+        "--to",
+        "B-1",
+        "--isin",
+        "US0378331005",
+        "--quantity",
+        "1",
+    ];
+    let _ = say(&transfer, 5);
+    let force = file("force");
+    let _ = fetch(&force, &[], 0);
+    assert_eq!(differ(&force, &strict), none);
+    assert!(show("4")["differs"].is_null());
+    // A node that starts again, and executes all blocks anew, has them too.
+    network.kill("node-1");
+    network.start("node-1");
+    let _ = network.sealbook(&transfer).expect_code(5);
 }
