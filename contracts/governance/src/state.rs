@@ -91,9 +91,9 @@ pub struct Governance {
     keys: Keys,
     /// The last block that was ended.
     height: u64,
-    /// Whether rules of what members may do were judged in the block under way: once, since it is much work.
+    /// Whose rules of what members may do were judged in the block under way: once for each, since it is much work.
     #[borsh(skip)]
-    judged: bool,
+    judged: BTreeSet<MemberName>,
 }
 
 impl Governance {
@@ -122,7 +122,7 @@ impl Governance {
             new_modules: Vec::new(),
             keys: Keys::default(),
             height: 0,
-            judged: false,
+            judged: BTreeSet::new(),
         }
     }
 
@@ -212,14 +212,17 @@ impl Governance {
         let texts = texts.filter(|one| one.holds_text());
         let of_own = texts.clone().any(|one| one.proposer == scene.name);
         let sets_policies = matches!(change, Change::SetPolicies(_));
-        if sets_policies && (of_own || self.judged || texts.count() >= MAX_OPEN_POLICIES) {
+        let judged = self.judged.contains(&scene.name);
+        if sets_policies && (of_own || judged || texts.count() >= MAX_OPEN_POLICIES) {
             return Err(Code::Limit);
         }
         if open.count() >= MAX_OPEN || own.count() >= MAX_OPEN_PER_MEMBER {
             return Err(Code::Limit);
         }
         // Last, since it may be much work.
-        self.judged |= sets_policies;
+        if sets_policies {
+            self.judged.insert(scene.name);
+        }
         self.drafted(change, scene.directory)
             .map_err(|_| Code::Conflict)?;
         let id = self.last_proposal.checked_add(1).ok_or(Code::Limit)?;
@@ -488,7 +491,7 @@ impl Governance {
     pub fn end_block(&mut self, height: u64, time_ms: u64, carried: &[(VerifyingKey, u32, u32)]) {
         self.expire(time_ms);
         self.height = height;
-        self.judged = false;
+        self.judged.clear();
         self.quotas.end_block(carried);
         if self.plan.is_none() && height >= self.present.plan_height() {
             let mut definition = self.draft.definition(&self.present);

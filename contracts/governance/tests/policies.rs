@@ -117,9 +117,10 @@ fn rules_that_are_no_good_are_refused_when_proposed_and_when_decided() {
     let mut world = World::new(2);
     let conflict = refused(Code::Conflict);
     assert_eq!(world.propose("anna", set("bad", "permit all")), conflict);
-    // One is judged in a block, good or not.
-    let more = world.propose("bela", set("schema", "permit all"));
+    // One of each member is judged in a block, good or not.
+    let more = world.propose("anna", set("schema", "permit all"));
     assert_eq!(more, refused(Code::Limit));
+    assert_eq!(world.propose("bela", set("bad", "permit all")), conflict);
     world.end_block();
     let malformed = refused(Code::Malformed);
     assert_eq!(world.propose("anna", set("", "permit all")), malformed);

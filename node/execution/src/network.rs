@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize as _, BorshSerialize as _};
 use sealbook_governance::{Caller, Directory, Effect, GovernanceOrder, Newcomer, Policies};
 use sealbook_identity::{CertificateDer, Principal, Usage, verify_chain};
 use sealbook_ledger::AuthorisedContract;
-use sealbook_policies::{DEFAULT_SCHEMA, PolicySet};
+use sealbook_policies::PolicySet;
 use sealbook_primitives::hash::{Digest, keyed_hash};
 use sealbook_primitives::signature::VerifyingKey;
 use sealbook_securities::{Code, MemberId, MemberName, Outcome, State};
@@ -124,10 +124,8 @@ impl Directory for Books<'_> {
     }
 
     fn accepts(&self, policies: &Policies) -> bool {
-        let known = [self.founding_schema, DEFAULT_SCHEMA];
-        let files = files_of(policies);
-        known.contains(&policies.schema.as_str())
-            && PolicySet::load_plain(&policies.schema, &files).is_ok()
+        policies.schema == self.founding_schema
+            && PolicySet::load_plain(&policies.schema, &files_of(policies)).is_ok()
     }
 
     fn runs(&self, contract: &AuthorisedContract) -> bool {
@@ -222,7 +220,7 @@ impl Engine {
     /// From now on the rules of governance decide, if it has decided on any.
     pub(crate) fn take_policies(&mut self) -> Result<(), EngineError> {
         if let Some(policies) = self.governance.policies() {
-            self.policies = PolicySet::load_plain(&policies.schema, &files_of(policies))?;
+            self.policies = PolicySet::load(&policies.schema, &files_of(policies))?;
         }
         Ok(())
     }

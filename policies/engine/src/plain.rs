@@ -36,10 +36,12 @@ const SIGNS: [&str; 16] = [
 ];
 /// The deepest nesting of brackets.
 const NESTING_MAX: usize = 8;
-/// The most signs that join or turn conditions in one rule: what Cedar builds of them is no deeper.
+/// The most signs that join or turn conditions in one rule, and clauses of it: what Cedar builds of them is little deeper.
 const JOINTS_MAX: usize = 32;
 /// The most words, strings and signs in one rule.
 const TOKENS_MAX: usize = 1_024;
+/// The most words, strings and signs in all files together.
+const TOKENS_IN_ALL_MAX: usize = 8_000;
 /// The most rules in all files together.
 const RULES_MAX: usize = 128;
 /// The longest string.
@@ -63,7 +65,7 @@ pub fn check(files: &[(&str, &str)]) -> Result<(), PolicyError> {
             limit: FILES_MAX,
         });
     }
-    let mut rules = 0;
+    let (mut rules, mut tokens) = (0, 0);
     for (name, text) in files {
         if !is_name(name) {
             let what =
@@ -75,6 +77,11 @@ pub fn check(files: &[(&str, &str)]) -> Result<(), PolicyError> {
             .read()
             .map_err(|what| refused(name, reader.line, what))?;
         rules += reader.rules;
+        tokens += reader.all_tokens;
+        if tokens > TOKENS_IN_ALL_MAX {
+            let what = "there are more than 8000 words and signs";
+            return Err(refused(name, reader.line, what));
+        }
         if rules > RULES_MAX {
             return Err(refused(name, reader.line, "there are more than 128 rules"));
         }
@@ -99,6 +106,11 @@ struct Reader<'a> {
     depth: usize,
     joints: usize,
     tokens: usize,
+    /// The word before the last one, and the last, if nothing came after it.
+    words: [&'a str; 2],
+    all_tokens: usize,
+    /// Whether no condition of the rule has begun.
+    in_head: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -110,6 +122,9 @@ impl<'a> Reader<'a> {
             depth: 0,
             joints: 0,
             tokens: 0,
+            words: [""; 2],
+            all_tokens: 0,
+            in_head: true,
         }
     }
 
@@ -139,6 +154,7 @@ impl<'a> Reader<'a> {
 
     fn token(&mut self, first: u8) -> Result<(), &'static str> {
         self.tokens += 1;
+        self.all_tokens += 1;
         if self.tokens > TOKENS_MAX {
             return Err("a rule has more than 1024 words and signs");
         }
@@ -150,39 +166,59 @@ impl<'a> Reader<'a> {
                 .rest
                 .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
             let end = end.unwrap_or(self.rest.len());
-            let known = self
-                .rest
-                .get(..end)
-                .is_some_and(|word| WORDS.contains(&word));
-            self.skip(end);
-            return if known {
-                Ok(())
-            } else {
-                Err("this word is none of those that rules are made of")
-            };
+            return self.word(end);
         }
         let sign = SIGNS.iter().find(|sign| self.rest.starts_with(**sign));
         let sign = *sign.ok_or("this sign is none of those that rules are made of")?;
         self.skip(sign.len());
-        self.sign(sign)
+        self.sign(sign)?;
+        self.words = [""; 2];
+        Ok(())
+    }
+
+    fn word(&mut self, end: usize) -> Result<(), &'static str> {
+        let word = self.rest.get(..end).unwrap_or_default();
+        self.skip(end);
+        if !WORDS.contains(&word) {
+            return Err("this word is none of those that rules are made of");
+        }
+        // Each clause is one more condition.
+        if word == "when" || word == "unless" {
+            self.in_head = false;
+            self.join()?;
+        }
+        let [_, last] = self.words;
+        self.words = [last, word];
+        Ok(())
+    }
+
+    const fn join(&mut self) -> Result<(), &'static str> {
+        self.joints += 1;
+        if self.joints > JOINTS_MAX {
+            return Err("a rule joins more than 32 conditions");
+        }
+        Ok(())
     }
 
     fn sign(&mut self, sign: &str) -> Result<(), &'static str> {
+        // A list stands for actions in the head of a rule, and nowhere else: lists of lists are much work.
+        let of_actions = self.in_head && self.depth == 1 && self.words == ["action", "in"];
+        if sign == "[" && !of_actions {
+            return Err("a list is one of actions, after `action in`");
+        }
         match sign {
             "(" | "[" | "{" => self.depth += 1,
             ")" | "]" | "}" => self.depth = self.depth.saturating_sub(1),
-            "&&" | "||" | "!" | "==" | "!=" | "." => self.joints += 1,
+            "&&" | "||" | "!" | "==" | "!=" | "." => self.join()?,
             ";" => {
                 self.rules += 1;
                 (self.depth, self.joints, self.tokens) = (0, 0, 0);
+                self.in_head = true;
             }
             _ => {}
         }
         if self.depth > NESTING_MAX {
             return Err("brackets are nested more than 8 deep");
-        }
-        if self.joints > JOINTS_MAX {
-            return Err("a rule joins more than 32 conditions");
         }
         Ok(())
     }
@@ -196,6 +232,7 @@ impl<'a> Reader<'a> {
             return Err("a string has letters, digits, hyphens and underscores, 64 at most");
         }
         self.skip(end + 2);
+        self.words = [""; 2];
         Ok(())
     }
 
@@ -251,7 +288,14 @@ mod tests {
             with("if true then true else false"),
             with("principal is Member"),
             with("[].contains(principal)"),
-            with("resource[\"owner\"] == principal\\"),
+            with("resource[\"owner\"] == principal"),
+            with("action in [Action::\"transfer\"]"),
+            with("[[[action]]] != [action]"),
+            format!(
+                "{}{};",
+                RULE.trim_end().trim_end_matches(';'),
+                " when { action in action }".repeat(33)
+            ),
             with("ip(\"1.1.1.1\").isLoopback()"),
             with(&"(".repeat(9)),
             with(&vec!["resource.owner == principal"; 20].join(" && ")),

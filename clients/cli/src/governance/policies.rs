@@ -60,7 +60,14 @@ pub(super) fn differences(
 ) -> Result<Option<(Value, String)>> {
     match change {
         Change::SetPolicies(proposed) if !proposed.is_forgotten() => {
-            let before = rules(&or_founding(files, view.policies_decided.as_ref())?)?;
+            let known = [view.policies.as_ref(), view.policies_decided.as_ref()];
+            let mut known = known.into_iter().flatten();
+            let replaced = known.find(|one| one.digest() == proposed.replaces);
+            if replaced.is_none() && proposed.replaces != Digest::ZERO {
+                let text = "other rules have been decided on since: it cannot be decided any more";
+                return Ok(Some((Value::Null, text.to_owned())));
+            }
+            let before = rules(&or_founding(files, replaced)?)?;
             Ok(Some(compared(&before, &rules(proposed)?)))
         }
         _ => Ok(None),
