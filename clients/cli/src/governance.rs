@@ -64,12 +64,8 @@ pub fn run(context: &Context, command: GovernanceCommand) -> Result<()> {
             let view = view(context, &mut session)?;
             let proposal = find(&view, proposal)?;
             let mut whole = whole(proposal, &trust);
-            if let (Some(found), Value::Object(object)) = (
-                policies::differences(&files, &view, &proposal.change)?,
-                &mut whole,
-            ) {
-                object.insert("differs".to_owned(), found.0);
-            }
+            let found = policies::differences(&files, &view, &proposal.change)?;
+            insert_differences(&mut whole, found.map(|(value, _)| value));
             context.say(&whole, &format!("{whole:#}"));
             Ok(())
         }
@@ -112,6 +108,7 @@ fn propose(
     session: &mut Session,
     command: ChangeCommand,
 ) -> Result<()> {
+    let mut differs = None;
     let change = match command {
         ChangeCommand::SetParameters(arguments) => {
             let view = view(context, session)?;
@@ -134,13 +131,19 @@ fn propose(
             Change::SetRules(rules(&base, arguments))
         }
         ChangeCommand::SetPolicies { folder } => {
-            policies::change(&folder, &view(context, session)?)?
+            let view = view(context, session)?;
+            let change = policies::change(&folder, &view)?;
+            differs = policies::differences(files, &view, &change)?;
+            change
         }
         other => change(files, other)?,
     };
     change.check().map_err(usage)?;
     if !context.json {
         output::line(words(&change, trust));
+        if let Some((_, text)) = &differs {
+            output::line(text);
+        }
     }
     let action = Action::Propose {
         change: change.clone(),
@@ -156,7 +159,8 @@ fn propose(
     let found = after
         .as_ref()
         .and_then(|view| view.proposals.iter().rfind(own));
-    let value = about(&done, found.map(|one| one.id), &change, trust, found);
+    let mut value = about(&done, found.map(|one| one.id), &change, trust, found);
+    insert_differences(&mut value, differs.map(|(value, _)| value));
     let text = match found {
         Some(one) if one.status == ProposalStatus::Open => format!(
             "proposal {0} waits for more approvals: sealbook --as OTHER governance approve {0}",
@@ -200,9 +204,7 @@ fn voice(
     let after = known.then(|| view(context, session)).and_then(Result::ok);
     let found = after.as_ref().and_then(|view| find(view, number).ok());
     let mut value = about(&done, Some(number), &seen.change, trust, found);
-    if let (Some((differs, _)), Value::Object(object)) = (differs, &mut value) {
-        object.insert("differs".to_owned(), differs);
-    }
+    insert_differences(&mut value, differs.map(|(value, _)| value));
     let mut text = format!("proposal {number}: {}", done.to_text());
     if let Some(status) = found.map(|one| status_text(&one.status)) {
         text.push_str(&format!("\nproposal {number}: {status}"));
@@ -233,10 +235,21 @@ fn about(
     value
 }
 
+/// Adds what a change of rules would do to decisions.
+fn insert_differences(value: &mut Value, differs: Option<Value>) {
+    if let (Some(differs), Value::Object(object)) = (differs, value) {
+        object.insert("differs".to_owned(), differs);
+    }
+}
+
 /// As [`Done::check`], with a hint where the code alone says too little.
 fn check(done: &Done, change: &Change, withdraws: bool) -> Result<()> {
     done.check().map_err(|error| match done.code {
         Some("conflict") => error.hint(conflict_hint(change)),
+        Some("limit") if matches!(change, Change::SetPolicies(_)) => error.hint(
+            "a member has one proposal of rules open or scheduled, four are kept of all members, and 64 blocks pass between \
+             two of one member, good or not",
+        ),
         Some("not-permitted") if withdraws => {
             error.hint("only its proposer may withdraw a proposal")
         }

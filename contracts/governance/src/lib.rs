@@ -34,6 +34,6 @@ pub use proposal::{Failure, Proposal, ProposalStatus, Voice};
 pub use quota::QUOTA_RECOVERY_BLOCKS;
 pub use state::{
     Effect, Governance, MAX_CLOSED, MAX_OPEN, MAX_OPEN_PER_MEMBER, MAX_OPEN_POLICIES,
-    MAX_SCHEDULED, MAX_VOICES,
+    MAX_SCHEDULED, MAX_VOICES, POLICIES_APART,
 };
 pub use view::GovernanceView;

@@ -34,6 +34,8 @@ pub const MAX_OPEN_PER_MEMBER: usize = 8;
 /// The most proposals, open or scheduled, that change the rules of what members may do: their text is kept so long. A member has
 /// one of them.
 pub const MAX_OPEN_POLICIES: usize = 4;
+/// How many blocks after rules of a member were judged, good or not, its next ones are: it is much work.
+pub const POLICIES_APART: u64 = 64;
 /// The most changes that are decided for one epoch.
 pub const MAX_SCHEDULED: usize = 64;
 /// How often one member may raise its voice for or against one proposal.
@@ -91,9 +93,9 @@ pub struct Governance {
     keys: Keys,
     /// The last block that was ended.
     height: u64,
-    /// Whose rules of what members may do were judged in the block under way: once for each, since it is much work.
-    #[borsh(skip)]
-    judged: BTreeSet<MemberName>,
+    /// Whose rules of what members may do were judged, in the block after which height, for so long as it keeps them from having
+    /// others judged.
+    judged: BTreeMap<MemberName, u64>,
 }
 
 impl Governance {
@@ -122,7 +124,7 @@ impl Governance {
             new_modules: Vec::new(),
             keys: Keys::default(),
             height: 0,
-            judged: BTreeSet::new(),
+            judged: BTreeMap::new(),
         }
     }
 
@@ -212,7 +214,7 @@ impl Governance {
         let texts = texts.filter(|one| one.holds_text());
         let of_own = texts.clone().any(|one| one.proposer == scene.name);
         let sets_policies = matches!(change, Change::SetPolicies(_));
-        let judged = self.judged.contains(&scene.name);
+        let judged = self.judged.contains_key(&scene.name);
         if sets_policies && (of_own || judged || texts.count() >= MAX_OPEN_POLICIES) {
             return Err(Code::Limit);
         }
@@ -221,7 +223,7 @@ impl Governance {
         }
         // Last, since it may be much work.
         if sets_policies {
-            self.judged.insert(scene.name);
+            self.judged.insert(scene.name, self.height);
         }
         self.drafted(change, scene.directory)
             .map_err(|_| Code::Conflict)?;
@@ -491,7 +493,8 @@ impl Governance {
     pub fn end_block(&mut self, height: u64, time_ms: u64, carried: &[(VerifyingKey, u32, u32)]) {
         self.expire(time_ms);
         self.height = height;
-        self.judged.clear();
+        self.judged
+            .retain(|_, judged| height.saturating_sub(*judged) < POLICIES_APART);
         self.quotas.end_block(carried);
         if self.plan.is_none() && height >= self.present.plan_height() {
             let mut definition = self.draft.definition(&self.present);

@@ -630,7 +630,7 @@ fn encodings_are_pinned() {
         [
             "e450ef7b83550939c576f64498ea6f8d45b932e6202bcd95a629cc816925460b",
             "b5268cfc66a881c93822ddf536a816e7c0b3083cff7abfc01fc67dcfc5d852a0",
-            "5cfed789dd8a4e014b88c191f1209ebbcc103f4d1cea761ef756a1fcd1229698",
+            "2bac892cd83077b2b0b5bdcfa2d613e21528eed1f4ff6d4062999442a0755b19",
             "25b3d079f5897f7556a0bf2ea7b9a6369f3be5d16e1f765361e6951aa3bcfe33",
         ]
     );

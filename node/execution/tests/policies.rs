@@ -13,7 +13,7 @@ use kit::play::Play;
 use kit::words::{self, propose};
 use kit::{Founded, epochs_of};
 use sealbook_execution::Engine;
-use sealbook_governance::{Change, Policies};
+use sealbook_governance::{Change, POLICIES_APART, Policies};
 use sealbook_primitives::hash::Digest;
 use sealbook_protocol::payload::{AnswerBody, AsOf, Question};
 use sealbook_securities::{Code, Outcome};
@@ -66,8 +66,9 @@ fn rules_change_with_an_epoch_and_a_restored_module_has_them() {
     assert_eq!(play.engine.governance_view().policies, Some(policies));
     let refused = Outcome::refused(Code::NotPermitted);
     // A module that begins from a snapshot decides the same.
+    let apart = POLICIES_APART.next_multiple_of(u64::from(EPOCH));
     let height = play.chain.head.height;
-    play.run_to(height + u64::from(EPOCH) + 12);
+    play.run_to(height + apart + u64::from(EPOCH) + 12);
     let back = Policies {
         replaces: play.engine.governance_view().policies.unwrap().digest(),
         ..founding(&play)
@@ -155,6 +156,7 @@ fn rules_that_are_not_valid_or_lock_all_admins_out_are_refused() {
     ] {
         let outcome = play.govern("admin", propose(&change));
         assert_eq!(outcome, conflict, "{name}");
+        play.run_to(play.chain.head.height + POLICIES_APART);
     }
     let outcome = play.govern("alpha", propose(&Change::SetPolicies(good.clone())));
     assert_eq!(outcome, Outcome::refused(Code::NotPermitted));

@@ -37,13 +37,13 @@ const SIGNS: [&str; 16] = [
 /// The deepest nesting of brackets.
 const NESTING_MAX: usize = 8;
 /// The most signs that join or turn conditions in one rule, and clauses of it: what Cedar builds of them is little deeper.
-const JOINTS_MAX: usize = 32;
+const JOINTS_MAX: usize = 16;
 /// The most words, strings and signs in one rule.
-const TOKENS_MAX: usize = 1_024;
+const TOKENS_MAX: usize = 512;
 /// The most words, strings and signs in all files together.
-const TOKENS_IN_ALL_MAX: usize = 8_000;
+const TOKENS_IN_ALL_MAX: usize = 4_000;
 /// The most rules in all files together.
-const RULES_MAX: usize = 128;
+const RULES_MAX: usize = 64;
 /// The longest string.
 const STRING_MAX: usize = 64;
 /// The longest name of a file.
@@ -79,11 +79,11 @@ pub fn check(files: &[(&str, &str)]) -> Result<(), PolicyError> {
         rules += reader.rules;
         tokens += reader.all_tokens;
         if tokens > TOKENS_IN_ALL_MAX {
-            let what = "there are more than 8000 words and signs";
+            let what = "there are more than 4000 words and signs";
             return Err(refused(name, reader.line, what));
         }
         if rules > RULES_MAX {
-            return Err(refused(name, reader.line, "there are more than 128 rules"));
+            return Err(refused(name, reader.line, "there are more than 64 rules"));
         }
     }
     Ok(())
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
         self.tokens += 1;
         self.all_tokens += 1;
         if self.tokens > TOKENS_MAX {
-            return Err("a rule has more than 1024 words and signs");
+            return Err("a rule has more than 512 words and signs");
         }
         if first == b'"' {
             return self.string();
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
     const fn join(&mut self) -> Result<(), &'static str> {
         self.joints += 1;
         if self.joints > JOINTS_MAX {
-            return Err("a rule joins more than 32 conditions");
+            return Err("a rule joins more than 16 conditions");
         }
         Ok(())
     }
@@ -294,11 +294,11 @@ mod tests {
             format!(
                 "{}{};",
                 RULE.trim_end().trim_end_matches(';'),
-                " when { action in action }".repeat(33)
+                " when { action in action }".repeat(17)
             ),
             with("ip(\"1.1.1.1\").isLoopback()"),
             with(&"(".repeat(9)),
-            with(&vec!["resource.owner == principal"; 20].join(" && ")),
+            with(&vec!["resource.owner == principal"; 9].join(" && ")),
             with(&"!".repeat(40)),
             format!(
                 "@id(\"a\") permit (principal, action in [{}], resource);",
@@ -310,7 +310,7 @@ mod tests {
             ),
             "@id(\"a".to_owned(),
             "@id(\"a\nb\")".to_owned(),
-            RULE.repeat(129),
+            RULE.repeat(65),
             RULE.trim_end().trim_end_matches(';').to_owned(),
         ];
         for text in cases {

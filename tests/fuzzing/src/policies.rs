@@ -25,7 +25,7 @@ pub fn policies(data: &[u8]) -> bool {
     text.len() <= FILE_BYTES_MAX
         && match PolicySet::load(DEFAULT_SCHEMA, &files) {
             Ok(set) => {
-                assert!(set.rules().len() <= 128);
+                assert!(set.rules().len() <= 64);
                 assert!(Cases::of(&set).differences(&set).is_empty());
                 let plain = PolicySet::load_plain(DEFAULT_SCHEMA, &files);
                 assert_eq!(set.check_admins().is_ok(), plain.is_ok());

@@ -13,7 +13,7 @@
 //! 3. not traced already;
 //! 4. a user of its own, which the host is not; where it is not so, the report says it, and nothing else changes;
 //! 5. every descriptor but its socket and its two key files closed;
-//! 6. no core files;
+//! 6. no core files; a stack of one size, whatever the machine gives;
 //! 7. namespaces of its own (user, mounts, processes, network, IPC, host name, control groups), with an empty read-only
 //!    root;
 //! 8. a second process: whoever opened the first one's memory to read before step 1 has the wrong one;
@@ -107,6 +107,8 @@ pub fn shut_in(host: &UnixStream, keep_to: u32) -> Result<ShutIn, LockdownError>
         calls::close_from(keep_to.saturating_add(1)),
     )?;
     steps.held("no core files", limit(libc::RLIMIT_CORE, 0))?;
+    // The same everywhere: what is read there must not depend on how much a machine gives.
+    steps.held("a stack of 16 MiB", limit(libc::RLIMIT_STACK, 16 << 20))?;
     // While it is still allowed to, where it is at all.
     memory::raise_limit();
     steps.held("namespaces of its own", namespaces::enter())?;

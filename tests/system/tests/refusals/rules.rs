@@ -273,7 +273,14 @@ fn rules_change_by_governance_and_whoever_approves_sees_what_differs() {
     let own = "@id(\"firm-transfers-from-its-own-accounts\")\npermit (";
     let lost = own.replace("permit (", "forbid (");
     let strict = copy(scratch.path(), "strict", &[("firm.cedar", own, &lost)]);
-    let _ = propose(&strict).expect_code(0);
+    // So soon after the last, they are not judged yet.
+    let soon = propose(&strict);
+    assert!(soon.code == 4 && soon.err.contains("64 blocks"), "{soon:?}");
+    wait_for("rules to be judged again", || {
+        let proposed = propose(&strict);
+        proposed.out.contains("transfer").then_some(())?;
+        (proposed.code == 0).then_some(())
+    });
     let told = say(&["--as", "second", "governance", "approve", "4"], 0);
     assert!(told.out.contains("transfer"), "{told:?}");
     wait_for("the rules to hold", || {
