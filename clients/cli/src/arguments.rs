@@ -1,11 +1,13 @@
 //! The command line.
 
+mod ca;
 mod operator;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use ca::CaCommand;
 pub use operator::{
     ChangeCommand, CreateArguments, GovernanceCommand, NetworkCommand, NodeCommand, NodeKeys,
     ParameterArguments, PrepareArguments, RecoveryCommand, RuleArguments,
@@ -116,67 +118,6 @@ pub enum Command {
     Status,
     /// Look for what is wrong or weaker than it could be: nodes, execution modules, files.
     Doctor,
-}
-
-/// The CA.
-#[derive(Debug, Subcommand)]
-pub enum CaCommand {
-    /// Make a key here and a signing request for it; the key never leaves this machine.
-    Request {
-        /// Short name.
-        name: String,
-        /// Role: firm, issuer, admin, regulator, cash-agent, oracle or node.
-        #[arg(long)]
-        role: String,
-        /// Organisation.
-        #[arg(long)]
-        organisation: String,
-        /// Legal entity identifier.
-        #[arg(long)]
-        lei: Option<String>,
-        /// The network's name.
-        #[arg(long)]
-        network_name: String,
-        /// Folder for key.pem and request.pem.
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-    },
-    /// Certify a signing request with the issuing CA of its role.
-    Approve {
-        /// The request.
-        request: PathBuf,
-        /// Where to write the chain.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Days of validity.
-        #[arg(long, default_value_t = 365)]
-        days: u32,
-    },
-    /// What has been certified, and what of it is revoked.
-    Inventory,
-    /// Revoke a certificate, for good, by the CA's word alone. Nodes hear of it by the next revocation list (`ca crl`);
-    /// `member revoke` makes the whole ledger refuse it at once.
-    Revoke {
-        /// The holder's short name, or the certificate's serial number.
-        #[arg(value_name = "NAME|SERIAL")]
-        who: String,
-        /// Why: unspecified, key-compromise, affiliation-changed, superseded, cessation-of-operation or
-        /// privilege-withdrawn.
-        #[arg(long)]
-        reason: String,
-    },
-    /// Sign the revocation lists of the issuing CAs, for nodes to hold certificates against.
-    Crl {
-        /// Where to write them, each after the certificate of its CA; an older file is replaced.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Only the list of the issuing CA for this role; of all whose keys are here if not given.
-        #[arg(long)]
-        role: Option<String>,
-        /// For how many days they are in force.
-        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
-        days: u32,
-    },
 }
 
 /// Rules. Without a folder they are those of the network in --network, or else those of this version.

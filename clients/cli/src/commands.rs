@@ -15,8 +15,8 @@ use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
 use crate::{
-    audit, demo, doctor, governance, keys, nodes, operations, output, policy, recovery, registry,
-    scenario, transactions,
+    audit, ca, demo, doctor, governance, keys, nodes, operations, output, policy, recovery,
+    registry, scenario, transactions,
 };
 
 /// Runs a command.
@@ -42,7 +42,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Network(command) => nodes::network(&context, command),
         Command::Node(command) => nodes::node(&context, command),
         Command::Governance(command) => governance::run(&context, command),
-        Command::Ca(command) => operations::ca(&context, command),
+        Command::Ca(command) => ca::run(&context, command),
         Command::Policy(command) => policy::run(&context, network.as_deref(), command),
         Command::Member(MemberCommand::Enrol {
             name,

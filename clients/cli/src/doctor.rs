@@ -16,6 +16,8 @@ use crate::network::{self, NetworkFiles};
 use crate::operations::Context;
 use crate::session::Session;
 
+mod certificates;
+
 /// Blocks that execution may be behind.
 const BEHIND_MAX: u64 = 20;
 /// How old the newest block may be on a network whose idle blocks come every second, in milliseconds.
@@ -56,6 +58,7 @@ struct Finding {
 pub fn doctor(context: &Context) -> Result<()> {
     let files = context.files()?;
     let mut findings = look_at_files(&files);
+    findings.extend(certificates::look_at_files(&files, now_ms()));
     let mut session = Session::open(&files)?;
     findings.push(program(context, &mut session));
     let client = session.client(&context.member)?;
@@ -237,6 +240,7 @@ fn look_at_node(
     if let Some(reason) = &status.not_voting {
         found.push((Grade::Warning, "vote", reason.clone()));
     }
+    found.extend(certificates::look_at_node(status, now_ms));
     if executes {
         found.extend(look_at_lockdown(&status.lockdown));
     }

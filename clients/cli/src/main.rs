@@ -7,6 +7,7 @@
 mod action;
 mod arguments;
 mod audit;
+mod ca;
 mod commands;
 mod demo;
 mod doctor;

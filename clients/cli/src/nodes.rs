@@ -600,6 +600,8 @@ fn status_json(status: &NodeStatus) -> Value {
         "waiting": status.waiting,
         "lockdown": status.lockdown,
         "problem": status.halted,
+        "certificate_ends": time(status.certificate_ends_ms),
+        "lists": status.lists.iter().map(|(role, until)| json!({"role": role, "until": time(*until)})).collect::<Vec<_>>(),
     })
 }
 

@@ -1,26 +1,21 @@
-//! What every command knows, and the commands about certificates and members.
+//! What every command knows, and the commands about members.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use comfy_table::Table;
-use sealbook_authority::{Authority, AuthorityError, Issued, certificate_request};
 use sealbook_identity::{
-    CertificateDer, CertificateRequest, IdentityError, Lei, Principal, RevocationReason, Role,
-    Usage, files, fingerprint, pem, verify_chain,
+    CertificateDer, IdentityError, Principal, RevocationReason, Usage, fingerprint, pem,
+    verify_chain,
 };
-use sealbook_primitives::secret::Secret32;
 use sealbook_sdk::{AnswerBody, CertificateAnswer, Prepared, Question};
 use serde_json::{Value, json};
 
-use crate::arguments::{CaCommand, MemberCommand, Wait};
+use crate::arguments::{MemberCommand, Wait};
 use crate::error::{CliError, Exit, Result, doing};
 use crate::members::now_ms;
 use crate::network::NetworkFiles;
 use crate::session::{Done, Session};
 use crate::{output, renewal};
-
-const DAY_MS: u64 = 24 * 3_600_000;
 
 /// What every command knows.
 pub struct Context {
@@ -60,184 +55,6 @@ impl Context {
             output::line(text);
         }
     }
-}
-
-/// `sealbook ca ...`
-///
-/// # Errors
-/// What went wrong.
-pub fn ca(context: &Context, command: CaCommand) -> Result<()> {
-    match command {
-        CaCommand::Request {
-            name,
-            role,
-            organisation,
-            lei,
-            network_name,
-            out,
-        } => {
-            let usage = |error: &dyn std::fmt::Display| CliError::with_exit(Exit::Usage, error);
-            let role: Role = role.parse().map_err(|error| usage(&error))?;
-            let lei: Option<Lei> = lei
-                .map(|lei| lei.parse())
-                .transpose()
-                .map_err(|error| usage(&error))?;
-            fs::create_dir_all(&out).map_err(doing(out.display()))?;
-            let seed = Secret32::random();
-            let request =
-                certificate_request(&name, &organisation, role, lei, &network_name, &seed)
-                    .map_err(|error| usage(&error))?;
-            files::write_private_key(&out.join("key.pem"), &seed).map_err(CliError::new)?;
-            fs::write(out.join("request.pem"), request).map_err(doing("request.pem"))?;
-            let shown = out.display();
-            context.say(
-                &json!({"folder": shown.to_string()}),
-                &format!("wrote key.pem and request.pem in {shown}; send request.pem to the CA"),
-            );
-            Ok(())
-        }
-        CaCommand::Approve { request, out, days } => {
-            let authority = open_ca(context)?;
-            let text = files::read_text(&request, 64 * 1024).map_err(CliError::new)?;
-            let now = now_ms();
-            let validity = (
-                now.saturating_sub(DAY_MS / 24),
-                now.saturating_add(u64::from(days).saturating_mul(DAY_MS)),
-            );
-            let chain = authority.approve(&text, validity).map_err(CliError::new)?;
-            fs::write(&out, chain).map_err(doing(out.display()))?;
-            let shown = out.display();
-            let next = match CertificateRequest::from_pem(&text) {
-                Ok(request) if request.role == Role::Node => format!(
-                    "put it beside the node's key as chain.pem and, once the members have admitted the node, \
-                     `sealbook node join {}`",
-                    request.name
-                ),
-                _ => "admit it with `sealbook member admit`".to_owned(),
-            };
-            context.say(
-                &json!({"chain": shown.to_string()}),
-                &format!("wrote {shown}; {next}"),
-            );
-            Ok(())
-        }
-        CaCommand::Inventory => {
-            let authority = open_ca(context)?;
-            let issued = authority.inventory().map_err(CliError::new)?;
-            let mut table = Table::new();
-            table.set_header(["name", "role", "serial", "valid until", "revoked"]);
-            let mut rows = Vec::new();
-            for entry in &issued {
-                let until = time(entry.not_after_ms);
-                let revoked = entry.revoked.map_or_else(String::new, |revoked| {
-                    format!("{}, {}", time(revoked.revoked_ms), revoked.reason)
-                });
-                let role = entry.role.to_string();
-                table.add_row([&entry.name, &role, &entry.serial, &until, &revoked]);
-                rows.push(issued_json(entry));
-            }
-            context.say(&Value::Array(rows), &table.to_string());
-            Ok(())
-        }
-        CaCommand::Revoke { who, reason } => {
-            let reason: RevocationReason = reason
-                .parse()
-                .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
-            let authority = open_ca(context)?;
-            let issued = authority.revoke(&who, reason, now_ms()).map_err(hinted)?;
-            let Issued {
-                name, role, serial, ..
-            } = &issued;
-            context.say(
-                &issued_json(&issued),
-                &format!(
-                    "revoked the certificate of {name}, role {role}, serial number {serial}, reason {reason}; \
-                     `sealbook ca crl` makes the list that tells the nodes"
-                ),
-            );
-            Ok(())
-        }
-        CaCommand::Crl { out, role, days } => crl(context, &out, role.as_deref(), days),
-    }
-}
-
-/// The CA of the network's folder.
-fn open_ca(context: &Context) -> Result<Authority> {
-    Authority::open(&context.files()?.ca()).map_err(hinted)
-}
-
-fn hinted(error: AuthorityError) -> CliError {
-    let exit = match error {
-        AuthorityError::NeverIssued { .. }
-        | AuthorityError::AlreadyRevoked { .. }
-        | AuthorityError::ExpiredAlready { .. }
-        | AuthorityError::SeveralCertificates { .. } => Exit::Usage,
-        _ => Exit::Failed,
-    };
-    CliError::with_exit(exit, &error).hint(error.hint())
-}
-
-fn issued_json(issued: &Issued) -> Value {
-    let revoked = issued
-        .revoked
-        .map(|one| json!({"at": time(one.revoked_ms), "reason": one.reason.word()}));
-    json!({"name": issued.name, "role": issued.role.word(), "serial": issued.serial,
-        "valid_until": time(issued.not_after_ms), "revoked": revoked})
-}
-
-/// `sealbook ca crl`
-fn crl(context: &Context, out: &Path, role: Option<&str>, days: u32) -> Result<()> {
-    let only: Option<Role> = role
-        .map(str::parse)
-        .transpose()
-        .map_err(|error| CliError::with_exit(Exit::Usage, error))?;
-    let authority = open_ca(context)?;
-    let (now, valid_ms) = (now_ms(), u64::from(days).saturating_mul(DAY_MS));
-    let roles = only.map_or_else(|| authority.roles(), |role| vec![role]);
-    let elsewhere: Vec<&str> = Role::ALL
-        .iter()
-        .filter(|role| only.is_none() && !roles.contains(role))
-        .map(|role| role.word())
-        .collect();
-    if roles.is_empty() {
-        let error = "none of the issuing keys is here";
-        return Err(CliError::new(error).hint("sign the lists where the keys are kept"));
-    }
-    let (mut pairs, mut lists, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-    for role in roles {
-        let signed = authority
-            .revocation_list(role, now, valid_ms)
-            .map_err(hinted)?;
-        let (number, revoked) = (signed.list.number(), signed.list.len());
-        let until = time(signed.list.next_update_ms());
-        lines.push(format!(
-            "  {role}: number {number}, {revoked} revoked, in force until {until}"
-        ));
-        lists.push(
-            json!({"role": role.word(), "number": number, "revoked": revoked,
-            "next_update": until}),
-        );
-        pairs.push((signed.authority, signed.der));
-    }
-    let text = pem::lists_to_pem(&pairs).map_err(|error| {
-        CliError::new(error).hint("write the lists of single roles, with `--role`")
-    })?;
-    files::write_text(out, &text).map_err(|error| CliError::new(&error).hint(error.hint()))?;
-    let shown = out.display();
-    if !elsewhere.is_empty() {
-        let roles = elsewhere.join(", ");
-        lines.push(format!(
-            "  not in it, since their keys are not here: {roles}"
-        ));
-    }
-    context.say(
-        &json!({"file": shown.to_string(), "lists": lists, "keys_elsewhere": elsewhere}),
-        &format!(
-            "wrote {shown}; name it in every node's node.toml, `revocation_lists`\n{}",
-            lines.join("\n")
-        ),
-    );
-    Ok(())
 }
 
 /// What members' certificates are read with.
@@ -429,6 +246,9 @@ fn certificate_line(one: &CertificateAnswer) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use sealbook_authority::Authority;
+    use sealbook_identity::Role;
+
     use super::*;
     use crate::members::{Enrolment, make_certified, validity};
 
@@ -459,7 +279,7 @@ mod tests {
         let expected = "alpha, role firm, organisation \"Alpha, role admin\", LEI 5493001KJTIIGC8Y1R12, valid until ";
         assert!(words.starts_with(expected), "{words}");
 
-        let (holder, problem) = trust.read(&chain, now + 400 * DAY_MS);
+        let (holder, problem) = trust.read(&chain, now + 400 * 24 * 3_600_000);
         assert_eq!(holder.unwrap().name, "alpha");
         assert!(matches!(problem, Some(IdentityError::Expired { .. })));
 

@@ -52,6 +52,8 @@ pub struct Certificates {
     pub revocations: Revocations,
     /// What was told about those who were refused.
     pub refusals: Refusals,
+    /// When the first certificate of the node's own chain ends, Unix milliseconds.
+    pub own_ends_ms: u64,
 }
 
 /// What a connection needs of the node.
@@ -417,7 +419,8 @@ impl Service {
         ResponseBody::Blocks(found)
     }
 
-    fn status(&self) -> NodeStatus {
+    /// How the node is.
+    pub(crate) fn status(&self) -> NodeStatus {
         let shared = &self.shared;
         let head = shared.head();
         let (executed_height, state_root) = shared.executed_root();
@@ -443,7 +446,20 @@ impl Service {
             waiting: u32::try_from(shared.waiting_count()).unwrap_or(u32::MAX),
             lockdown: shared.lockdown(),
             halted: shared.problem(),
+            certificate_ends_ms: self.certificates.own_ends_ms,
+            lists: self.lists(),
         }
+    }
+
+    /// Until when the revocation lists in force are, by role, ascending.
+    fn lists(&self) -> Vec<(String, u64)> {
+        let lists = self.certificates.revocations.lists();
+        let lists = lists.iter();
+        let mut lists: Vec<_> = lists
+            .map(|list| (list.role().word().to_owned(), list.next_update_ms()))
+            .collect();
+        lists.sort();
+        lists
     }
 }
 

@@ -6,6 +6,7 @@
 //! genesis = "ledger/genesis"
 //! ordering_listen = "127.0.0.1:40001"
 //! client_listen = "127.0.0.1:40002"
+//! metrics_listen = "127.0.0.1:40003"  # where Prometheus asks how the node is; may be left out
 //! key = "node.key.pem"
 //! chain = "node.chain.pem"
 //! revocation_lists = ["firm.crl"]  # whose certificates count no more (`sealbook ca crl`), read again every minute; files
@@ -74,6 +75,9 @@ pub struct NodeConfig {
     pub ordering_listen: SocketAddr,
     /// Where clients connect.
     pub client_listen: SocketAddr,
+    /// Where Prometheus asks for measurements; nowhere if it is left out.
+    #[serde(default)]
+    pub metrics_listen: Option<SocketAddr>,
     /// The node's private key, PKCS#8 PEM.
     pub key: PathBuf,
     /// The node's certificate chain, PEM, leaf first.

@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod epochs;
 pub mod evidence;
+pub mod metrics;
 pub mod module_link;
 pub mod node;
 pub mod outbox;

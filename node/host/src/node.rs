@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealbook_identity::files;
 use sealbook_identity::tls::{self, Peers};
+use sealbook_identity::{chain_end_ms, files};
 use sealbook_ledger::{Committee, Genesis, Header, MAX_GENESIS_BYTES};
 use sealbook_ordering::{
     Floor, Handle, Limits, NodeIdentity, ObserverReason, OrderingConfig, Seat, Start, Timing,
@@ -26,6 +26,7 @@ use crate::application::HostApplication;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{NodeConfig, PeerConfig};
 use crate::evidence::Evidence;
+use crate::metrics;
 use crate::module_link;
 use crate::relay::Relay;
 use crate::revocations::Lists;
@@ -227,6 +228,7 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
     let outcome = serve_until_stopped(
         &service,
         config.client_listen,
+        config.metrics_listen,
         service_parts.tls,
         lists,
         until_input_closes,
@@ -429,6 +431,7 @@ impl ServiceParts {
                 roots: roots.clone(),
                 revocations: revoked.clone(),
                 refusals: tls::Refusals::default(),
+                own_ends_ms: chain_end_ms(chain).map_err(failed("certificate chain"))?,
             },
             relay,
             protocol,
@@ -477,6 +480,7 @@ pub fn not_voting(seat: Seat) -> Option<String> {
 fn serve_until_stopped(
     service: &Arc<Service>,
     address: std::net::SocketAddr,
+    metrics: Option<std::net::SocketAddr>,
     tls: Arc<rustls::ServerConfig>,
     lists: Lists,
     until_input_closes: bool,
@@ -491,9 +495,11 @@ fn serve_until_stopped(
         let mut terminate = signal(SignalKind::terminate()).map_err(failed("signals"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("signals"))?;
         let serving = api::serve(Arc::clone(service), address, tls);
+        let measuring = metrics::serve(Arc::clone(service), metrics);
         let tending = tend(service);
         tokio::select! {
             result = serving => result.map_err(failed("client service")),
+            result = measuring => result.map_err(failed("metrics")),
             () = lists.watch() => Ok(()),
             reason = tending => Err(NodeError::new("ordering", reason)),
             _ = terminate.recv() => Ok(()),

@@ -192,4 +192,8 @@ pub struct NodeStatus {
     pub lockdown: Vec<String>,
     /// Why the node no longer executes, if so.
     pub halted: Option<String>,
+    /// When the first certificate of its chain ends, Unix milliseconds.
+    pub certificate_ends_ms: u64,
+    /// Until when the revocation lists that it was given are in force, Unix milliseconds, by the role of their authority.
+    pub lists: Vec<(String, u64)>,
 }

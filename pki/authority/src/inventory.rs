@@ -61,7 +61,18 @@ pub(crate) struct Inventory {
     /// Oldest first.
     pub(crate) issued: Vec<Issued>,
     places: BTreeMap<String, usize>,
-    numbers: BTreeMap<Role, u64>,
+    lists: BTreeMap<Role, LastList>,
+}
+
+/// The last revocation list of a role's authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastList {
+    /// Its number.
+    pub number: u64,
+    /// Until when it is in force, milliseconds since 1970 (UTC).
+    pub next_update_ms: u64,
+    /// Whether something was revoked that it does not name.
+    pub is_behind: bool,
 }
 
 /// One line.
@@ -137,8 +148,13 @@ impl Inventory {
 
     /// The number of the next list of this role's authority.
     pub(crate) fn next_number(&self, role: Role) -> u64 {
-        let last = self.numbers.get(&role).copied().unwrap_or(0);
+        let last = self.lists.get(&role).map_or(0, |list| list.number);
         last.saturating_add(1)
+    }
+
+    /// The last list of this role's authority.
+    pub(crate) fn last_list(&self, role: Role) -> Option<LastList> {
+        self.lists.get(&role).copied()
     }
 
     /// Takes a line in, unless it cannot be.
@@ -152,11 +168,19 @@ impl Inventory {
             }
             Line::Revoked(serial, revoked) => {
                 let issued = self.issued.get_mut(*self.places.get(&serial)?)?;
+                if let Some(list) = self.lists.get_mut(&issued.role) {
+                    list.is_behind = true;
+                }
                 issued.revoked.replace(revoked).is_none().then_some(())
             }
-            Line::List(role, number, _) => {
-                let former = self.numbers.insert(role, number);
-                (former.unwrap_or(0) < number).then_some(())
+            Line::List(role, number, next_update_ms) => {
+                let list = LastList {
+                    number,
+                    next_update_ms,
+                    is_behind: false,
+                };
+                let former = self.lists.insert(role, list);
+                (former.map_or(0, |former| former.number) < number).then_some(())
             }
         }
     }
@@ -281,6 +305,34 @@ mod tests {
             not_after_ms: 1_800_000_000_000,
             revoked: None,
         }
+    }
+
+    #[test]
+    fn the_last_list_of_a_role_says_whether_it_is_behind() {
+        let mut known = Inventory::default();
+        let revoked = Revoked {
+            revoked_ms: 5,
+            reason: RevocationReason::Superseded,
+        };
+        let of = |known: &Inventory| {
+            let list = known.last_list(Role::CashAgent);
+            list.map(|list| (list.number, list.next_update_ms, list.is_behind))
+        };
+        for number in [1, 2] {
+            known.take(Line::Issued(entry(number))).unwrap();
+        }
+        let first = Line::Revoked(entry(1).serial, revoked);
+        known.take(first).unwrap();
+        assert_eq!(of(&known), None);
+        known.take(Line::List(Role::CashAgent, 1, 7)).unwrap();
+        known.take(Line::List(Role::Firm, 4, 7)).unwrap();
+        assert_eq!(of(&known), Some((1, 7, false)));
+        let second = Line::Revoked(entry(2).serial, revoked);
+        known.take(second).unwrap();
+        assert_eq!(of(&known), Some((1, 7, true)));
+        assert!(!known.last_list(Role::Firm).unwrap().is_behind);
+        known.take(Line::List(Role::CashAgent, 2, 9)).unwrap();
+        assert_eq!(of(&known), Some((2, 9, false)));
     }
 
     fn append(path: &Path, number: u8) -> Result<Inventory, AuthorityError> {

@@ -11,6 +11,7 @@
 //! | [`certificate_request`] | what a member sends |
 //! | [`Issued`] | an entry of the inventory of everything that was ever issued, and perhaps revoked |
 //! | [`SignedList`] | a revocation list of one issuing authority |
+//! | [`standings`] | which certificates end soon |
 //!
 //! Whether a short name is taken is not decided here: the ledger registers members.
 
@@ -23,9 +24,11 @@ mod key;
 mod profile;
 mod request;
 mod revocation;
+mod standing;
 
 pub use authority::{Authority, ISSUING_VALIDITY_MS, ROOT_VALIDITY_MS};
 pub use error::AuthorityError;
-pub use inventory::Issued;
+pub use inventory::{Issued, LastList};
 pub use request::certificate_request;
 pub use revocation::{LIST_VALIDITY_MS, SignedList};
+pub use standing::{Standing, standings};

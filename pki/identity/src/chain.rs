@@ -138,6 +138,20 @@ fn in_its_time(chain: &[CertificateDer<'_>], now_ms: u64) -> Result<u64, Identit
     Ok(now_ms.min(end_ms).max(begin_ms))
 }
 
+/// When the first of these certificates ends, milliseconds since 1970 (UTC): from then on the chain is not valid.
+/// Nothing else about them is checked.
+///
+/// # Errors
+/// There is none, or one cannot be read.
+pub fn chain_end_ms(chain: &[CertificateDer<'_>]) -> Result<u64, IdentityError> {
+    let mut first = None;
+    for certificate in chain {
+        let (_, end_ms) = ParsedCertificate::read(certificate, Link::Issuing)?.validity_ms()?;
+        first = Some(first.map_or(end_ms, |first: u64| first.min(end_ms)));
+    }
+    first.ok_or(IdentityError::NoCertificate)
+}
+
 /// What becomes of a link whose certificates have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {

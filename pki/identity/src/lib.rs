@@ -34,7 +34,8 @@ pub mod tls;
 mod uri;
 
 pub use chain::{
-    Ended, Principal, Usage, claimed_key, fingerprint, verify_chain, verify_chain_in_its_time,
+    Ended, Principal, Usage, chain_end_ms, claimed_key, fingerprint, verify_chain,
+    verify_chain_in_its_time,
 };
 pub use error::{Fault, IdentityError, Instant, Link};
 pub use lei::{LEI_LENGTH, Lei, LeiError};

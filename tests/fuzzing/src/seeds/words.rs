@@ -229,6 +229,8 @@ fn responses(chain: &Chain) -> Vec<(&'static str, ResponseBody)> {
         waiting: 1,
         lockdown: vec!["seccomp".to_owned()],
         halted: None,
+        certificate_ends_ms: 2_000,
+        lists: vec![("firm".to_owned(), 1_500)],
     };
     let certified = |height: usize, certificate| CertifiedBlock {
         block: block_at(chain, height),

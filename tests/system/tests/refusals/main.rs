@@ -10,6 +10,7 @@
 )]
 
 mod certificates;
+mod endings;
 mod locked;
 mod readings;
 mod registry;

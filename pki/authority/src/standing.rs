@@ -1,0 +1,128 @@
+//! Which certificates end soon, and with which authorities: what is renewed in time stops nobody.
+
+use std::collections::BTreeMap;
+
+use sealbook_identity::{Role, chain_end_ms};
+
+use crate::{Authority, AuthorityError, Issued, inventory, inventory::LastList};
+
+/// How a certificate stands at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It is valid, and the last of its holder.
+    Valid,
+    /// It ends soon, and its holder has no later one.
+    EndsSoon,
+    /// It has ended, and its holder has no later one.
+    Ended,
+    /// Its holder has a later one.
+    Renewed,
+    /// It was revoked.
+    Revoked,
+}
+
+impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Valid,
+        Self::EndsSoon,
+        Self::Ended,
+        Self::Renewed,
+        Self::Revoked,
+    ];
+
+    /// In one word, or two.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::EndsSoon => "ends-soon",
+            Self::Ended => "ended",
+            Self::Renewed => "renewed",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// How each of these stands at `now_ms`, where soon is within `soon_ms`. Holders are told apart by name and role.
+pub fn standings(issued: &[Issued], now_ms: u64, soon_ms: u64) -> Vec<Standing> {
+    let holder = |one: &Issued| (one.name.clone(), one.role);
+    let mut last: BTreeMap<(String, Role), u64> = BTreeMap::new();
+    for one in issued.iter().filter(|one| one.revoked.is_none()) {
+        let end = last.entry(holder(one)).or_default();
+        *end = one.not_after_ms.max(*end);
+    }
+    let of = |one: &Issued| {
+        if one.revoked.is_some() {
+            Standing::Revoked
+        } else if last
+            .get(&holder(one))
+            .is_some_and(|end| *end > one.not_after_ms)
+        {
+            Standing::Renewed
+        } else if one.not_after_ms < now_ms {
+            Standing::Ended
+        } else if one.not_after_ms < now_ms.saturating_add(soon_ms) {
+            Standing::EndsSoon
+        } else {
+            Standing::Valid
+        }
+    };
+    issued.iter().map(of).collect()
+}
+
+impl Authority {
+    /// The last moments of the root (without a role) and of the issuing authorities, milliseconds since 1970 (UTC).
+    ///
+    /// # Errors
+    /// A certificate cannot be read.
+    pub fn ends(&self) -> Result<Vec<(Option<Role>, u64)>, AuthorityError> {
+        let issuing = self.issuing.iter();
+        let issuing = issuing.map(|(role, one)| (Some(*role), &one.certificate));
+        let all = std::iter::once((None, self.root())).chain(issuing);
+        all.map(|(role, certificate)| {
+            let end_ms = chain_end_ms(std::slice::from_ref(certificate));
+            Ok((role, end_ms.map_err(AuthorityError::SelfCheck)?))
+        })
+        .collect()
+    }
+
+    /// The last revocation list of a role's authority, if there ever was one.
+    ///
+    /// # Errors
+    /// The inventory cannot be read.
+    pub fn last_list(&self, role: Role) -> Result<Option<LastList>, AuthorityError> {
+        Ok(inventory::read(&self.inventory_path())?.last_list(role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealbook_identity::{RevocationReason, revocation::Revoked};
+
+    use super::*;
+
+    #[test]
+    fn only_the_last_of_a_holder_is_worth_a_warning() {
+        let issued = |name: &str, role, not_after_ms, is_revoked: bool| Issued {
+            name: name.to_owned(),
+            role,
+            serial: String::new(),
+            not_after_ms,
+            revoked: is_revoked.then_some(Revoked {
+                revoked_ms: 1,
+                reason: RevocationReason::Superseded,
+            }),
+        };
+        let all = [
+            (issued("a", Role::Firm, 99, false), Standing::Renewed),
+            (issued("a", Role::Issuer, 99, false), Standing::Ended),
+            (issued("a", Role::Firm, 300, false), Standing::Valid),
+            (issued("b", Role::Firm, 100, false), Standing::EndsSoon),
+            (issued("b", Role::Firm, 400, true), Standing::Revoked),
+            (issued("c", Role::Firm, 149, false), Standing::EndsSoon),
+            (issued("d", Role::Firm, 150, false), Standing::Valid),
+        ];
+        let (issued, expected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        assert_eq!(standings(&issued, 100, 50), expected);
+    }
+}
