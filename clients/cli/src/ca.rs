@@ -1,9 +1,11 @@
 //! `sealbook ca`: the CA whose keys lie in the network's folder, and requests to one that is elsewhere.
 
 use std::fs;
+use std::path::Path;
 
-use sealbook_authority::{Authority, AuthorityError, Issued, certificate_request};
+use sealbook_authority::{Authority, AuthorityError, Issued, Promised, certificate_request};
 use sealbook_identity::{CertificateRequest, Lei, RevocationReason, Role, files};
+use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::Secret32;
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ use crate::operations::{Context, time};
 
 mod inventory;
 mod lists;
+mod tokens;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -32,11 +35,7 @@ pub fn run(context: &Context, command: CaCommand) -> Result<()> {
             out,
         } => {
             let usage = |error: &dyn std::fmt::Display| CliError::with_exit(Exit::Usage, error);
-            let role: Role = role.parse().map_err(|error| usage(&error))?;
-            let lei: Option<Lei> = lei
-                .map(|lei| lei.parse())
-                .transpose()
-                .map_err(|error| usage(&error))?;
+            let (role, lei) = role_and_lei(&role, lei.as_deref())?;
             fs::create_dir_all(&out).map_err(doing(out.display()))?;
             let seed = Secret32::random();
             let request =
@@ -51,31 +50,33 @@ pub fn run(context: &Context, command: CaCommand) -> Result<()> {
             );
             Ok(())
         }
-        CaCommand::Approve { request, out, days } => {
-            let authority = open_ca(context)?;
-            let text = files::read_text(&request, 64 * 1024).map_err(CliError::new)?;
-            let now = now_ms();
-            let validity = (
-                now.saturating_sub(DAY_MS / 24),
-                now.saturating_add(u64::from(days).saturating_mul(DAY_MS)),
-            );
-            let chain = authority.approve(&text, validity).map_err(CliError::new)?;
-            fs::write(&out, chain).map_err(doing(out.display()))?;
-            let shown = out.display();
-            let next = match CertificateRequest::from_pem(&text) {
-                Ok(request) if request.role == Role::Node => format!(
-                    "put it beside the node's key as chain.pem and, once the members have admitted the node, \
-                     `sealbook node join {}`",
-                    request.name
-                ),
-                _ => "admit it with `sealbook member admit`".to_owned(),
+        CaCommand::Approve { request, out, days } => approve(context, &request, &out, days),
+        CaCommand::Token {
+            name,
+            role,
+            organisation,
+            lei,
+            hours,
+            days,
+            out,
+        } => {
+            let until_ms = u64::from(hours).saturating_mul(3_600_000);
+            let until_ms = now_ms().saturating_add(until_ms);
+            let (role, lei) = role_and_lei(&role, lei.as_deref())?;
+            let promised = Promised {
+                network: String::new(),
+                name,
+                role,
+                organisation,
+                lei,
+                until_ms,
+                days,
+                root: Digest::ZERO,
             };
-            context.say(
-                &json!({"chain": shown.to_string()}),
-                &format!("wrote {shown}; {next}"),
-            );
-            Ok(())
+            tokens::make(context, promised, &out)
         }
+        CaCommand::Serve { listen } => tokens::serve(context, listen),
+        CaCommand::Enrol { token, at, out } => tokens::enrol(context, &token, at, &out),
         CaCommand::Inventory {
             within,
             due,
@@ -119,6 +120,40 @@ pub fn run(context: &Context, command: CaCommand) -> Result<()> {
             }
         }
     }
+}
+
+/// `sealbook ca approve`
+fn approve(context: &Context, request: &Path, out: &Path, days: u32) -> Result<()> {
+    let authority = open_ca(context)?;
+    let text = files::read_text(request, 64 * 1024).map_err(CliError::new)?;
+    let now = now_ms();
+    let validity = (
+        now.saturating_sub(DAY_MS / 24),
+        now.saturating_add(u64::from(days).saturating_mul(DAY_MS)),
+    );
+    let chain = authority.approve(&text, validity).map_err(CliError::new)?;
+    fs::write(out, chain).map_err(doing(out.display()))?;
+    let shown = out.display();
+    let next = match CertificateRequest::from_pem(&text) {
+        Ok(request) if request.role == Role::Node => format!(
+            "put it beside the node's key as chain.pem and, once the members have admitted the node, \
+                 `sealbook node join {}`",
+            request.name
+        ),
+        _ => "admit it with `sealbook member admit`".to_owned(),
+    };
+    context.say(
+        &json!({"chain": shown.to_string()}),
+        &format!("wrote {shown}; {next}"),
+    );
+    Ok(())
+}
+
+fn role_and_lei(role: &str, lei: Option<&str>) -> Result<(Role, Option<Lei>)> {
+    let usage = |error: &dyn std::fmt::Display| CliError::with_exit(Exit::Usage, error);
+    let role = role.parse().map_err(|error| usage(&error))?;
+    let lei = lei.map(str::parse).transpose();
+    Ok((role, lei.map_err(|error| usage(&error))?))
 }
 
 /// The CA of the network's folder.

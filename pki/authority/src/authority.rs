@@ -5,6 +5,7 @@
 //! issuing-<role>.key     the issuing authorities' private keys (mode 0600); may be kept elsewhere
 //! issuing-<role>.pem     their certificates
 //! issued.txt             the inventory of what was issued and revoked
+//! tokens                 what was promised to whoever has a token
 //! root.pem               the root's certificate, written last
 //! ```
 //!
@@ -191,6 +192,10 @@ impl Authority {
     /// Everything that was ever issued here, oldest first, and what of it is revoked.
     pub fn inventory(&self) -> Result<Vec<Issued>, AuthorityError> {
         Ok(inventory::read(&self.inventory_path())?.issued)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub(crate) fn inventory_path(&self) -> PathBuf {

@@ -12,6 +12,7 @@
 //! | [`Issued`] | an entry of the inventory of everything that was ever issued, and perhaps revoked |
 //! | [`SignedList`] | a revocation list of one issuing authority |
 //! | [`standings`] | which certificates end soon |
+//! | [`Token`] | one certificate for whoever has it, without anybody looking at the request |
 //!
 //! Whether a short name is taken is not decided here: the ledger registers members.
 
@@ -25,6 +26,7 @@ mod profile;
 mod request;
 mod revocation;
 mod standing;
+mod token;
 
 pub use authority::{Authority, ISSUING_VALIDITY_MS, ROOT_VALIDITY_MS};
 pub use error::AuthorityError;
@@ -32,3 +34,4 @@ pub use inventory::{Issued, LastList};
 pub use request::certificate_request;
 pub use revocation::{LIST_VALIDITY_MS, SignedList};
 pub use standing::{Standing, standings};
+pub use token::{MESSAGE_BYTES_MAX, Promised, Redeemed, TOKEN_BYTES_MAX, Token, TokenError};

@@ -247,7 +247,10 @@ pub fn read_passphrase(path: &Path) -> Result<SecretBytes, FileError> {
 }
 
 /// What a file holds, up to one byte more than `limit`, unless others than the owner may use it.
-fn read_secret(path: &Path, limit: usize) -> Result<SecretBytes, FileError> {
+///
+/// # Errors
+/// The file cannot be read, or others may use it.
+pub fn read_secret(path: &Path, limit: usize) -> Result<SecretBytes, FileError> {
     let mut file = File::open(path).map_err(|source| at(path, source))?;
     // The open file is asked, not the path, so that nobody swaps the file in between.
     let metadata = file.metadata().map_err(|source| at(path, source))?;

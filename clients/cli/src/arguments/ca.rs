@@ -1,5 +1,6 @@
 //! What `sealbook ca` is told.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -37,6 +38,48 @@ pub enum CaCommand {
         /// Days of validity.
         #[arg(long, default_value_t = 365)]
         days: u32,
+    },
+    /// Make a token: whoever has it gets one certificate, for this name, role and organisation, from `ca serve`, without
+    /// anybody looking at the request.
+    Token {
+        /// Short name.
+        name: String,
+        /// Role: firm, issuer, admin, regulator, cash-agent, oracle or node.
+        #[arg(long)]
+        role: String,
+        /// Organisation.
+        #[arg(long)]
+        organisation: String,
+        /// Legal entity identifier.
+        #[arg(long)]
+        lei: Option<String>,
+        /// For how many hours the token can be used.
+        #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_784))]
+        hours: u32,
+        /// Days of validity of the certificate.
+        #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        days: u32,
+        /// Where to write it, for its owner alone to read. To be handed to the holder in confidence.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Certify, until ended, whoever comes with a token (`ca enrol`).
+    Serve {
+        /// Address to listen at.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: SocketAddr,
+    },
+    /// Make a key here, and have the CA that serves at an address certify it for a token.
+    Enrol {
+        /// The token.
+        #[arg(long, value_name = "FILE")]
+        token: PathBuf,
+        /// Where the CA serves.
+        #[arg(long, value_name = "IP:PORT")]
+        at: SocketAddr,
+        /// Folder for key.pem and chain.pem. A key that is there already is used, so that it can be tried again.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
     },
     /// What has been certified, what of it is revoked, and what ends soon.
     Inventory {

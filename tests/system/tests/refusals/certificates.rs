@@ -27,7 +27,7 @@ fn grant(reference: &str) -> Prepared {
     Prepared::instruction(Some(reference), Instruction::GrantMandate { venue }).unwrap()
 }
 
-fn gives_orders(client: &mut Client, reference: &str) -> Vec<Outcome> {
+pub fn gives_orders(client: &mut Client, reference: &str) -> Vec<Outcome> {
     let submitted = client.submit(&[grant(reference)], Stage::Final).unwrap();
     submitted.outcomes
 }

@@ -16,6 +16,7 @@ mod readings;
 mod registry;
 mod revoked;
 mod rules;
+mod tokens;
 
 use std::fs;
 use std::path::{Path, PathBuf};
