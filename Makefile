@@ -13,7 +13,7 @@ RUST_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # A version that builds with that compiler, for machines that have no cargo-nextest yet.
 NEXTEST_VERSION := 0.9.143
 
-.PHONY: help demo test test-release defences measurement reproduce bench bench-full bench-quick bench-load bench-network \
+.PHONY: help demo test test-release defences measurement reproduce bench bench-full bench-quick bench-reads bench-load bench-network \
     bench-sealing bench-module bench-positions simulate fuzz fuzz-keep lint build deps deps-c deps-rust deps-nextest deps-hosts deps-fuzz deps-pki deps-postgres
 
 help: ## list these commands
@@ -47,6 +47,10 @@ bench-full: bench ## bench, and more: growing books and history, catching up, re
 bench-quick: deps deps-postgres ## one ratio to PostgreSQL in less than a minute
 	$(BENCH_BUILD)
 	$(BENCH) compare --quick $(ARGS)
+
+bench-reads: deps deps-postgres ## registries beside PostgreSQL: now, as of the past, certified and checked offline
+	$(BENCH_BUILD)
+	$(BENCH) compare --reads $(ARGS)
 
 bench-load: deps ## one load of trades and the processor time it takes: make bench-load ARGS="--validators 1 --batch 1"
 	$(BENCH_BUILD)

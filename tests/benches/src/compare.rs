@@ -17,8 +17,7 @@ use crate::market::{Done, Load, Market};
 use crate::rival::{Load as RivalLoad, Measured, Rival, Script};
 use crate::{Result, cpu, machine, profile};
 
-const USAGE: &str =
-    "sealbook-bench compare [--quick] [--accounts 100000] [--rounds 5] [--seconds 6] [--json FILE]";
+const USAGE: &str = "sealbook-bench compare [--quick | --reads] [--accounts 100000] [--rounds 5] [--seconds 6] [--json FILE]";
 const VALIDATORS: usize = 4;
 /// How many clients send batches: a node takes so many connections of one member.
 const CLIENTS: usize = 64;
@@ -35,6 +34,8 @@ pub(crate) struct Plan {
     rounds: usize,
     round: Duration,
     quick: bool,
+    /// Only what is read.
+    reads: bool,
     json: Option<PathBuf>,
 }
 
@@ -47,6 +48,7 @@ impl Plan {
             rounds: 5,
             round: Duration::from_secs(6),
             quick: false,
+            reads: false,
             json: None,
         };
         while let Some(argument) = arguments.next() {
@@ -59,6 +61,7 @@ impl Plan {
                     plan.rival = RivalLoad::QUICK;
                     plan.round = Duration::from_secs(3);
                 }
+                "--reads" => plan.reads = true,
                 "--accounts" => {
                     plan.accounts = value()?.parse()?;
                     plan.rival = RivalLoad {
@@ -95,6 +98,8 @@ struct Ours {
     window: usize,
     run: usize,
     settled: u64,
+    /// The height at which its books were made.
+    made: u64,
 }
 
 /// What one round found.
@@ -113,12 +118,14 @@ impl Ours {
         network.start_all();
         let sealbook = network.programs().path("sealbook");
         let market = Market::make(&sealbook, network.folder(), accounts)?;
+        let made = market.client("issuer", 0)?.status_of(0)?.executed_height;
         Ok(Self {
             network,
             market,
             window: WINDOWS[0],
             run: 0,
             settled: 0,
+            made,
         })
     }
 
@@ -278,9 +285,20 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("sealbook-bench-")
         .tempdir()?;
-    check_room(folder.path())?;
+    if !plan.reads {
+        check_room(folder.path())?;
+    }
     let mut rival = Rival::start(folder.path(), plan.rival, "1GB")?;
     let mut four = Ours::start(VALIDATORS, plan.accounts)?;
+    if plan.reads {
+        conditions(plan, &rival, &four)?;
+        // A past that is not the present.
+        for _ in 0..plan.rounds {
+            four.round(WINDOWS[1], plan.round)?;
+        }
+        println!("{}", reads(plan, &mut rival, &four)?);
+        return four.check();
+    }
     let mut one = Ours::start(1, plan.accounts)?;
     conditions(plan, &rival, &four)?;
     let lines = run(plan, &mut rival, &mut four, &mut one)?;
@@ -509,14 +527,15 @@ fn waits(plan: &Plan, four: &mut Ours, lines: &[Line]) -> Result<String> {
 /// Registries of single issues, opened by the client, beside the rival's queries.
 fn reads(plan: &Plan, rival: &mut Rival, four: &Ours) -> Result<String> {
     let mut client = four.market.client("issuer", 0)?;
-    let past = client.status_of(0)?.executed_height / 2;
+    // Between the making of the books and now.
+    let past = u64::midpoint(four.made, client.status_of(0)?.executed_height);
     let mut text =
         String::from("| reading, p50 | ours | PostgreSQL | times its time |\n|---|---|---|---|\n");
     for (what, as_of, script) in [
         ("holders of an issue", AsOf::Now, Script::Holders),
         ("as of a past moment", AsOf::Height(past), Script::AsOf),
     ] {
-        let mut taken = Vec::new();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
         for number in 0..REGISTRIES {
             let isin = four.market.some_issue(number * 7).ok_or("no issue")?;
             let question = Question::Registry {
@@ -526,15 +545,16 @@ fn reads(plan: &Plan, rival: &mut Rival, four: &Ours) -> Result<String> {
             let begun = Instant::now();
             let answer = client.ask(&question)?;
             taken.push(begun.elapsed().as_secs_f64() * 1e3);
-            if !matches!(answer.body, AnswerBody::View(_)) {
+            let AnswerBody::View(view) = answer.body else {
                 return Err("the issuer gets no registry".into());
-            }
+            };
+            bytes = view.len();
         }
         let theirs = rival.measure(script, 1, plan.round / 2)?.p50;
         let ours = median(&taken);
         let _ = writeln!(
             text,
-            "| {what} | {ours:.1} ms | {theirs:.1} ms | {:.2} |",
+            "| {what}, {bytes} bytes | {ours:.1} ms | {theirs:.1} ms | {:.2} |",
             ours / theirs
         );
     }
