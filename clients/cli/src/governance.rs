@@ -132,7 +132,7 @@ fn propose(
         }
         ChangeCommand::SetPolicies { folder } => {
             let view = view(context, session)?;
-            let change = policies::change(&folder, &view)?;
+            let change = policies::change(files, &folder, &view)?;
             differs = policies::differences(files, &view, &change)?;
             change
         }

@@ -258,13 +258,18 @@ impl Draft {
         }
     }
 
+    /// Whether these are meant to take the place of the rules that were decided last.
+    pub(crate) fn is_replaced_by(&self, policies: &Policies) -> bool {
+        let last = self.policies.as_ref();
+        policies.replaces == last.map_or(Digest::ZERO, Policies::digest)
+    }
+
     fn set_policies(
         &mut self,
         policies: &Policies,
         directory: &dyn Directory,
     ) -> Result<(), Failure> {
-        let last = self.policies.as_ref();
-        if policies.replaces != last.map_or(Digest::ZERO, Policies::digest) {
+        if !self.is_replaced_by(policies) {
             return Err(Failure::OtherPolicies);
         }
         if !directory.accepts(policies) {

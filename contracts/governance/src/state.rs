@@ -142,8 +142,9 @@ impl Governance {
 
     /// Applies one order, in a block of this time (Unix milliseconds).
     ///
-    /// Nothing changes unless the outcome is settled or pending, apart from proposals whose time is over, and from an
-    /// approval that decides a proposal in conflict: it is answered `conflict`, and the proposal fails.
+    /// Nothing changes unless the outcome is settled or pending, apart from proposals whose time is over, from an
+    /// approval that decides a proposal in conflict: it is answered `conflict`, and the proposal fails; and from whose rules
+    /// were judged last.
     pub fn apply(
         &mut self,
         caller: &Caller<'_>,
@@ -222,7 +223,10 @@ impl Governance {
             return Err(Code::Limit);
         }
         // Last, since it may be much work.
-        if sets_policies {
+        if let Change::SetPolicies(policies) = change {
+            if !self.draft.is_replaced_by(policies) {
+                return Err(Code::Conflict);
+            }
             self.judged.insert(scene.name, self.height);
         }
         self.drafted(change, scene.directory)

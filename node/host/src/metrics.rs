@@ -4,7 +4,8 @@
 //! instrument or caller is a metric or a label.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{self, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,15 +33,28 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 const FORMAT: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// Serves measurements at `address`, if there is one, until the task is dropped.
+/// Listens at `address`, if there is one.
 ///
 /// # Errors
-/// The address cannot be listened on.
-pub async fn serve(service: Arc<Service>, address: Option<SocketAddr>) -> std::io::Result<()> {
-    let Some(address) = address else {
+/// It cannot be listened at.
+pub fn listen(address: Option<SocketAddr>) -> io::Result<Option<net::TcpListener>> {
+    let listen = |address| {
+        let listener = net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    address.map(listen).transpose()
+}
+
+/// Serves measurements, if it listens, until the task is dropped.
+///
+/// # Errors
+/// The listener cannot be used.
+pub async fn serve(service: Arc<Service>, listener: Option<net::TcpListener>) -> io::Result<()> {
+    let Some(listener) = listener else {
         return std::future::pending().await;
     };
-    let listener = TcpListener::bind(address).await?;
+    let listener = TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {

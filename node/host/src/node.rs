@@ -192,6 +192,8 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
     let ordering_config = ordering_config(config, &genesis, &shared, &store)?;
     let lists = revocation_lists(config, &ordering_config)?;
     let service_parts = ServiceParts::new(config, &genesis, &ordering_config)?;
+    // Before anything begins that would have to end again.
+    let listening = metrics::listen(config.metrics_listen).map_err(failed("metrics"))?;
     let module = match &config.module {
         Some(module) => {
             let started = module_link::start(module.clone(), genesis_bytes, Arc::clone(&shared));
@@ -228,7 +230,7 @@ fn run_once(config: &NodeConfig, until_input_closes: bool) -> Result<Ended, Node
     let outcome = serve_until_stopped(
         &service,
         config.client_listen,
-        config.metrics_listen,
+        listening,
         service_parts.tls,
         lists,
         until_input_closes,
@@ -480,7 +482,7 @@ pub fn not_voting(seat: Seat) -> Option<String> {
 fn serve_until_stopped(
     service: &Arc<Service>,
     address: std::net::SocketAddr,
-    metrics: Option<std::net::SocketAddr>,
+    metrics: Option<std::net::TcpListener>,
     tls: Arc<rustls::ServerConfig>,
     lists: Lists,
     until_input_closes: bool,

@@ -94,16 +94,25 @@ impl Authority {
     /// Opens a directory that [`Authority::create`] made. Issuing keys may be absent; their roles
     /// can then not be approved here. Keys that others may read are refused.
     pub fn open(directory: &Path) -> Result<Self, AuthorityError> {
+        // The root's key is looked at only to find out early that it has become public.
+        drop(read_key(&directory.join(ROOT_KEY))?);
+        Self::read(directory, true)
+    }
+
+    /// Opens a directory without its keys, to look at what was issued and when it ends.
+    pub fn look(directory: &Path) -> Result<Self, AuthorityError> {
+        Self::read(directory, false)
+    }
+
+    fn read(directory: &Path, with_keys: bool) -> Result<Self, AuthorityError> {
         let root_path = directory.join(ROOT_CERTIFICATE);
         let root = sole_certificate(&root_path)?;
         let Some(CertificateUri::Root { network }) = uri_of(&root) else {
             return Err(AuthorityError::WrongCertificate { path: root_path });
         };
-        // The root's key is looked at only to find out early that it has become public.
-        drop(read_key(&directory.join(ROOT_KEY))?);
         let mut issuing = BTreeMap::new();
         for role in Role::ALL {
-            issuing.insert(role, open_issuing(directory, &network, role)?);
+            issuing.insert(role, open_issuing(directory, &network, role, with_keys)?);
         }
         let authority = Self {
             directory: directory.to_owned(),
@@ -263,7 +272,12 @@ fn prepare(directory: &Path) -> Result<(), AuthorityError> {
     Ok(())
 }
 
-fn open_issuing(directory: &Path, network: &str, role: Role) -> Result<Issuing, AuthorityError> {
+fn open_issuing(
+    directory: &Path,
+    network: &str,
+    role: Role,
+    with_keys: bool,
+) -> Result<Issuing, AuthorityError> {
     let path = certificate_path(directory, role);
     let certificate = sole_certificate(&path)?;
     let expected = CertificateUri::Issuing {
@@ -272,6 +286,10 @@ fn open_issuing(directory: &Path, network: &str, role: Role) -> Result<Issuing, 
     };
     if uri_of(&certificate) != Some(expected) {
         return Err(AuthorityError::WrongCertificate { path });
+    }
+    if !with_keys {
+        let key = None;
+        return Ok(Issuing { certificate, key });
     }
     let key = match read_key(&key_path(directory, role))? {
         Some(seed) if !belongs(&seed, &certificate) => {

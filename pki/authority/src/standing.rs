@@ -13,8 +13,10 @@ pub enum Standing {
     Valid,
     /// It ends soon, and its holder has no later one.
     EndsSoon,
-    /// It has ended, and its holder has no later one.
+    /// It ended not long ago, and its holder has no later one.
     Ended,
+    /// It ended long ago, and its holder has no later one: who wanted another would have said so.
+    Past,
     /// Its holder has a later one.
     Renewed,
     /// It was revoked.
@@ -23,10 +25,11 @@ pub enum Standing {
 
 impl Standing {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Valid,
         Self::EndsSoon,
         Self::Ended,
+        Self::Past,
         Self::Renewed,
         Self::Revoked,
     ];
@@ -37,28 +40,33 @@ impl Standing {
             Self::Valid => "valid",
             Self::EndsSoon => "ends-soon",
             Self::Ended => "ended",
+            Self::Past => "past",
             Self::Renewed => "renewed",
             Self::Revoked => "revoked",
         }
     }
 }
 
-/// How each of these stands at `now_ms`, where soon is within `soon_ms`. Holders are told apart by name and role.
+/// For how long what has ended is worth a word.
+const ENDED_MS: u64 = 90 * 86_400_000;
+
+/// How each of these, oldest first, stands at `now_ms`, where soon is within `soon_ms`. Holders are told apart by name and
+/// role; the last that was issued to one is the one that it uses.
 pub fn standings(issued: &[Issued], now_ms: u64, soon_ms: u64) -> Vec<Standing> {
     let holder = |one: &Issued| (one.name.clone(), one.role);
-    let mut last: BTreeMap<(String, Role), u64> = BTreeMap::new();
-    for one in issued.iter().filter(|one| one.revoked.is_none()) {
-        let end = last.entry(holder(one)).or_default();
-        *end = one.not_after_ms.max(*end);
+    let mut last: BTreeMap<(String, Role), usize> = BTreeMap::new();
+    for (place, one) in issued.iter().enumerate() {
+        if one.revoked.is_none() {
+            last.insert(holder(one), place);
+        }
     }
-    let of = |one: &Issued| {
+    let of = |(place, one): (usize, &Issued)| {
         if one.revoked.is_some() {
             Standing::Revoked
-        } else if last
-            .get(&holder(one))
-            .is_some_and(|end| *end > one.not_after_ms)
-        {
+        } else if last.get(&holder(one)).is_some_and(|last| *last > place) {
             Standing::Renewed
+        } else if one.not_after_ms.saturating_add(ENDED_MS) < now_ms {
+            Standing::Past
         } else if one.not_after_ms < now_ms {
             Standing::Ended
         } else if one.not_after_ms < now_ms.saturating_add(soon_ms) {
@@ -67,7 +75,7 @@ pub fn standings(issued: &[Issued], now_ms: u64, soon_ms: u64) -> Vec<Standing> 
             Standing::Valid
         }
     };
-    issued.iter().map(of).collect()
+    issued.iter().enumerate().map(of).collect()
 }
 
 impl Authority {
@@ -96,6 +104,7 @@ impl Authority {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use sealbook_identity::{RevocationReason, revocation::Revoked};
 
@@ -113,8 +122,12 @@ mod tests {
                 reason: RevocationReason::Superseded,
             }),
         };
+        let now = 100 + ENDED_MS;
+        let issued =
+            |name, role, end: u64, is_revoked| issued(name, role, end + ENDED_MS, is_revoked);
         let all = [
             (issued("a", Role::Firm, 99, false), Standing::Renewed),
+            (issued("a", Role::Firm, 700, false), Standing::Renewed),
             (issued("a", Role::Issuer, 99, false), Standing::Ended),
             (issued("a", Role::Firm, 300, false), Standing::Valid),
             (issued("b", Role::Firm, 100, false), Standing::EndsSoon),
@@ -123,6 +136,8 @@ mod tests {
             (issued("d", Role::Firm, 150, false), Standing::Valid),
         ];
         let (issued, expected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-        assert_eq!(standings(&issued, 100, 50), expected);
+        assert_eq!(standings(&issued, now, 50), expected);
+        let long_ago = standings(&issued, now + ENDED_MS, 50);
+        assert_eq!(long_ago[1..3], [Standing::Renewed, Standing::Past]);
     }
 }

@@ -55,6 +55,7 @@ const FOLDER: &str = "tokens";
 const VERSION: u8 = 1;
 const ID_LENGTH: usize = 16;
 const HEAD_LENGTH: usize = 1 + ID_LENGTH;
+const SEALED_LENGTH_MIN: usize = HEAD_LENGTH + aead::NONCE_LENGTH + aead::TAG_LENGTH;
 const REQUEST_KEY: &str = "sealbook 2026 token request";
 const ANSWER_KEY: &str = "sealbook 2026 token answer";
 const REQUEST_DOMAIN: &str = "sealbook 2026 token request";
@@ -67,6 +68,9 @@ const REFUSED: u8 = 1;
 /// Why a token was of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
+    /// The request is too long.
+    #[error("the request is too long")]
+    TooLong,
     /// The text is no token.
     #[error("this is no token of version 1")]
     Malformed,
@@ -91,6 +95,7 @@ impl TokenError {
     /// What can be done about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::TooLong => "make a request with shorter names",
             Self::Malformed => "use the file that `sealbook ca token` wrote, unchanged",
             Self::DoesNotOpen | Self::WrongCertificate(_) => {
                 "make sure that this is the address of the CA that made the token"
@@ -139,6 +144,10 @@ pub struct Redeemed {
     pub promised: Promised,
     /// Why it was refused, if it was.
     pub refused: Option<String>,
+    /// Whether the answer is what was given for this request before.
+    pub again: bool,
+    /// What failed here, if something did.
+    pub failed: Option<AuthorityError>,
 }
 
 impl Promised {
@@ -211,6 +220,11 @@ impl Token {
         hex::encode(self.id)
     }
 
+    /// Whether it is for this request.
+    pub fn is_for(&self, request: &CertificateRequest) -> bool {
+        self.promised.differs(request).is_none()
+    }
+
     /// The text that its holder is given, in confidence.
     pub fn to_text(&self) -> SecretBytes {
         let lines = self.promised.to_lines();
@@ -254,12 +268,12 @@ impl Token {
         let nonce: [u8; aead::NONCE_LENGTH] = random::bytes();
         let key = derive(&self.secret, REQUEST_KEY, &self.id);
         let sealed = aead::seal(key.expose(), &nonce, &message, request_pem.as_bytes())
-            .map_err(|_| TokenError::Malformed)?;
+            .map_err(|_| TokenError::TooLong)?;
         message.extend_from_slice(&nonce);
         message.extend_from_slice(&sealed);
         (message.len() <= MESSAGE_BYTES_MAX)
             .then_some(message)
-            .ok_or(TokenError::Malformed)
+            .ok_or(TokenError::TooLong)
     }
 
     /// Opens the answer to the sealed `request` that was made of `request_pem`: the holder's chain, which is checked
@@ -382,27 +396,31 @@ impl Authority {
     /// Answers a sealed request. `None` is silence: it was sealed under no token of this authority.
     ///
     /// # Errors
-    /// A file cannot be read or written. Nothing is to be answered then.
+    /// The token cannot be read. Nothing is to be answered then.
     pub fn redeem(&self, message: &[u8], now_ms: u64) -> Result<Option<Redeemed>, AuthorityError> {
         let Some((token, request)) = self.opened(message)? else {
             return Ok(None);
         };
-        let outcome = self.certify(&token, &request, now_ms);
-        let (kind, text) = match &outcome {
-            Ok(chain) => (CERTIFIED, chain.as_str()),
-            Err(Refusal::Said(why)) => (REFUSED, why.as_str()),
-            Err(Refusal::Failed(_)) => (REFUSED, "it failed; try again"),
+        let (text, again, refused, failed) = match self.certify(&token, &request, now_ms) {
+            Ok((chain, again)) => (chain, again, None, None),
+            Err(Refusal::Said(why)) => (why.clone(), false, Some(why), None),
+            Err(Refusal::Failed(error)) => {
+                let why = "something failed there; try again, with the same folder";
+                (why.to_owned(), false, Some(why.to_owned()), Some(error))
+            }
         };
-        let answer = token.seal_answer(message, kind, text);
-        let refused = match outcome {
-            Ok(_) => None,
-            Err(Refusal::Said(why)) => Some(why),
-            Err(Refusal::Failed(error)) => return Err(error),
+        let kind = if refused.is_none() {
+            CERTIFIED
+        } else {
+            REFUSED
         };
+        let answer = token.seal_answer(message, kind, &text);
         Ok(answer.map(|answer| Redeemed {
             answer,
             promised: token.promised,
             refused,
+            again,
+            failed,
         }))
     }
 
@@ -410,7 +428,8 @@ impl Authority {
     fn opened(&self, message: &[u8]) -> Result<Option<(Token, String)>, AuthorityError> {
         let id = |message: &[u8]| {
             let (version, rest) = message.split_first()?;
-            (*version == VERSION && message.len() <= MESSAGE_BYTES_MAX).then_some(())?;
+            let lengths = SEALED_LENGTH_MIN..=MESSAGE_BYTES_MAX;
+            (*version == VERSION && lengths.contains(&message.len())).then_some(())?;
             rest.first_chunk::<ID_LENGTH>().copied()
         };
         let Some(id) = id(message) else {
@@ -436,12 +455,15 @@ impl Authority {
         Ok(request.map(|request| (token, request)))
     }
 
-    fn certify(&self, token: &Token, request: &str, now_ms: u64) -> Result<String, Refusal> {
+    /// The chain with its root, and whether it was there already.
+    fn certify(
+        &self,
+        token: &Token,
+        request: &str,
+        now_ms: u64,
+    ) -> Result<(String, bool), Refusal> {
         let refused = |why: &str| Err(Refusal::Said(why.to_owned()));
         let promised = &token.promised;
-        if now_ms > promised.until_ms {
-            return refused("the token has ended");
-        }
         let examined = self
             .examine(request)
             .map_err(|error| Refusal::Said(error.to_string()))?;
@@ -458,12 +480,17 @@ impl Authority {
             Ok(used) if used == digest => {}
             Ok(_) => return refused("the token was used for another request"),
             Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                if now_ms > promised.until_ms {
+                    return refused("the token has ended");
+                }
                 files::write_text(&place.part("used"), &digest).map_err(AuthorityError::from)?;
             }
             Err(error) => return Err(AuthorityError::from(error).into()),
         }
         let path = place.part("pem");
-        if !path.is_file() {
+        // What it gave, it gives again, also when it has ended meanwhile.
+        let again = path.is_file();
+        if !again {
             let validity = (
                 now_ms.saturating_sub(BACKDATED_MS),
                 now_ms.saturating_add(days_ms(promised.days)),
@@ -478,7 +505,8 @@ impl Authority {
         }
         let mut chain = files::read_chain(&path).map_err(AuthorityError::from)?;
         chain.push(self.root().clone());
-        Ok(pem::chain_to_pem(&chain).map_err(AuthorityError::from)?)
+        let chain = pem::chain_to_pem(&chain).map_err(AuthorityError::from)?;
+        Ok((chain, again))
     }
 }
 

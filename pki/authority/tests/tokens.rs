@@ -127,10 +127,38 @@ fn a_token_gives_one_certificate_and_the_same_one_again() {
     let told = fixture.attempt(&token, &other, NOW_MS).unwrap_err();
     assert!(told.to_string().contains("used for another"), "{told}");
     assert_eq!(fixture.issued(), 1);
-    // It ended between the two: the certificate goes on, the token does not.
+    // Also after the token has ended, which gives nothing new.
     let late = NOW_MS + DAY_MS + 1;
-    let told = fixture.attempt(&token, &request, late).unwrap_err();
+    assert_eq!(fixture.attempt(&token, &request, late).unwrap(), chain);
+    let unused = fixture.token();
+    let told = fixture.attempt(&unused, &request, late).unwrap_err();
     assert!(told.to_string().contains("ended"), "{told}");
+    assert_eq!(fixture.issued(), 1);
+}
+
+#[test]
+fn of_two_keys_at_once_one_is_certified() {
+    let fixture = fixture();
+    for _ in 0..20 {
+        let before = fixture.issued();
+        let token = fixture.token();
+        let certified = std::thread::scope(|scope| {
+            let attempts = [(); 4].map(|()| {
+                let request = request_of(&token.promised, &Secret32::random());
+                let sealed = token.request(&request).unwrap();
+                let path = fixture.path.clone();
+                scope.spawn(move || {
+                    // Each with an authority of its own, as another process has it.
+                    let authority = Authority::open(&path).unwrap();
+                    let redeemed = authority.redeem(&sealed, NOW_MS).unwrap().unwrap();
+                    redeemed.refused.is_none()
+                })
+            });
+            let certified = attempts.map(|attempt| attempt.join().unwrap());
+            certified.into_iter().filter(|certified| *certified).count()
+        });
+        assert_eq!((certified, fixture.issued() - before), (1, 1));
+    }
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn a14_the_process_is_shut_in() {
         "a user of its own",
         "descriptors closed",
         "no core files",
+        "room on the stack",
         "namespaces of its own",
         "a second process",
         "killed with its doorman",

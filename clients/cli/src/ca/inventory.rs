@@ -12,7 +12,7 @@ use sealbook_authority::{Authority, Issued, Standing, standings};
 use sealbook_identity::{Role, files};
 use serde_json::Value;
 
-use super::{hinted, issued_json, open_ca};
+use super::{hinted, issued_json};
 use crate::error::{CliError, Result};
 use crate::members::now_ms;
 use crate::operations::{Context, time};
@@ -24,7 +24,7 @@ pub(super) fn run(
     only_due: bool,
     metrics: Option<&Path>,
 ) -> Result<()> {
-    let authority = open_ca(context)?;
+    let authority = Authority::look(&context.files()?.ca()).map_err(hinted)?;
     let issued = authority.inventory().map_err(hinted)?;
     let stand = standings(&issued, now_ms(), soon_ms);
     if let Some(path) = metrics {
@@ -76,7 +76,10 @@ fn exposition(authority: &Authority, issued: &[Issued], stand: &[Standing]) -> R
     for (entry, standing) in issued.iter().zip(stand) {
         let count = counts.entry((entry.role, *standing)).or_default();
         *count = count.saturating_add(1);
-        if matches!(standing, Standing::Valid | Standing::EndsSoon) {
+        if matches!(
+            standing,
+            Standing::Valid | Standing::EndsSoon | Standing::Ended
+        ) {
             let end = next.entry(entry.role).or_insert(u64::MAX);
             *end = entry.not_after_ms.min(*end);
         }
@@ -101,7 +104,7 @@ fn exposition(authority: &Authority, issued: &[Issued], stand: &[Standing]) -> R
     first.register(
         &mut registry,
         "next_not_after_seconds",
-        "When the first certificate of a role ends that is valid and was not renewed",
+        "When the first certificate of a role ends, or ended of late, that was not renewed",
     );
     let lists = Gauges::default();
     for role in Role::ALL {

@@ -1,24 +1,55 @@
 //! `sealbook ca crl`: the revocation lists of the issuing CAs, when asked, when it is time, or again and again.
+//!
+//! INVARIANT: a list that is in the file and is not signed anew stays in it, unless a single role was asked for. Each
+//! signing takes a line of the CA's inventory, for good, so nothing is signed again because the file could not be written.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealbook_authority::Authority;
-use sealbook_identity::{Role, files, pem};
-use serde_json::json;
+use sealbook_identity::{CertificateDer, RevocationList, Role, files, pem};
+use serde_json::{Value, json};
 
 use super::{DAY_MS, hinted, open_ca};
 use crate::error::{CliError, Exit, Result};
 use crate::members::now_ms;
+use crate::network::decode_hex;
 use crate::operations::{Context, time};
 use crate::output;
+
+/// How long after it could not be signed a role's list is tried again.
+const TRIED_AGAIN: Duration = Duration::from_secs(3_600);
+/// The most bytes of a file with lists.
+const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Which lists are to be in which file, and for how long.
 pub(super) struct Wanted {
     out: PathBuf,
     only: Option<Role>,
     valid_ms: u64,
+}
+
+/// A list with the certificate of its authority.
+struct Held {
+    authority: CertificateDer<'static>,
+    der: Vec<u8>,
+    list: RevocationList,
+    /// Whether it was signed now.
+    is_new: bool,
+}
+
+/// Lists by the role of their authority.
+type Lists = BTreeMap<Role, Held>;
+/// Roles whose lists it is time for, and why.
+type Due = Vec<(Role, &'static str)>;
+
+/// Lists that were signed, with those that stay, and what is said of them.
+struct Signed {
+    pem: String,
+    value: Value,
+    text: String,
 }
 
 impl Wanted {
@@ -31,122 +62,203 @@ impl Wanted {
         })
     }
 
+    /// The roles whose lists are signed here.
     fn roles(&self, authority: &Authority) -> Result<Vec<Role>> {
-        let roles = self
-            .only
-            .map_or_else(|| authority.roles(), |role| vec![role]);
+        let mut roles = authority.roles();
+        roles.retain(|role| self.only.is_none_or(|only| only == *role));
         if roles.is_empty() {
-            let error = "none of the issuing keys is here";
-            return Err(CliError::new(error).hint("sign the lists where the keys are kept"));
+            let which = self.only.map_or_else(
+                || "none of the issuing keys is here".to_owned(),
+                |role| format!("the issuing key of role {role} is not here"),
+            );
+            return Err(CliError::new(which).hint("sign the lists where the keys are kept"));
         }
         Ok(roles)
     }
+
+    /// The lists in the file that hold and belong there.
+    fn held(&self, authority: &Authority) -> Lists {
+        let mut held = Lists::new();
+        let text = files::read_text(&self.out, FILE_BYTES_MAX);
+        let pairs = text
+            .ok()
+            .and_then(|text| pem::lists_from_bytes(text.as_bytes()).ok());
+        let (lists, authorities) = pairs.unwrap_or_default();
+        let (roots, now) = ([authority.root().clone()], now_ms());
+        for (der, with) in lists.into_iter().zip(authorities) {
+            let authorities = std::slice::from_ref(&with);
+            let list = RevocationList::verify(&der, authorities, &roots, authority.network(), now);
+            let Ok(list) = list else { continue };
+            if self.only.is_none_or(|only| only == list.role()) {
+                let one = Held {
+                    authority: with,
+                    der,
+                    list,
+                    is_new: false,
+                };
+                held.insert(one.list.role(), one);
+            }
+        }
+        held
+    }
+
+    fn write(&self, signed: &Signed) -> Result<()> {
+        files::write_text(&self.out, &signed.pem)
+            .map_err(|error| CliError::new(&error).hint(error.hint()))
+    }
 }
 
-/// Signs the lists and writes them; if `if_due`, only when it is time.
+/// Signs the lists and writes them; if `if_due`, only those for which it is time.
 pub(super) fn write(context: &Context, wanted: &Wanted, if_due: bool) -> Result<()> {
     let authority = open_ca(context)?;
-    let why = if if_due {
-        match due(&authority, wanted)? {
-            None => {
-                let shown = wanted.out.display();
-                context.say(
-                    &json!({"file": shown.to_string(), "signed": false}),
-                    &format!("{shown} has the last lists, and it is not time for others"),
-                );
-                return Ok(());
-            }
-            why => why,
-        }
+    let roles = wanted.roles(&authority)?;
+    let held = wanted.held(&authority);
+    let due = if if_due {
+        due(&authority, &roles, &held)?
     } else {
-        None
+        roles.into_iter().map(|role| (role, "asked for")).collect()
     };
-    sign(context, &authority, wanted, why.as_deref())
+    if due.is_empty() {
+        let shown = wanted.out.display();
+        context.say(
+            &json!({"file": shown.to_string(), "signed": false}),
+            &format!("{shown} has the lists that it should have"),
+        );
+        return Ok(());
+    }
+    let (signed, problems) = sign(&authority, wanted, held, &due, if_due)?;
+    wanted.write(&signed)?;
+    context.say(&signed.value, &signed.text);
+    problems
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// Goes on until the process is ended, and signs when it is time. What fails is said and tried again.
 pub(super) fn keep(context: &Context, wanted: &Wanted, every_s: u64) -> Result<()> {
     // Once, so that what can never be is an error of the command.
     wanted.roles(&open_ca(context)?)?;
+    let mut kept = Kept::default();
     loop {
-        let round = || {
-            let authority = open_ca(context)?;
-            match due(&authority, wanted)? {
-                None => Ok(()),
-                Some(why) => sign(context, &authority, wanted, Some(&why)),
-            }
-        };
-        if let Err(error) = round() {
+        if let Err(error) = kept.round(context, wanted) {
             output::problem(&error);
         }
         thread::sleep(Duration::from_secs(every_s));
     }
 }
 
-/// Why it is time for new lists, if it is.
-fn due(authority: &Authority, wanted: &Wanted) -> Result<Option<String>> {
-    let now = now_ms();
-    let roots = [authority.root().clone()];
-    let paths = [wanted.out.clone()];
-    let found = match files::read_lists(&paths, &roots, authority.network(), now) {
-        Ok(found) => found,
-        Err(error) => return Ok(Some(format!("there are none to go on with: {error}"))),
-    };
-    for role in wanted.roles(authority)? {
-        let last = authority.last_list(role).map_err(hinted)?;
-        let here = found.iter().find(|list| list.role() == role);
-        let why = match (here, last) {
-            (Some(here), Some(last)) if here.number() == last.number => {
-                let left_ms = last.next_update_ms.saturating_sub(now);
-                if last.is_behind {
-                    "something was revoked since"
-                } else if left_ms < wanted.valid_ms / 2 {
-                    "less than half of the time is left"
-                } else {
-                    continue;
-                }
-            }
-            _ => "the last list is not there",
-        };
-        return Ok(Some(format!("{role}: {why}")));
-    }
-    Ok(None)
+/// What a command that goes on knows.
+#[derive(Default)]
+struct Kept {
+    /// Signed, and not yet in the file.
+    unwritten: Option<Signed>,
+    failed: BTreeMap<Role, Instant>,
 }
 
+impl Kept {
+    fn round(&mut self, context: &Context, wanted: &Wanted) -> Result<()> {
+        if self.unwritten.is_none() {
+            let authority = open_ca(context)?;
+            let held = wanted.held(&authority);
+            let mut due = due(&authority, &wanted.roles(&authority)?, &held)?;
+            self.failed.retain(|_, since| since.elapsed() < TRIED_AGAIN);
+            due.retain(|(role, _)| !self.failed.contains_key(role));
+            if due.is_empty() {
+                return Ok(());
+            }
+            let (signed, problems) = sign(&authority, wanted, held, &due, true)?;
+            for (role, error) in problems {
+                output::problem(&error);
+                self.failed.insert(role, Instant::now());
+            }
+            self.unwritten = Some(signed);
+        }
+        if let Some(signed) = &self.unwritten {
+            wanted.write(signed)?;
+            context.say(&signed.value, &signed.text);
+        }
+        self.unwritten = None;
+        Ok(())
+    }
+}
+
+/// For which of these roles it is time.
+fn due(authority: &Authority, roles: &[Role], held: &Lists) -> Result<Due> {
+    let issued = authority.inventory().map_err(hinted)?;
+    let now = now_ms();
+    let mut due = Due::new();
+    for role in roles {
+        let Some(Held { list, .. }) = held.get(role) else {
+            due.push((*role, "there is none to go on with"));
+            continue;
+        };
+        let revoked = issued
+            .iter()
+            .filter(|one| one.role == *role && one.revoked.is_some());
+        let mut serials = revoked.map(|one| decode_hex(&one.serial).unwrap_or_default());
+        let whole_ms = list.next_update_ms().saturating_sub(list.this_update_ms());
+        if serials.any(|serial| list.revoked(&serial).is_none()) {
+            due.push((*role, "something was revoked since"));
+        } else if list.next_update_ms().saturating_sub(now) < whole_ms / 2 {
+            due.push((*role, "half of its time is over"));
+        }
+    }
+    Ok(due)
+}
+
+/// Signs the lists of these roles beside those that are held. Says which could not be signed: the others are.
 fn sign(
-    context: &Context,
     authority: &Authority,
     wanted: &Wanted,
-    why: Option<&str>,
-) -> Result<()> {
+    mut held: Lists,
+    due: &Due,
+    by_itself: bool,
+) -> Result<(Signed, Vec<(Role, CliError)>)> {
     let now = now_ms();
-    let roles = wanted.roles(authority)?;
+    let (mut problems, mut reasons) = (Vec::new(), Vec::new());
+    for (role, why) in due {
+        match authority.revocation_list(*role, now, wanted.valid_ms) {
+            Ok(signed) => {
+                let one = Held {
+                    authority: signed.authority,
+                    der: signed.der,
+                    list: signed.list,
+                    is_new: true,
+                };
+                held.insert(*role, one);
+                reasons.push(format!("{role}: {why}"));
+            }
+            Err(error) => problems.push((*role, hinted(error))),
+        }
+    }
+    if reasons.is_empty()
+        && let Some((_, error)) = problems.pop()
+    {
+        return Err(error);
+    }
     let elsewhere: Vec<&str> = Role::ALL
         .iter()
-        .filter(|role| wanted.only.is_none() && !roles.contains(role))
+        .filter(|role| wanted.only.is_none() && !held.contains_key(role))
         .map(|role| role.word())
         .collect();
     let (mut pairs, mut lists, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-    for role in roles {
-        let signed = authority
-            .revocation_list(role, now, wanted.valid_ms)
-            .map_err(hinted)?;
-        let (number, revoked) = (signed.list.number(), signed.list.len());
-        let until = time(signed.list.next_update_ms());
+    for (role, one) in held {
+        let (number, revoked) = (one.list.number(), one.list.len());
+        let until = time(one.list.next_update_ms());
+        let stays = if one.is_new { "" } else { ", as it was" };
         lines.push(format!(
-            "  {role}: number {number}, {revoked} revoked, in force until {until}"
+            "  {role}: number {number}, {revoked} revoked, in force until {until}{stays}"
         ));
         lists.push(
             json!({"role": role.word(), "number": number, "revoked": revoked,
-            "next_update": until}),
+            "next_update": until, "signed": one.is_new}),
         );
-        pairs.push((signed.authority, signed.der));
+        pairs.push((one.authority, one.der));
     }
-    let text = pem::lists_to_pem(&pairs).map_err(|error| {
+    let pem = pem::lists_to_pem(&pairs).map_err(|error| {
         CliError::new(error).hint("write the lists of single roles, with `--role`")
     })?;
-    files::write_text(&wanted.out, &text)
-        .map_err(|error| CliError::new(&error).hint(error.hint()))?;
     let shown = wanted.out.display();
     if !elsewhere.is_empty() {
         let roles = elsewhere.join(", ");
@@ -154,14 +266,18 @@ fn sign(
             "  not in it, since their keys are not here: {roles}"
         ));
     }
-    let because = why.map_or_else(String::new, |why| format!(" ({why})"));
-    context.say(
-        &json!({"file": shown.to_string(), "lists": lists, "keys_elsewhere": elsewhere,
+    let why = by_itself.then(|| reasons.join("; "));
+    let because = why
+        .as_ref()
+        .map_or_else(String::new, |why| format!(" ({why})"));
+    let signed = Signed {
+        value: json!({"file": shown.to_string(), "lists": lists, "keys_elsewhere": elsewhere,
             "signed": true, "why": why}),
-        &format!(
+        text: format!(
             "wrote {shown}{because}; name it in every node's node.toml, `revocation_lists`\n{}",
             lines.join("\n")
         ),
-    );
-    Ok(())
+        pem,
+    };
+    Ok((signed, problems))
 }

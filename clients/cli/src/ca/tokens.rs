@@ -3,19 +3,20 @@
 //! One message each way over TCP, each after its length (u32, little endian), and sealed under the token, so that the line
 //! needs no protection of its own: who listens learns the token's number and two lengths.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sealbook_authority::{
     Authority, MESSAGE_BYTES_MAX, Promised, TOKEN_BYTES_MAX, Token, TokenError, certificate_request,
 };
-use sealbook_identity::files;
+use sealbook_identity::{CertificateRequest, files};
 use sealbook_primitives::secret::Secret32;
+use sealbook_primitives::signature::SigningKey;
 use serde_json::json;
 
 use super::{hinted, open_ca};
@@ -27,8 +28,13 @@ use crate::output;
 
 /// How long a message may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The most holders that are served at a time.
-const AT_A_TIME_MAX: usize = 32;
+/// How long its first bytes may.
+const FIRST_LIMIT: Duration = Duration::from_secs(2);
+/// The most holders that are served at a time, and of one address.
+const AT_A_TIME_MAX: usize = 64;
+const OF_ONE_ADDRESS_MAX: usize = 16;
+/// How often a holder tries.
+const TRIES: usize = 5;
 
 /// `sealbook ca token`
 pub(super) fn make(context: &Context, promised: Promised, out: &Path) -> Result<()> {
@@ -58,68 +64,88 @@ pub(super) fn make(context: &Context, promised: Promised, out: &Path) -> Result<
 
 /// `sealbook ca serve`: goes on until the process is ended.
 pub(super) fn serve(context: &Context, address: SocketAddr) -> Result<()> {
-    // Once, so that a CA that does not open is an error of the command.
-    open_ca(context)?;
+    let authority = open_ca(context)?;
     let listener = TcpListener::bind(address).map_err(doing(address))?;
     let address = listener.local_addr().map_err(doing(address))?;
     context.say(
         &json!({"listening": address.to_string()}),
         &format!("certifying whoever comes with a token to {address}"),
     );
-    let (folder, json) = (context.files()?.ca(), context.json);
-    let folder: Arc<Path> = Arc::from(folder.as_path());
-    let busy = Arc::new(AtomicUsize::new(0));
+    let authority = Arc::new(authority);
+    let (json, places) = (context.json, Arc::new(Places::default()));
     loop {
-        let Ok((stream, _)) = listener.accept() else {
+        let Ok((stream, from)) = listener.accept() else {
             thread::sleep(Duration::from_millis(100));
             continue;
         };
         // Whoever comes when it is busy is sent away by a closed connection, and comes again.
-        if busy.load(Ordering::Acquire) >= AT_A_TIME_MAX {
+        let Some(place) = Place::take(&places, from.ip()) else {
             continue;
-        }
-        busy.fetch_add(1, Ordering::AcqRel);
-        let (folder, leaves) = (Arc::clone(&folder), Leaves(Arc::clone(&busy)));
-        thread::spawn(move || {
-            if let Err(error) = attend(&folder, stream, json) {
+        };
+        let authority = Arc::clone(&authority);
+        let attending = thread::Builder::new().spawn(move || {
+            if let Err(error) = attend(&authority, stream, json) {
                 output::problem(&error);
             }
-            drop(leaves);
+            drop(place);
         });
+        if let Err(error) = attending {
+            output::problem(&CliError::new(format!("no thread for a holder: {error}")));
+        }
     }
 }
 
-/// Counts who leaves, however it does.
-struct Leaves(Arc<AtomicUsize>);
+/// How many are served, by where they come from.
+type Places = Mutex<BTreeMap<IpAddr, usize>>;
 
-impl Drop for Leaves {
+/// One of them; given back however it ends.
+struct Place(Arc<Places>, IpAddr);
+
+impl Place {
+    fn take(places: &Arc<Places>, from: IpAddr) -> Option<Self> {
+        let mut counts = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = counts.values().sum();
+        let own = counts.entry(from).or_default();
+        (all < AT_A_TIME_MAX && *own < OF_ONE_ADDRESS_MAX).then(|| {
+            *own = own.saturating_add(1);
+            Self(Arc::clone(places), from)
+        })
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+        }
+        counts.retain(|_, count| *count > 0);
     }
 }
 
 /// One holder.
-fn attend(folder: &Path, mut stream: TcpStream, json: bool) -> Result<()> {
+fn attend(authority: &Authority, mut stream: TcpStream, json: bool) -> Result<()> {
     // A holder that says nothing, or too much, or what no token opens, hears nothing.
-    let Ok(message) = receive(&mut stream) else {
+    let Ok(message) = receive(&mut stream, true) else {
         return Ok(());
     };
-    let authority = Authority::open(folder).map_err(hinted)?;
     let Some(redeemed) = authority.redeem(&message, now_ms()).map_err(hinted)? else {
         return Ok(());
     };
     let Promised { name, role, .. } = &redeemed.promised;
+    let again = redeemed.again;
     let said = match (&redeemed.refused, json) {
         (refused, true) => {
             json!({"name": name, "role": role.word(), "refused": refused}).to_string()
         }
+        (None, false) if again => format!("gave {name}, role {role}, its certificate again"),
         (None, false) => format!("certified {name}, role {role}"),
         (Some(why), false) => format!("refused {name}, role {role}: {why}"),
     };
     output::line(said);
     // Who does not hear the answer asks again.
     let _ = send(&mut stream, &redeemed.answer);
-    Ok(())
+    redeemed.failed.map_or(Ok(()), |error| Err(hinted(error)))
 }
 
 /// `sealbook ca enrol`
@@ -157,11 +183,20 @@ pub(super) fn enrol(context: &Context, token: &Path, at: SocketAddr, out: &Path)
 
 /// The request for the key in a folder: the one that was made there before, if there is one, since a token is good for one.
 fn request(token: &Token, folder: &Path) -> Result<String> {
-    let path = folder.join("request.pem");
+    let (path, key) = (folder.join("request.pem"), folder.join("key.pem"));
     if path.is_file() {
-        return files::read_text(&path, MESSAGE_BYTES_MAX).map_err(CliError::new);
+        let text = files::read_text(&path, MESSAGE_BYTES_MAX).map_err(CliError::new)?;
+        let request = CertificateRequest::from_pem(&text).map_err(CliError::new)?;
+        let seed = files::read_private_key(&key)
+            .map_err(|error| CliError::new(&error).hint(error.hint()))?;
+        // Else the token would be used up for a key that is not here, or refused.
+        if request.key != SigningKey::from_secret(&seed).verifying_key() || !token.is_for(&request)
+        {
+            let text = format!("`{}` is not for this key and this token", path.display());
+            return Err(CliError::new(text).hint("name a new folder with --out"));
+        }
+        return Ok(text);
     }
-    let key = folder.join("key.pem");
     let seed = if key.exists() {
         files::read_private_key(&key).map_err(|error| CliError::new(&error).hint(error.hint()))?
     } else {
@@ -183,10 +218,24 @@ fn request(token: &Token, folder: &Path) -> Result<String> {
     Ok(request)
 }
 
+/// Asks, and again where it was busy.
 fn exchange(at: SocketAddr, message: &[u8]) -> io::Result<Vec<u8>> {
+    let mut tries = 1;
+    loop {
+        match exchange_once(at, message) {
+            Err(_) if tries < TRIES => {
+                tries += 1;
+                thread::sleep(Duration::from_secs(1));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn exchange_once(at: SocketAddr, message: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&at, LIMIT)?;
     send(&mut stream, message)?;
-    receive(&mut stream).map_err(|error| match error.kind() {
+    receive(&mut stream, false).map_err(|error| match error.kind() {
         ErrorKind::UnexpectedEof => io::Error::new(ErrorKind::UnexpectedEof, "no answer"),
         _ => error,
     })
@@ -199,11 +248,11 @@ fn send(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     stream.flush()
 }
 
-/// One message, however slowly it comes, within the limit.
-fn receive(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let until = Instant::now() + LIMIT;
+/// One message, however slowly it comes, within the limit; who is asked does not wait long for its beginning.
+fn receive(stream: &mut TcpStream, is_asked: bool) -> io::Result<Vec<u8>> {
+    let (first, until) = (Instant::now() + FIRST_LIMIT, Instant::now() + LIMIT);
     let mut length = [0; 4];
-    fill(stream, &mut length, until)?;
+    fill(stream, &mut length, if is_asked { first } else { until })?;
     let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
     if length > MESSAGE_BYTES_MAX {
         return Err(io::Error::new(ErrorKind::InvalidData, "no message of a CA"));

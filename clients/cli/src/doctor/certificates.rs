@@ -1,8 +1,10 @@
 //! What `sealbook doctor` says of certificates and revocation lists: those that end soon, while there is time to renew them.
 
 use std::fs;
+use std::io::ErrorKind;
 
-use sealbook_authority::{Authority, Standing, standings};
+use sealbook_authority::{Authority, AuthorityError, Standing, standings};
+use sealbook_identity::files::FileError;
 use sealbook_identity::{Role, chain_end_ms, files};
 use sealbook_sdk::NodeStatus;
 
@@ -16,7 +18,7 @@ const SOON_MS: u64 = 30 * DAY_MS;
 /// How long before its end an authority's certificate should be: nothing that it certifies outlives it.
 const AUTHORITY_SOON_MS: u64 = 400 * DAY_MS;
 /// How long before its time is up a revocation list should be followed by the next.
-const LIST_SOON_MS: u64 = 2 * DAY_MS;
+const LIST_SOON_MS: u64 = DAY_MS / 3;
 /// How many are named.
 const NAMED_MAX: usize = 10;
 
@@ -30,18 +32,20 @@ pub(super) fn look_at_files(files: &NetworkFiles, now_ms: u64) -> Vec<Finding> {
         text,
     };
     if files.ca().is_dir() {
-        let (authorities, issued) = match Authority::open(&files.ca()) {
-            Ok(authority) => (
-                authorities(&authority, now_ms),
-                inventory(&authority, now_ms),
-            ),
+        match Authority::look(&files.ca()) {
+            Ok(authority) => {
+                let said = authorities(&authority, now_ms);
+                found.push(finding("authorities", said));
+                found.push(finding("inventory", inventory(&authority, now_ms)));
+            }
+            // Closed to us, as it should be to all but its owner.
+            Err(AuthorityError::File(FileError::Io { source, .. }))
+                if source.kind() == ErrorKind::PermissionDenied => {}
             Err(error) => {
                 let text = format!("the CA does not open: {error}");
-                ((Grade::Warning, text), None)
+                found.push(finding("authorities", (Grade::Warning, text)));
             }
-        };
-        found.push(finding("authorities", authorities));
-        found.extend(issued.map(|issued| finding("inventory", issued)));
+        }
     }
     found.extend(members(files, now_ms).map(|said| finding("members", said)));
     found
@@ -76,10 +80,10 @@ fn authorities(authority: &Authority, now_ms: u64) -> (Grade, String) {
     )
 }
 
-fn inventory(authority: &Authority, now_ms: u64) -> Option<(Grade, String)> {
+fn inventory(authority: &Authority, now_ms: u64) -> (Grade, String) {
     let issued = match authority.inventory() {
         Ok(issued) => issued,
-        Err(error) => return Some((Grade::Warning, error.to_string())),
+        Err(error) => return (Grade::Warning, error.to_string()),
     };
     let stand = standings(&issued, now_ms, SOON_MS);
     let of = |wanted: Standing| -> Vec<&str> {
@@ -88,7 +92,7 @@ fn inventory(authority: &Authority, now_ms: u64) -> Option<(Grade, String)> {
             .map(|(entry, _)| entry.name.as_str())
             .collect()
     };
-    Some(due(&of(Standing::EndsSoon), &of(Standing::Ended)))
+    due(&of(Standing::EndsSoon), &of(Standing::Ended))
 }
 
 /// The certificates of the members whose keys are here.

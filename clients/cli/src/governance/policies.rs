@@ -29,8 +29,17 @@ fn or_founding(files: &NetworkFiles, policies: Option<&Policies>) -> Result<Poli
 }
 
 /// The change to the rules in a folder, from those that are decided last.
-pub(super) fn change(folder: &Path, view: &GovernanceView) -> Result<Change> {
+pub(super) fn change(
+    network: &NetworkFiles,
+    folder: &Path,
+    view: &GovernanceView,
+) -> Result<Change> {
     let Rules { schema, files, .. } = Rules::in_folder(folder)?;
+    if schema != network.genesis()?.policy_schema {
+        let text = "the schema is not that of the network, byte for byte";
+        return Err(CliError::new(text)
+            .hint("take the one that `sealbook governance policies --out FOLDER` writes"));
+    }
     let texts: Vec<(&str, &str)> = files
         .iter()
         .map(|file| (file.name.as_str(), file.text.as_str()))

@@ -132,6 +132,26 @@ pub fn limit(resource: libc::__rlimit_resource_t, value: u64) -> Result<String, 
     checked(unsafe { libc::setrlimit(resource, &raw const limit) })
 }
 
+/// Lets the stack grow to `most` bytes, or as far as the machine allows if that is `least`.
+pub fn stack(least: u64, most: u64) -> Result<String, String> {
+    let mut present = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the struct lives through the call.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut present) })?;
+    let size = present.rlim_max.min(most);
+    if size < least {
+        return Err(format!(
+            "the limit is {} KiB, at least {} are needed",
+            size / 1024,
+            least / 1024
+        ));
+    }
+    limit(libc::RLIMIT_STACK, size)?;
+    Ok(format!("{} KiB", size / 1024))
+}
+
 pub fn close_from(first: u32) -> Result<String, String> {
     // SAFETY: closes descriptors that nothing in this process holds an owner of.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };

@@ -107,8 +107,8 @@ pub fn shut_in(host: &UnixStream, keep_to: u32) -> Result<ShutIn, LockdownError>
         calls::close_from(keep_to.saturating_add(1)),
     )?;
     steps.held("no core files", limit(libc::RLIMIT_CORE, 0))?;
-    // The same everywhere: what is read there must not depend on how much a machine gives.
-    steps.held("a stack of 16 MiB", limit(libc::RLIMIT_STACK, 16 << 20))?;
+    // Many times what is ever needed, so that nothing depends on how much a machine gives.
+    steps.held("room on the stack", calls::stack(2 << 20, 16 << 20))?;
     // While it is still allowed to, where it is at all.
     memory::raise_limit();
     steps.held("namespaces of its own", namespaces::enter())?;

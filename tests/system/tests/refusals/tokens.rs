@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use sealbook_identity::files::read_chain;
 use sealbook_securities::Outcome;
 use sealbook_system::TestNetwork;
-use sealbook_system::programs::Programs;
+use sealbook_system::programs::{Programs, Ran};
 
 use super::certificates::gives_orders;
 
@@ -65,10 +65,43 @@ impl Drop for Serving {
 /// What a CA says to whoever sends that.
 fn answer_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(bytes).unwrap();
+    let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     answer
+}
+
+/// What a holder finds out before it sends anything, or is told.
+fn what_is_not_right_uses_no_token_up(
+    (file, text): (&str, &str),
+    folder: &Path,
+    path: &dyn Fn(&str) -> String,
+    enrol: &dyn Fn(&str, &str) -> Ran,
+) {
+    let out = folder.to_str().unwrap();
+    // A request that is not for the key beside it uses no token up.
+    let moved = folder.join("moved.pem");
+    fs::rename(folder.join("key.pem"), &moved).unwrap();
+    let _ = enrol(file, out).expect_code(1);
+    fs::rename(
+        Path::new(&path("other")).join("key.pem"),
+        folder.join("key.pem"),
+    )
+    .unwrap();
+    let told = enrol(file, out).expect_code(1);
+    assert!(told.err.contains("not for this key"), "{told:?}");
+    fs::rename(&moved, folder.join("key.pem")).unwrap();
+    // A token that others may read, or that was altered, is not used.
+    let altered = path("altered.token");
+    fs::write(&altered, text.replace("role firm", "role admin")).unwrap();
+    let exposed = enrol(&altered, &path("third")).expect_code(1);
+    assert!(exposed.err.contains("mode"), "{exposed:?}");
+    let _ = std::process::Command::new("chmod")
+        .args(["600", &altered])
+        .status()
+        .unwrap();
+    let told = enrol(&altered, &path("third")).expect_code(1);
+    assert!(told.err.contains("role"), "{told:?}");
 }
 
 #[test]
@@ -117,9 +150,6 @@ fn whoever_has_a_token_is_certified_once_and_nobody_looks() {
     let folder = network.folder().join("members").join("alpha");
     let out = folder.to_str().unwrap();
     // Whoever holds connections open, or sends what no token opens, hears nothing and holds nobody up.
-    let silent: Vec<TcpStream> = (0..8)
-        .map(|_| TcpStream::connect(serving.address).unwrap())
-        .collect();
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         &[255; 64],
@@ -127,6 +157,10 @@ fn whoever_has_a_token_is_certified_once_and_nobody_looks() {
     ] {
         assert_eq!(answer_to(serving.address, bytes), b"");
     }
+    let silent: Vec<TcpStream> = (0..80)
+        .map(|_| TcpStream::connect(serving.address).unwrap())
+        .collect();
+    assert_eq!(answer_to(serving.address, b""), b"");
     let said = enrol(&file, serving.address, out).expect_code(0);
     assert!(said.out.contains("alpha, role firm"), "{said:?}");
     drop(silent);
@@ -150,17 +184,9 @@ fn whoever_has_a_token_is_certified_once_and_nobody_looks() {
     let serving = Serving::begin(&programs, network.folder());
     let _ = enrol(&file, serving.address, out).expect_code(0);
     assert_eq!(read_chain(&folder.join("chain.pem")).unwrap(), chain);
-    // A token that others may read, or that was altered, is not used.
-    let altered = path("altered.token");
-    fs::write(&altered, text.replace("role firm", "role admin")).unwrap();
-    let exposed = enrol(&altered, serving.address, &path("third")).expect_code(1);
-    assert!(exposed.err.contains("mode"), "{exposed:?}");
-    let _ = std::process::Command::new("chmod")
-        .args(["600", &altered])
-        .status()
-        .unwrap();
-    let told = enrol(&altered, serving.address, &path("third")).expect_code(1);
-    assert!(told.err.contains("role"), "{told:?}");
+    what_is_not_right_uses_no_token_up((&file, &text), &folder, &path, &|token, out| {
+        enrol(token, serving.address, out)
+    });
     drop(serving);
 
     // Let in by an admin, the member acts.
