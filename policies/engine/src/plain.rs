@@ -298,7 +298,7 @@ mod tests {
             ),
             with("ip(\"1.1.1.1\").isLoopback()"),
             with(&"(".repeat(9)),
-            with(&vec!["resource.owner == principal"; 9].join(" && ")),
+            with(&["resource.owner == principal"; 9].join(" && ")),
             with(&"!".repeat(40)),
             format!(
                 "@id(\"a\") permit (principal, action in [{}], resource);",

@@ -39,7 +39,7 @@ fn texts() -> Vec<String> {
         all.join(", ")
     );
     let or = |count| vec!["principal == principal"; count].join(" || ");
-    let mixed = vec!["(!(action == action) && principal in Role::\"firm\")"; 4].join(" || ");
+    let mixed = ["(!(action == action) && principal in Role::\"firm\")"; 4].join(" || ");
     let turned = format!("{}(principal == principal)", "!".repeat(6));
     let conditions = [
         when(&or(8)),
@@ -47,7 +47,7 @@ fn texts() -> Vec<String> {
         when(&nested(&or(8))),
         when(&mixed),
         when(&nested("principal == resource.owner")),
-        when(&vec![turned.as_str(); 2].join(" && ")),
+        when(&[turned.as_str(); 2].join(" && ")),
         vec![when("principal == principal"); 8].join(" "),
         "when { principal == resource.owner } unless { principal != resource.owner }".to_owned(),
         when("action in Action::\"transfer\""),
