@@ -77,6 +77,7 @@ pub fn run(context: &Context, command: CaCommand) -> Result<()> {
         }
         CaCommand::Serve { listen } => tokens::serve(context, listen),
         CaCommand::Enrol { token, at, out } => tokens::enrol(context, &token, at, &out),
+        CaCommand::Rotate { role } => rotate(context, &role),
         CaCommand::Inventory {
             within,
             due,
@@ -145,6 +146,22 @@ fn approve(context: &Context, request: &Path, out: &Path, days: u32) -> Result<(
     context.say(
         &json!({"chain": shown.to_string()}),
         &format!("wrote {shown}; {next}"),
+    );
+    Ok(())
+}
+
+/// `sealbook ca rotate`
+fn rotate(context: &Context, role: &str) -> Result<()> {
+    let (role, _) = role_and_lei(role, None)?;
+    let now = now_ms();
+    let rotated = open_ca(context)?.rotate(role, now).map_err(hinted)?;
+    let before = rotated.under_former(role, now).map_err(hinted)?;
+    context.say(
+        &json!({"role": role.word(), "under_former": before}),
+        &format!(
+            "certificates for role {role} come from a new issuing CA; {before} under the one before stay valid until they end or \
+             are revoked\nsign the revocation lists of both: sealbook ca crl; a `sealbook ca serve` that runs has to be started anew"
+        ),
     );
     Ok(())
 }

@@ -4,13 +4,15 @@
 //! root.key               the root's private key (PKCS #8, mode 0600); may be kept elsewhere
 //! issuing-<role>.key     the issuing authorities' private keys (mode 0600); may be kept elsewhere
 //! issuing-<role>.pem     their certificates
+//! former-<role>.*        the same of the authority that was a role's before, whose holders are still valid
+//! next-<role>.*          the same of one that is being put in its place
 //! issued.txt             the inventory of what was issued and revoked
 //! tokens                 what was promised to whoever has a token
 //! root.pem               the root's certificate, written last
 //! ```
 //!
 //! INVARIANT: an approval uses the issuing key of the request's role and no other key. The root's
-//! key is needed only to create issuing authorities and is not even read afterwards.
+//! key is needed only to create issuing authorities, and for nothing else.
 //!
 //! After a crash while it was being created, `root.pem` is missing and the directory does not open;
 //! nothing has been issued, so that it may be deleted.
@@ -38,6 +40,7 @@ use crate::{
     inventory::{self, Line},
     key::{PublicKey, SeedKey},
     profile,
+    rotation::{Pair, Parts},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -46,10 +49,10 @@ pub const ROOT_VALIDITY_MS: u64 = 20 * 365 * DAY_MS;
 /// How long an issuing authority is valid.
 pub const ISSUING_VALIDITY_MS: u64 = 10 * 365 * DAY_MS;
 /// How far authorities are dated back, so that clocks that are slow trust them at once.
-const BACKDATED_MS: u64 = DAY_MS;
+pub(crate) const BACKDATED_MS: u64 = DAY_MS;
 
 const ROOT_CERTIFICATE: &str = "root.pem";
-const ROOT_KEY: &str = "root.key";
+pub(crate) const ROOT_KEY: &str = "root.key";
 const INVENTORY: &str = "issued.txt";
 
 /// An authority whose directory was opened. It has no `Debug`: it holds keys.
@@ -58,6 +61,8 @@ pub struct Authority {
     network: String,
     root: CertificateDer<'static>,
     pub(crate) issuing: BTreeMap<Role, Issuing>,
+    /// Those that were a role's before.
+    pub(crate) former: BTreeMap<Role, Issuing>,
 }
 
 pub(crate) struct Issuing {
@@ -80,11 +85,10 @@ impl Authority {
         files::write_private_key(&directory.join(ROOT_KEY), root_key.seed())?;
         let root_issuer = Issuer::new(root_params, root_key);
         for role in Role::ALL {
-            let key = SeedKey::new(Secret32::random());
             let params = profile::issuing(network, role, validity(ISSUING_VALIDITY_MS))?;
-            let certificate = params.signed_by(&key, &root_issuer)?.der().clone();
-            files::write_private_key(&key_path(directory, role), key.seed())?;
-            files::write_chain(&certificate_path(directory, role), &[certificate])?;
+            Parts::new(directory, role)
+                .issuing
+                .make(&params, &root_issuer)?;
         }
         inventory::create(&directory.join(INVENTORY))?;
         files::write_chain(&directory.join(ROOT_CERTIFICATE), &[root])?;
@@ -111,14 +115,25 @@ impl Authority {
             return Err(AuthorityError::WrongCertificate { path: root_path });
         };
         let mut issuing = BTreeMap::new();
+        let mut former = BTreeMap::new();
         for role in Role::ALL {
-            issuing.insert(role, open_issuing(directory, &network, role, with_keys)?);
+            let parts = Parts::new(directory, role);
+            if with_keys {
+                parts.finish(role, &directory.join(INVENTORY))?;
+            }
+            let present = open_issuing(&parts.issuing, &network, role, with_keys)?;
+            issuing.insert(role, present);
+            if parts.former.certificate.is_file() {
+                let before = open_issuing(&parts.former, &network, role, with_keys)?;
+                former.insert(role, before);
+            }
         }
         let authority = Self {
             directory: directory.to_owned(),
             network,
             root,
             issuing,
+            former,
         };
         authority.inventory()?;
         Ok(authority)
@@ -273,12 +288,12 @@ fn prepare(directory: &Path) -> Result<(), AuthorityError> {
 }
 
 fn open_issuing(
-    directory: &Path,
+    pair: &Pair,
     network: &str,
     role: Role,
     with_keys: bool,
 ) -> Result<Issuing, AuthorityError> {
-    let path = certificate_path(directory, role);
+    let path = pair.certificate.clone();
     let certificate = sole_certificate(&path)?;
     let expected = CertificateUri::Issuing {
         network: network.to_owned(),
@@ -291,10 +306,10 @@ fn open_issuing(
         let key = None;
         return Ok(Issuing { certificate, key });
     }
-    let key = match read_key(&key_path(directory, role))? {
+    let key = match read_key(&pair.key)? {
         Some(seed) if !belongs(&seed, &certificate) => {
             return Err(AuthorityError::KeyMismatch {
-                path: key_path(directory, role),
+                path: pair.key.clone(),
             });
         }
         seed => seed.map(SeedKey::new),
@@ -302,7 +317,7 @@ fn open_issuing(
     Ok(Issuing { certificate, key })
 }
 
-fn sole_certificate(path: &Path) -> Result<CertificateDer<'static>, AuthorityError> {
+pub(crate) fn sole_certificate(path: &Path) -> Result<CertificateDer<'static>, AuthorityError> {
     let chain = match files::read_chain(path) {
         Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Err(AuthorityError::Incomplete {
@@ -320,7 +335,7 @@ fn sole_certificate(path: &Path) -> Result<CertificateDer<'static>, AuthorityErr
 }
 
 /// The key, or nothing where it is kept elsewhere.
-fn read_key(path: &Path) -> Result<Option<Secret32>, AuthorityError> {
+pub(crate) fn read_key(path: &Path) -> Result<Option<Secret32>, AuthorityError> {
     match files::read_private_key(path) {
         Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         other => Ok(Some(other?)),
@@ -341,7 +356,7 @@ fn uri_of(der: &CertificateDer<'_>) -> Option<CertificateUri> {
     }
 }
 
-fn belongs(seed: &Secret32, der: &CertificateDer<'_>) -> bool {
+pub(crate) fn belongs(seed: &Secret32, der: &CertificateDer<'_>) -> bool {
     let key = SigningKey::from_secret(seed).verifying_key();
     X509Certificate::from_der(der).is_ok_and(|(_, certificate)| {
         certificate.public_key().subject_public_key.data.as_ref() == key.as_bytes()
@@ -376,12 +391,4 @@ pub(crate) const fn whole_seconds(milliseconds: u64) -> u64 {
 
 const fn whole_seconds_up(milliseconds: u64) -> u64 {
     whole_seconds(milliseconds.saturating_add(999))
-}
-
-fn key_path(directory: &Path, role: Role) -> PathBuf {
-    directory.join(format!("issuing-{role}.key"))
-}
-
-fn certificate_path(directory: &Path, role: Role) -> PathBuf {
-    directory.join(format!("issuing-{role}.pem"))
 }

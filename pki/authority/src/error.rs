@@ -60,6 +60,19 @@ pub enum AuthorityError {
         /// The role.
         role: Role,
     },
+    /// The root's key is kept elsewhere.
+    #[error("the root's key is not here")]
+    RootAbsent,
+    /// Of a role's authorities there would be three.
+    #[error(
+        "{count} certificates of role `{role}` are still under the issuing authority before the present one"
+    )]
+    FormerInUse {
+        /// The role.
+        role: Role,
+        /// How many.
+        count: usize,
+    },
     /// A line of the inventory cannot be read.
     #[error("line {line} of `{}` cannot be read", path.display())]
     Inventory {
@@ -149,6 +162,12 @@ impl AuthorityError {
                 "restore both files from the same backup"
             }
             Self::KeyAbsent { .. } => "approve this role where its key is kept, or bring the key",
+            Self::RootAbsent => {
+                "bring `root.key` for as long as this takes, or do it where it is kept"
+            }
+            Self::FormerInUse { .. } => {
+                "renew or revoke them first; `sealbook ca inventory` shows them"
+            }
             Self::Inventory { .. } => "restore the inventory from a backup",
             Self::File(error) => error.hint(),
             Self::Pem(error) => error.hint(),

@@ -1,11 +1,14 @@
 //! Everything that the authority ever issued and revoked.
 //!
 //! ```text
-//! sealbook-inventory 2
+//! sealbook-inventory 3
 //! issued <name> <role> <serial, 32 hexadecimal digits> <not after, milliseconds since 1970>
 //! revoked <serial> <reason> <when, milliseconds since 1970>
 //! list <role> <number> <next update, milliseconds since 1970>
+//! rotated <role> <fingerprint of the new authority, 64 hexadecimal digits>
 //! ```
+//!
+//! What was issued for a role before it was last rotated is under the authority before.
 //!
 //! INVARIANT: a line is durable before its certificate or revocation list leaves the authority. A
 //! line without a certificate in the world is harmless; a certificate without a line could never be
@@ -32,9 +35,11 @@ use sealbook_identity::{
     revocation::Revoked,
 };
 
+use sealbook_primitives::hash::Digest;
+
 use crate::AuthorityError;
 
-const HEADER: &str = "sealbook-inventory 2\n";
+const HEADER: &str = "sealbook-inventory 3\n";
 /// The most bytes that are read: some hundred thousand certificates.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Length of a serial number as text.
@@ -62,6 +67,8 @@ pub(crate) struct Inventory {
     pub(crate) issued: Vec<Issued>,
     places: BTreeMap<String, usize>,
     lists: BTreeMap<Role, LastList>,
+    /// How many had been issued, for all roles, when a role was last rotated, and to which authority.
+    rotated: BTreeMap<Role, (usize, Digest)>,
 }
 
 /// The last revocation list of a role's authority.
@@ -83,6 +90,8 @@ pub(crate) enum Line {
     Revoked(String, Revoked),
     /// A revocation list: its role, number and next update.
     List(Role, u64, u64),
+    /// Another authority for a role, and its fingerprint.
+    Rotated(Role, Digest),
 }
 
 impl fmt::Display for Line {
@@ -101,6 +110,7 @@ impl fmt::Display for Line {
             Self::List(role, number, next_update_ms) => {
                 writeln!(formatter, "list {role} {number} {next_update_ms}")
             }
+            Self::Rotated(role, which) => writeln!(formatter, "rotated {role} {which}"),
         }
     }
 }
@@ -129,6 +139,9 @@ impl Line {
                 number.parse().ok()?,
                 next_update_ms.parse().ok()?,
             ),
+            ["rotated", role, which] => {
+                Self::Rotated(role.parse().ok()?, Digest::from_hex(which).ok()?)
+            }
             _ => return None,
         };
         (line.to_string().trim_end() == text).then_some(line)
@@ -157,6 +170,19 @@ impl Inventory {
         self.lists.get(&role).copied()
     }
 
+    /// Which authority a role was last rotated to.
+    pub(crate) fn rotated_to(&self, role: Role) -> Option<Digest> {
+        self.rotated.get(&role).map(|(_, which)| *which)
+    }
+
+    /// How many certificates are under the authority before this role's present one, valid and not revoked.
+    pub(crate) fn under_former(&self, role: Role, now_ms: u64) -> usize {
+        let before = self.rotated.get(&role).map_or(0, |(before, _)| *before);
+        let counts =
+            |one: &&Issued| one.role == role && one.revoked.is_none() && one.not_after_ms >= now_ms;
+        self.issued.iter().take(before).filter(counts).count()
+    }
+
     /// Takes a line in, unless it cannot be.
     fn take(&mut self, line: Line) -> Option<()> {
         match line {
@@ -181,6 +207,12 @@ impl Inventory {
                 };
                 let former = self.lists.insert(role, list);
                 (former.map_or(0, |former| former.number) < number).then_some(())
+            }
+            Line::Rotated(role, which) => {
+                let former = self.rotated.insert(role, (self.issued.len(), which));
+                former
+                    .is_none_or(|(_, former)| former != which)
+                    .then_some(())
             }
         }
     }
@@ -378,10 +410,29 @@ mod tests {
             Ok(Line::List(Role::Firm, known.next_number(Role::Firm), 7))
         });
         assert_eq!(inventory.unwrap().next_number(Role::Firm), 2);
-        let expected = "sealbook-inventory 2\n\
+        add(&path, |_| {
+            Ok(Line::Rotated(Role::CashAgent, Digest([9; 32])))
+        })
+        .unwrap();
+        append(&path, 2).unwrap();
+        let inventory = append(&path, 3).unwrap();
+        // The first is under the former authority, and revoked.
+        assert_eq!(inventory.under_former(Role::CashAgent, 0), 0);
+        assert_eq!(inventory.under_former(Role::Firm, 0), 0);
+        let inventory = add(&path, |_| {
+            Ok(Line::Rotated(Role::CashAgent, Digest([10; 32])))
+        })
+        .unwrap();
+        assert_eq!(inventory.under_former(Role::CashAgent, 0), 2);
+        assert_eq!(inventory.under_former(Role::CashAgent, u64::MAX), 0);
+        let expected = "sealbook-inventory 3\n\
             issued member-1 cash-agent 00000000000000000000000000000001 1800000000000\n\
             revoked 00000000000000000000000000000001 key-compromise 1795132800000\n\
-            list firm 1 7\n";
+            list firm 1 7\n\
+            rotated cash-agent 0909090909090909090909090909090909090909090909090909090909090909\n\
+            issued member-2 cash-agent 00000000000000000000000000000002 1800000000000\n\
+            issued member-3 cash-agent 00000000000000000000000000000003 1800000000000\n\
+            rotated cash-agent 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\n";
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 
@@ -393,7 +444,7 @@ mod tests {
         let good = format!("issued a firm {serial} 5\n");
         for (text, line) in [
             (String::new(), 1),
-            ("sealbook-inventory 1\n".to_owned(), 1),
+            ("sealbook-inventory 2\n".to_owned(), 1),
             (format!("{HEADER}{good}issued b king {serial} 5\n"), 3),
             (
                 format!("{HEADER}{good}issued b firm {} 5\n", serial.to_uppercase()),
@@ -418,6 +469,16 @@ mod tests {
                 3,
             ),
             (format!("{HEADER}{good}revoked {serial} superseded 05\n"), 3),
+            (format!("{HEADER}rotated king 5\n"), 2),
+            (format!("{HEADER}rotated firm 05\n"), 2),
+            // Twice to the same one.
+            (
+                format!(
+                    "{HEADER}{0}{0}",
+                    format!("rotated firm {}\n", Digest([1; 32]))
+                ),
+                3,
+            ),
             // Numbers of lists that do not ascend.
             (format!("{HEADER}list firm 0 5\n"), 2),
             (
@@ -450,7 +511,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_answered(
-            text in "(sealbook-inventory 2\n)?((issued|revoked|list) )?[ -~\n]{0,200}"
+            text in "(sealbook-inventory 3\n)?((issued|revoked|list|rotated) )?[ -~\n]{0,200}"
         ) {
             let _ = parse(Path::new("x"), &text);
         }

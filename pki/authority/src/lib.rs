@@ -25,6 +25,7 @@ mod key;
 mod profile;
 mod request;
 mod revocation;
+mod rotation;
 mod standing;
 mod token;
 

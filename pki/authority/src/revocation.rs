@@ -1,6 +1,7 @@
 //! What the authority takes back, and the lists that say so (RFC 5280 section 5).
 //!
-//! Each issuing authority signs a list of its own, of everything that it ever revoked: nothing is
+//! Each issuing authority signs a list of its own, of everything that was ever revoked for its role, also by the one
+//! before it: nothing is
 //! ever un-revoked, so that reasons that promise a return (a hold) are not offered. Lists are whole,
 //! numbered upwards, and in force for a few days: who is given none in time must not believe that
 //! nobody was revoked since.
@@ -10,14 +11,16 @@ use rcgen::{
     RevokedCertParams, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
-use sealbook_identity::{RevocationList, RevocationReason, Role, revocation::Revoked};
+use sealbook_identity::{
+    RevocationList, RevocationReason, Role, chain_end_ms, revocation::Revoked,
+};
 use x509_parser::{
     certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer as _,
 };
 
 use crate::{
     Authority, AuthorityError, Issued,
-    authority::{check_validity, whole_seconds},
+    authority::{Issuing, check_validity, whole_seconds},
     inventory::{self, Inventory, Line},
     profile::date,
 };
@@ -76,6 +79,26 @@ impl Authority {
         held.map(|(role, _)| *role).collect()
     }
 
+    /// The roles of which the authority before the present one has its key here and has not ended by `now_ms`: its lists
+    /// are signed here, too.
+    pub fn former_roles(&self, now_ms: u64) -> Vec<Role> {
+        let held = self.former.iter().filter(|(_, one)| one.key.is_some());
+        let ends_ms = |one: &Issuing| chain_end_ms(std::slice::from_ref(&one.certificate));
+        held.filter(|(_, one)| ends_ms(one).is_ok_and(|end_ms| end_ms > now_ms))
+            .map(|(role, _)| *role)
+            .collect()
+    }
+
+    /// The certificate of a role's authority, or of the one before it.
+    pub fn certificate_of(&self, role: Role, is_former: bool) -> Option<&CertificateDer<'static>> {
+        let of = if is_former {
+            &self.former
+        } else {
+            &self.issuing
+        };
+        of.get(&role).map(|one| &one.certificate)
+    }
+
     /// Signs the list of a role's issuing authority, with the next number, in force from a little
     /// before `now_ms` until `valid_ms` after it.
     ///
@@ -88,8 +111,35 @@ impl Authority {
         now_ms: u64,
         valid_ms: u64,
     ) -> Result<SignedList, AuthorityError> {
+        self.list_of(self.issuing.get(&role), role, now_ms, valid_ms)
+    }
+
+    /// The same of the authority before the present one. It ends with that authority at the latest.
+    ///
+    /// # Errors
+    /// As [`Authority::revocation_list`].
+    pub fn former_list(
+        &self,
+        role: Role,
+        now_ms: u64,
+        valid_ms: u64,
+    ) -> Result<SignedList, AuthorityError> {
+        let former = self.former.get(&role);
+        let end_ms =
+            former.and_then(|one| chain_end_ms(std::slice::from_ref(&one.certificate)).ok());
+        let left_ms = end_ms.unwrap_or(0).saturating_sub(now_ms);
+        self.list_of(former, role, now_ms, valid_ms.min(left_ms))
+    }
+
+    fn list_of(
+        &self,
+        issuing: Option<&Issuing>,
+        role: Role,
+        now_ms: u64,
+        valid_ms: u64,
+    ) -> Result<SignedList, AuthorityError> {
         let absent = AuthorityError::KeyAbsent { role };
-        let Some(issuing) = self.issuing.get(&role) else {
+        let Some(issuing) = issuing else {
             return Err(absent);
         };
         let key = issuing.key.as_ref().ok_or(absent)?;

@@ -81,6 +81,12 @@ pub enum CaCommand {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Make another issuing CA for a role: because its key is lost or may be stolen, or its certificate ends. The one before
+    /// stays beside it until its holders are certified anew. Needs the root's key, for this alone.
+    Rotate {
+        /// The role.
+        role: String,
+    },
     /// What has been certified, what of it is revoked, and what ends soon.
     Inventory {
         /// What soon is: within so many days.

@@ -40,10 +40,12 @@ struct Held {
     is_new: bool,
 }
 
-/// Lists by the role of their authority.
-type Lists = BTreeMap<Role, Held>;
-/// Roles whose lists it is time for, and why.
-type Due = Vec<(Role, &'static str)>;
+/// An issuing CA: its role, and whether it is the one before the role's present one.
+type Of = (Role, bool);
+/// Lists by their authority.
+type Lists = BTreeMap<Of, Held>;
+/// Authorities whose lists it is time for, and why.
+type Due = Vec<(Of, &'static str)>;
 
 /// Lists that were signed, with those that stay, and what is said of them.
 struct Signed {
@@ -62,18 +64,22 @@ impl Wanted {
         })
     }
 
-    /// The roles whose lists are signed here.
-    fn roles(&self, authority: &Authority) -> Result<Vec<Role>> {
-        let mut roles = authority.roles();
-        roles.retain(|role| self.only.is_none_or(|only| only == *role));
-        if roles.is_empty() {
+    /// The authorities whose lists are signed here.
+    fn signed_here(&self, authority: &Authority) -> Result<Vec<Of>> {
+        let former = authority.former_roles(now_ms());
+        let former = former.into_iter().map(|role| (role, true));
+        let present = authority.roles().into_iter().map(|role| (role, false));
+        let mut all: Vec<Of> = present.chain(former).collect();
+        all.retain(|(role, _)| self.only.is_none_or(|only| only == *role));
+        all.sort();
+        if all.is_empty() {
             let which = self.only.map_or_else(
                 || "none of the issuing keys is here".to_owned(),
                 |role| format!("the issuing key of role {role} is not here"),
             );
             return Err(CliError::new(which).hint("sign the lists where the keys are kept"));
         }
-        Ok(roles)
+        Ok(all)
     }
 
     /// The lists in the file that hold and belong there.
@@ -89,14 +95,19 @@ impl Wanted {
             let authorities = std::slice::from_ref(&with);
             let list = RevocationList::verify(&der, authorities, &roots, authority.network(), now);
             let Ok(list) = list else { continue };
-            if self.only.is_none_or(|only| only == list.role()) {
+            let role = list.role();
+            let of = [false, true]
+                .into_iter()
+                .find(|is_former| authority.certificate_of(role, *is_former) == Some(&with));
+            // Of an authority that is neither, nobody is valid any more.
+            if let Some(is_former) = of.filter(|_| self.only.is_none_or(|only| only == role)) {
                 let one = Held {
                     authority: with,
                     der,
                     list,
                     is_new: false,
                 };
-                held.insert(one.list.role(), one);
+                held.insert((role, is_former), one);
             }
         }
         held
@@ -111,12 +122,12 @@ impl Wanted {
 /// Signs the lists and writes them; if `if_due`, only those for which it is time.
 pub(super) fn write(context: &Context, wanted: &Wanted, if_due: bool) -> Result<()> {
     let authority = open_ca(context)?;
-    let roles = wanted.roles(&authority)?;
+    let here = wanted.signed_here(&authority)?;
     let held = wanted.held(&authority);
     let due = if if_due {
-        due(&authority, &roles, &held)?
+        due(&authority, &here, &held)?
     } else {
-        roles.into_iter().map(|role| (role, "asked for")).collect()
+        here.into_iter().map(|of| (of, "asked for")).collect()
     };
     if due.is_empty() {
         let shown = wanted.out.display();
@@ -138,7 +149,7 @@ pub(super) fn write(context: &Context, wanted: &Wanted, if_due: bool) -> Result<
 /// Goes on until the process is ended, and signs when it is time. What fails is said and tried again.
 pub(super) fn keep(context: &Context, wanted: &Wanted, every_s: u64) -> Result<()> {
     // Once, so that what can never be is an error of the command.
-    wanted.roles(&open_ca(context)?)?;
+    wanted.signed_here(&open_ca(context)?)?;
     let mut kept = Kept::default();
     loop {
         if let Err(error) = kept.round(context, wanted) {
@@ -153,7 +164,7 @@ pub(super) fn keep(context: &Context, wanted: &Wanted, every_s: u64) -> Result<(
 struct Kept {
     /// Signed, and not yet in the file.
     unwritten: Option<Signed>,
-    failed: BTreeMap<Role, Instant>,
+    failed: BTreeMap<Of, Instant>,
 }
 
 impl Kept {
@@ -161,16 +172,16 @@ impl Kept {
         if self.unwritten.is_none() {
             let authority = open_ca(context)?;
             let held = wanted.held(&authority);
-            let mut due = due(&authority, &wanted.roles(&authority)?, &held)?;
+            let mut due = due(&authority, &wanted.signed_here(&authority)?, &held)?;
             self.failed.retain(|_, since| since.elapsed() < TRIED_AGAIN);
-            due.retain(|(role, _)| !self.failed.contains_key(role));
+            due.retain(|(of, _)| !self.failed.contains_key(of));
             if due.is_empty() {
                 return Ok(());
             }
             let (signed, problems) = sign(&authority, wanted, held, &due, true)?;
-            for (role, error) in problems {
+            for (of, error) in problems {
                 output::problem(&error);
-                self.failed.insert(role, Instant::now());
+                self.failed.insert(of, Instant::now());
             }
             self.unwritten = Some(signed);
         }
@@ -183,42 +194,48 @@ impl Kept {
     }
 }
 
-/// For which of these roles it is time.
-fn due(authority: &Authority, roles: &[Role], held: &Lists) -> Result<Due> {
+/// For which of these it is time.
+fn due(authority: &Authority, here: &[Of], held: &Lists) -> Result<Due> {
     let issued = authority.inventory().map_err(hinted)?;
     let now = now_ms();
     let mut due = Due::new();
-    for role in roles {
-        let Some(Held { list, .. }) = held.get(role) else {
-            due.push((*role, "there is none to go on with"));
+    for of in here {
+        let Some(Held { list, .. }) = held.get(of) else {
+            due.push((*of, "there is none to go on with"));
             continue;
         };
         let revoked = issued
             .iter()
-            .filter(|one| one.role == *role && one.revoked.is_some());
+            .filter(|one| one.role == of.0 && one.revoked.is_some());
         let mut serials = revoked.map(|one| decode_hex(&one.serial).unwrap_or_default());
         let whole_ms = list.next_update_ms().saturating_sub(list.this_update_ms());
         if serials.any(|serial| list.revoked(&serial).is_none()) {
-            due.push((*role, "something was revoked since"));
+            due.push((*of, "something was revoked since"));
         } else if list.next_update_ms().saturating_sub(now) < whole_ms / 2 {
-            due.push((*role, "half of its time is over"));
+            due.push((*of, "half of its time is over"));
         }
     }
     Ok(due)
 }
 
-/// Signs the lists of these roles beside those that are held. Says which could not be signed: the others are.
+/// Signs these lists beside those that are held. Says which could not be signed: the others are.
 fn sign(
     authority: &Authority,
     wanted: &Wanted,
     mut held: Lists,
     due: &Due,
     by_itself: bool,
-) -> Result<(Signed, Vec<(Role, CliError)>)> {
+) -> Result<(Signed, Vec<(Of, CliError)>)> {
     let now = now_ms();
     let (mut problems, mut reasons) = (Vec::new(), Vec::new());
-    for (role, why) in due {
-        match authority.revocation_list(*role, now, wanted.valid_ms) {
+    for (of, why) in due {
+        let (role, is_former) = *of;
+        let signed = if is_former {
+            authority.former_list(role, now, wanted.valid_ms)
+        } else {
+            authority.revocation_list(role, now, wanted.valid_ms)
+        };
+        match signed {
             Ok(signed) => {
                 let one = Held {
                     authority: signed.authority,
@@ -226,10 +243,10 @@ fn sign(
                     list: signed.list,
                     is_new: true,
                 };
-                held.insert(*role, one);
-                reasons.push(format!("{role}: {why}"));
+                held.insert(*of, one);
+                reasons.push(format!("{}: {why}", name(*of)));
             }
-            Err(error) => problems.push((*role, hinted(error))),
+            Err(error) => problems.push((*of, hinted(error))),
         }
     }
     if reasons.is_empty()
@@ -239,19 +256,21 @@ fn sign(
     }
     let elsewhere: Vec<&str> = Role::ALL
         .iter()
-        .filter(|role| wanted.only.is_none() && !held.contains_key(role))
+        .filter(|role| wanted.only.is_none() && !held.contains_key(&(**role, false)))
         .map(|role| role.word())
         .collect();
     let (mut pairs, mut lists, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-    for (role, one) in held {
+    for (of, one) in held {
+        let (role, is_former) = of;
         let (number, revoked) = (one.list.number(), one.list.len());
         let until = time(one.list.next_update_ms());
         let stays = if one.is_new { "" } else { ", as it was" };
         lines.push(format!(
-            "  {role}: number {number}, {revoked} revoked, in force until {until}{stays}"
+            "  {}: number {number}, {revoked} revoked, in force until {until}{stays}",
+            name(of)
         ));
         lists.push(
-            json!({"role": role.word(), "number": number, "revoked": revoked,
+            json!({"role": role.word(), "former": is_former, "number": number, "revoked": revoked,
             "next_update": until, "signed": one.is_new}),
         );
         pairs.push((one.authority, one.der));
@@ -280,4 +299,10 @@ fn sign(
         pem,
     };
     Ok((signed, problems))
+}
+
+/// An authority in words.
+fn name((role, is_former): Of) -> String {
+    let before = if is_former { " before" } else { "" };
+    format!("{role}{before}")
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sealbook_identity::files::read_chain;
 use sealbook_system::TestNetwork;
 use sealbook_system::network::wait_for;
 
@@ -119,4 +120,83 @@ fn a_revoked_certificate_opens_no_door_where_nodes_are_told() {
     let log = network.log("node-2");
     assert!(log.contains("error: revocation lists: "), "{log}");
     assert!(log.contains("nowhere.crl"), "{log}");
+}
+
+#[test]
+fn holders_of_the_issuing_ca_before_stay_valid_and_are_held_against_its_list() {
+    let mut network = TestNetwork::create(1, 0, &[]);
+    network.start_all();
+    network.agreement();
+    let say = |network: &TestNetwork, words: &[&str], code| {
+        network
+            .sealbook(&[&["--json"], words].concat())
+            .expect_code(code)
+    };
+    let enrol = |network: &TestNetwork, name: &str| {
+        let words = ["member", "enrol", name, "--role", "firm"];
+        let _ = say(network, &[&words[..], &["--organisation", "B"]].concat(), 0);
+    };
+    enrol(&network, "alpha");
+    enrol(&network, "beta");
+    let rotated = say(&network, &["ca", "rotate", "firm"], 0).json();
+    assert_eq!(rotated["under_former"], 2);
+    let again = say(&network, &["ca", "rotate", "firm"], 1);
+    assert!(
+        again.err.contains("2 certificates of role `firm`"),
+        "{again:?}"
+    );
+    enrol(&network, "gamma");
+    let chain = |network: &TestNetwork, name: &str| {
+        let folder = network.folder().join("members").join(name);
+        read_chain(&folder.join("chain.pem")).unwrap()
+    };
+    let before = chain(&network, "beta");
+    assert_ne!(before[1], chain(&network, "gamma")[1]);
+
+    let list = network.scratch().join("lists.crl");
+    let list = list.to_str().unwrap().to_owned();
+    let lists = say(&network, &["ca", "crl", "--out", &list], 0).json()["lists"].clone();
+    let former = lists.as_array().unwrap().iter();
+    let former: Vec<_> = former.filter(|one| one["former"] == true).collect();
+    assert_eq!(lists.as_array().unwrap().len(), 8);
+    assert_eq!((former.len(), &former[0]["role"]), (1, &"firm".into()));
+    let _ = say(
+        &network,
+        &["ca", "revoke", "alpha", "--reason", "superseded"],
+        0,
+    );
+    let signed = say(&network, &["ca", "crl", "--out", &list, "--if-due"], 0).json();
+    let why = signed["why"].as_str().unwrap();
+    assert!(
+        why.contains("firm: something") && why.contains("firm before: something"),
+        "{why}"
+    );
+    tell(&network, "node-1", &list);
+    network.stop("node-1");
+    network.start("node-1");
+    let of = |network: &TestNetwork, name: &str| network.client(name, 0).status_of(0);
+    for name in ["beta", "gamma", "admin"] {
+        wait_for(name, || of(&network, name).ok());
+    }
+    assert!(of(&network, "alpha").is_err());
+    // Certified anew it comes from the new one, and when the last has, there may be another.
+    let _ = say(&network, &["--as", "beta", "member", "renew"], 0);
+    assert_eq!(chain(&network, "beta")[1], chain(&network, "gamma")[1]);
+    let serial = say(&network, &["ca", "inventory"], 0).json();
+    let serial = serial.as_array().unwrap().iter();
+    let mut serial = serial.filter(|one| one["name"] == "beta" && one["is"] == "renewed");
+    let serial = serial.next().unwrap()["serial"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let _ = say(
+        &network,
+        &["ca", "revoke", &serial, "--reason", "superseded"],
+        0,
+    );
+    let rotated = say(&network, &["ca", "rotate", "firm"], 0).json();
+    assert_eq!(rotated["under_former"], 2);
+    wait_for("beta under its new certificate", || {
+        of(&network, "beta").ok()
+    });
 }
