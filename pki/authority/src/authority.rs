@@ -51,9 +51,9 @@ pub const ISSUING_VALIDITY_MS: u64 = 10 * 365 * DAY_MS;
 /// How far authorities are dated back, so that clocks that are slow trust them at once.
 pub(crate) const BACKDATED_MS: u64 = DAY_MS;
 
-const ROOT_CERTIFICATE: &str = "root.pem";
+pub(crate) const ROOT_CERTIFICATE: &str = "root.pem";
 pub(crate) const ROOT_KEY: &str = "root.key";
-const INVENTORY: &str = "issued.txt";
+pub(crate) const INVENTORY: &str = "issued.txt";
 
 /// An authority whose directory was opened. It has no `Debug`: it holds keys.
 pub struct Authority {
@@ -119,7 +119,7 @@ impl Authority {
         for role in Role::ALL {
             let parts = Parts::new(directory, role);
             if with_keys {
-                parts.finish(role, &directory.join(INVENTORY))?;
+                parts.finish(directory, role)?;
             }
             let present = open_issuing(&parts.issuing, &network, role, with_keys)?;
             issuing.insert(role, present);

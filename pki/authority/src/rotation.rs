@@ -7,10 +7,14 @@
 //! INVARIANT: once `next-<role>.pem` is there, its key is, and the directory goes on to the end of this when it is next
 //! opened with its keys, whatever stopped it. Before, nothing has changed.
 //!
+//! INVARIANT: files are moved in turn, by one process at a time: two that moved them together could move the new key over the
+//! one before.
+//!
 //! One authority before the present one is kept for each role: it signs lists until the last of its holders has ended.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -25,8 +29,8 @@ use sealbook_primitives::secret::Secret32;
 use crate::{
     Authority, AuthorityError,
     authority::{
-        BACKDATED_MS, ISSUING_VALIDITY_MS, ROOT_KEY, belongs, check_validity, read_key,
-        sole_certificate, whole_seconds,
+        BACKDATED_MS, INVENTORY, ISSUING_VALIDITY_MS, ROOT_CERTIFICATE, ROOT_KEY, belongs,
+        check_validity, read_key, sole_certificate, whole_seconds,
     },
     inventory::{self, Line},
     key::SeedKey,
@@ -90,7 +94,21 @@ impl Parts {
     }
 
     /// Goes on from wherever it was stopped, if it was begun.
-    pub(crate) fn finish(&self, role: Role, inventory: &Path) -> Result<(), AuthorityError> {
+    pub(crate) fn finish(&self, directory: &Path, role: Role) -> Result<(), AuthorityError> {
+        if !self.next.certificate.is_file() {
+            return Ok(());
+        }
+        let turn = turn(directory)?;
+        self.finish_in_turn(&turn, &directory.join(INVENTORY), role)
+    }
+
+    fn finish_in_turn(
+        &self,
+        _turn: &File,
+        inventory: &Path,
+        role: Role,
+    ) -> Result<(), AuthorityError> {
+        // Somebody else may have done it meanwhile.
         if !self.next.certificate.is_file() {
             return Ok(());
         }
@@ -106,6 +124,14 @@ impl Parts {
         }
         rename(&self.next.certificate, &self.issuing.certificate)
     }
+}
+
+/// Two processes never put authorities in their places at a time. The turn ends with the file.
+fn turn(directory: &Path) -> Result<File, AuthorityError> {
+    let path = directory.join(ROOT_CERTIFICATE);
+    let file = File::open(&path).map_err(|error| at(&path, error))?;
+    file.lock().map_err(|error| at(&path, error))?;
+    Ok(file)
 }
 
 /// Durably, and nothing where there is nothing.
@@ -140,17 +166,20 @@ impl Authority {
         let root_end = chain_end_ms(std::slice::from_ref(self.root()));
         let validity = (begin, end.min(root_end.map_err(AuthorityError::SelfCheck)?));
         check_validity(validity, self.root())?;
+        let turn = turn(self.directory())?;
+        let parts = Parts::new(self.directory(), role);
+        parts.finish_in_turn(&turn, &self.inventory_path(), role)?;
         let count = self.under_former(role, now_ms)?;
         if count > 0 {
             return Err(AuthorityError::FormerInUse { role, count });
         }
-        let parts = Parts::new(self.directory(), role);
         parts.next.remove()?;
         parts.former.remove()?;
         let params = profile::issuing(self.network(), role, validity)?;
         let root = Issuer::from_ca_cert_der(self.root(), key)?;
         parts.next.make(&params, &root)?;
-        parts.finish(role, &self.inventory_path())?;
+        parts.finish_in_turn(&turn, &self.inventory_path(), role)?;
+        drop(turn);
         Self::open(self.directory())
     }
 

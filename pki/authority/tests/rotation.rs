@@ -169,6 +169,32 @@ fn it_takes_the_roots_key_and_nothing_else() {
     assert_eq!(ends(Role::Issuer), root_end);
 }
 
+#[test]
+fn whoever_opens_it_meanwhile_loses_no_key() {
+    let (fixture, authority) = fixture();
+    let mut roles = Role::ALL.into_iter().cycle();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    // A moment between two files may be seen; nothing is moved wrongly for it.
+                    let _ = Authority::open(&fixture.path);
+                }
+            });
+        }
+        let rotated: Vec<bool> = (0..4 * Role::ALL.len())
+            .map(|_| authority.rotate(roles.next().unwrap(), NOW_MS).is_ok())
+            .collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(rotated.into_iter().all(|done| done));
+    });
+    // Every key is beside its own certificate.
+    let opened = Authority::open(&fixture.path).unwrap();
+    assert_eq!(opened.roles(), Role::ALL);
+    assert_eq!(opened.former_roles(NOW_MS).len(), Role::ALL.len());
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
