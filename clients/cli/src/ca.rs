@@ -27,15 +27,13 @@ const DAY_MS: u64 = 24 * 3_600_000;
 pub fn run(context: &Context, command: CaCommand) -> Result<()> {
     match command {
         CaCommand::Request {
-            name,
-            role,
-            organisation,
-            lei,
+            holder,
             network_name,
             out,
         } => {
             let usage = |error: &dyn std::fmt::Display| CliError::with_exit(Exit::Usage, error);
-            let (role, lei) = role_and_lei(&role, lei.as_deref())?;
+            let (role, lei) = role_and_lei(&holder.role, holder.lei.as_deref())?;
+            let (name, organisation) = (holder.name, holder.organisation);
             fs::create_dir_all(&out).map_err(doing(out.display()))?;
             let seed = Secret32::random();
             let request =
@@ -52,22 +50,19 @@ pub fn run(context: &Context, command: CaCommand) -> Result<()> {
         }
         CaCommand::Approve { request, out, days } => approve(context, &request, &out, days),
         CaCommand::Token {
-            name,
-            role,
-            organisation,
-            lei,
+            holder,
             hours,
             days,
             out,
         } => {
             let until_ms = u64::from(hours).saturating_mul(3_600_000);
             let until_ms = now_ms().saturating_add(until_ms);
-            let (role, lei) = role_and_lei(&role, lei.as_deref())?;
+            let (role, lei) = role_and_lei(&holder.role, holder.lei.as_deref())?;
             let promised = Promised {
                 network: String::new(),
-                name,
+                name: holder.name,
                 role,
-                organisation,
+                organisation: holder.organisation,
                 lei,
                 until_ms,
                 days,

@@ -1,6 +1,9 @@
 //! Why the authority did not do what it was asked to.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use sealbook_identity::{
     IdentityError, Instant, NameError, RequestError, RevocationError, RevocationReason, Role,
@@ -146,6 +149,12 @@ pub enum AuthorityError {
 }
 
 impl AuthorityError {
+    /// A file could not be read or written.
+    pub(crate) fn at(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::File(FileError::Io { path, source })
+    }
+
     /// What can be done about it.
     pub fn hint(&self) -> &'static str {
         match self {

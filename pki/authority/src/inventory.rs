@@ -30,9 +30,7 @@ use std::{
 };
 
 use sealbook_identity::{
-    RevocationReason, Role, check_short_name,
-    files::{FileError, synchronise_directory},
-    revocation::Revoked,
+    RevocationReason, Role, check_short_name, files::synchronise_directory, revocation::Revoked,
 };
 
 use sealbook_primitives::hash::Digest;
@@ -66,20 +64,10 @@ pub(crate) struct Inventory {
     /// Oldest first.
     pub(crate) issued: Vec<Issued>,
     places: BTreeMap<String, usize>,
-    lists: BTreeMap<Role, LastList>,
+    /// The number and the next update of the last list of each role.
+    lists: BTreeMap<Role, (u64, u64)>,
     /// How many had been issued, for all roles, when a role was last rotated, and to which authority.
     rotated: BTreeMap<Role, (usize, Digest)>,
-}
-
-/// The last revocation list of a role's authority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastList {
-    /// Its number.
-    pub number: u64,
-    /// Until when it is in force, milliseconds since 1970 (UTC).
-    pub next_update_ms: u64,
-    /// Whether something was revoked that it does not name.
-    pub is_behind: bool,
 }
 
 /// One line.
@@ -161,13 +149,15 @@ impl Inventory {
 
     /// The number of the next list of this role's authority.
     pub(crate) fn next_number(&self, role: Role) -> u64 {
-        let last = self.lists.get(&role).map_or(0, |list| list.number);
+        let last = self.lists.get(&role).map_or(0, |(number, _)| *number);
         last.saturating_add(1)
     }
 
-    /// The last list of this role's authority.
-    pub(crate) fn last_list(&self, role: Role) -> Option<LastList> {
-        self.lists.get(&role).copied()
+    /// Until when the last list for this role is in force.
+    pub(crate) fn next_update_ms(&self, role: Role) -> Option<u64> {
+        self.lists
+            .get(&role)
+            .map(|(_, next_update_ms)| *next_update_ms)
     }
 
     /// Which authority a role was last rotated to.
@@ -194,19 +184,11 @@ impl Inventory {
             }
             Line::Revoked(serial, revoked) => {
                 let issued = self.issued.get_mut(*self.places.get(&serial)?)?;
-                if let Some(list) = self.lists.get_mut(&issued.role) {
-                    list.is_behind = true;
-                }
                 issued.revoked.replace(revoked).is_none().then_some(())
             }
             Line::List(role, number, next_update_ms) => {
-                let list = LastList {
-                    number,
-                    next_update_ms,
-                    is_behind: false,
-                };
-                let former = self.lists.insert(role, list);
-                (former.map_or(0, |former| former.number) < number).then_some(())
+                let former = self.lists.insert(role, (number, next_update_ms));
+                (former.map_or(0, |(former, _)| former) < number).then_some(())
             }
             Line::Rotated(role, which) => {
                 let former = self.rotated.insert(role, (self.issued.len(), which));
@@ -230,13 +212,13 @@ pub(crate) fn create(path: &Path) -> Result<(), AuthorityError> {
             file.sync_all()
         })
         .and_then(|()| synchronise_directory(path))
-        .map_err(|source| at(path, source))
+        .map_err(|source| AuthorityError::at(path, source))
 }
 
 /// Reads all lines.
 pub(crate) fn read(path: &Path) -> Result<Inventory, AuthorityError> {
-    let mut file = File::open(path).map_err(|source| at(path, source))?;
-    let text = read_text(&mut file).map_err(|source| at(path, source))?;
+    let mut file = File::open(path).map_err(|source| AuthorityError::at(path, source))?;
+    let text = read_text(&mut file).map_err(|source| AuthorityError::at(path, source))?;
     parse(path, &text).map(|(inventory, _)| inventory)
 }
 
@@ -250,16 +232,17 @@ pub(crate) fn add(
         .read(true)
         .write(true)
         .open(path)
-        .map_err(|source| at(path, source))?;
-    file.lock().map_err(|source| at(path, source))?;
-    let text = read_text(&mut file).map_err(|source| at(path, source))?;
+        .map_err(|source| AuthorityError::at(path, source))?;
+    file.lock()
+        .map_err(|source| AuthorityError::at(path, source))?;
+    let text = read_text(&mut file).map_err(|source| AuthorityError::at(path, source))?;
     let (mut inventory, whole) = parse(path, &text)?;
     let line = decide(&inventory)?;
     let shown = line.to_string();
     let end = u64::try_from(whole).unwrap_or(u64::MAX);
     let added = u64::try_from(shown.len()).unwrap_or(u64::MAX);
     if end.saturating_add(added) > BYTES_MAX {
-        return Err(at(
+        return Err(AuthorityError::at(
             path,
             io::Error::new(io::ErrorKind::FileTooLarge, "the inventory is full"),
         ));
@@ -273,7 +256,7 @@ pub(crate) fn add(
         .and_then(|()| file.seek(SeekFrom::Start(end)))
         .and_then(|_| file.write_all(shown.as_bytes()))
         .and_then(|()| file.sync_all())
-        .map_err(|source| at(path, source))?;
+        .map_err(|source| AuthorityError::at(path, source))?;
     Ok(inventory)
 }
 
@@ -315,13 +298,6 @@ fn unreadable(path: &Path, line: usize) -> AuthorityError {
     }
 }
 
-fn at(path: &Path, source: io::Error) -> AuthorityError {
-    AuthorityError::File(FileError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -337,34 +313,6 @@ mod tests {
             not_after_ms: 1_800_000_000_000,
             revoked: None,
         }
-    }
-
-    #[test]
-    fn the_last_list_of_a_role_says_whether_it_is_behind() {
-        let mut known = Inventory::default();
-        let revoked = Revoked {
-            revoked_ms: 5,
-            reason: RevocationReason::Superseded,
-        };
-        let of = |known: &Inventory| {
-            let list = known.last_list(Role::CashAgent);
-            list.map(|list| (list.number, list.next_update_ms, list.is_behind))
-        };
-        for number in [1, 2] {
-            known.take(Line::Issued(entry(number))).unwrap();
-        }
-        let first = Line::Revoked(entry(1).serial, revoked);
-        known.take(first).unwrap();
-        assert_eq!(of(&known), None);
-        known.take(Line::List(Role::CashAgent, 1, 7)).unwrap();
-        known.take(Line::List(Role::Firm, 4, 7)).unwrap();
-        assert_eq!(of(&known), Some((1, 7, false)));
-        let second = Line::Revoked(entry(2).serial, revoked);
-        known.take(second).unwrap();
-        assert_eq!(of(&known), Some((1, 7, true)));
-        assert!(!known.last_list(Role::Firm).unwrap().is_behind);
-        known.take(Line::List(Role::CashAgent, 2, 9)).unwrap();
-        assert_eq!(of(&known), Some((2, 9, false)));
     }
 
     fn append(path: &Path, number: u8) -> Result<Inventory, AuthorityError> {

@@ -31,7 +31,7 @@ mod token;
 
 pub use authority::{Authority, ISSUING_VALIDITY_MS, ROOT_VALIDITY_MS};
 pub use error::AuthorityError;
-pub use inventory::{Issued, LastList};
+pub use inventory::Issued;
 pub use request::certificate_request;
 pub use revocation::{LIST_VALIDITY_MS, SignedList};
 pub use standing::{Standing, standings};

@@ -19,11 +19,7 @@ use std::{
 };
 
 use rcgen::{CertificateParams, Issuer};
-use sealbook_identity::{
-    Role, chain_end_ms,
-    files::{self, FileError},
-    fingerprint,
-};
+use sealbook_identity::{Role, chain_end_ms, files, fingerprint};
 use sealbook_primitives::secret::Secret32;
 
 use crate::{
@@ -75,7 +71,7 @@ impl Pair {
         for path in [&self.certificate, &self.key] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(at(path, error));
+                    return Err(AuthorityError::at(path, error));
                 }
                 _ => {}
             }
@@ -129,8 +125,9 @@ impl Parts {
 /// Two processes never put authorities in their places at a time. The turn ends with the file.
 fn turn(directory: &Path) -> Result<File, AuthorityError> {
     let path = directory.join(ROOT_CERTIFICATE);
-    let file = File::open(&path).map_err(|error| at(&path, error))?;
-    file.lock().map_err(|error| at(&path, error))?;
+    let file = File::open(&path).map_err(|error| AuthorityError::at(&path, error))?;
+    file.lock()
+        .map_err(|error| AuthorityError::at(&path, error))?;
     Ok(file)
 }
 
@@ -140,15 +137,8 @@ fn rename(from: &Path, to: &Path) -> Result<(), AuthorityError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result
             .and_then(|()| files::synchronise_directory(to))
-            .map_err(|error| at(from, error)),
+            .map_err(|error| AuthorityError::at(from, error)),
     }
-}
-
-fn at(path: &Path, source: io::Error) -> AuthorityError {
-    AuthorityError::File(FileError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 impl Authority {

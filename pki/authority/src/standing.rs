@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealbook_identity::{Role, chain_end_ms};
 
-use crate::{Authority, AuthorityError, Issued, inventory, inventory::LastList};
+use crate::{Authority, AuthorityError, Issued, inventory};
 
 /// How a certificate stands at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,12 +94,14 @@ impl Authority {
         .collect()
     }
 
-    /// The last revocation list of a role's authority, if there ever was one.
+    /// Until when the last revocation lists are in force, milliseconds since 1970 (UTC), by role.
     ///
     /// # Errors
     /// The inventory cannot be read.
-    pub fn last_list(&self, role: Role) -> Result<Option<LastList>, AuthorityError> {
-        Ok(inventory::read(&self.inventory_path())?.last_list(role))
+    pub fn lists_end(&self) -> Result<Vec<(Role, u64)>, AuthorityError> {
+        let known = inventory::read(&self.inventory_path())?;
+        let end = |role| Some((role, known.next_update_ms(role)?));
+        Ok(Role::ALL.into_iter().filter_map(end).collect())
     }
 }
 

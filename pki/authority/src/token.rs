@@ -26,7 +26,7 @@ use std::{
     fs::{DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use sealbook_identity::{
@@ -40,7 +40,6 @@ use sealbook_primitives::{
     random,
     secret::{Secret32, SecretBytes, derive},
 };
-
 use zeroize::Zeroizing;
 
 use crate::{Authority, AuthorityError, authority::check_validity};
@@ -384,7 +383,7 @@ impl Authority {
         let folder = self.directory().join(FOLDER);
         match DirBuilder::new().mode(0o700).create(&folder) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(at(&folder, source));
+                return Err(AuthorityError::at(&folder, source));
             }
             _ => {}
         }
@@ -444,7 +443,7 @@ impl Authority {
         let promised = Promised::read(&mut lines).filter(|one| one.to_lines() == text);
         let promised = promised.ok_or_else(|| {
             let source = io::Error::new(io::ErrorKind::InvalidData, "no token");
-            at(&place.part("token"), source)
+            AuthorityError::at(&place.part("token"), source)
         })?;
         let token = Token {
             promised,
@@ -474,8 +473,10 @@ impl Authority {
         let digest = hash(REQUEST_DOMAIN, &[request.as_bytes()]).to_string();
         // Two processes take turns; the lock goes with the file.
         let token_path = place.part("token");
-        let turn = File::open(&token_path).map_err(|source| at(&token_path, source))?;
-        turn.lock().map_err(|source| at(&token_path, source))?;
+        let turn =
+            File::open(&token_path).map_err(|source| AuthorityError::at(&token_path, source))?;
+        turn.lock()
+            .map_err(|source| AuthorityError::at(&token_path, source))?;
         match files::read_text(&place.part("used"), TOKEN_BYTES_MAX) {
             Ok(used) if used == digest => {}
             Ok(_) => return refused("the token was used for another request"),
@@ -526,13 +527,6 @@ impl From<AuthorityError> for Refusal {
     fn from(error: AuthorityError) -> Self {
         Self::Failed(error)
     }
-}
-
-fn at(path: &Path, source: io::Error) -> AuthorityError {
-    AuthorityError::File(FileError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// Bytes from their hexadecimal digits, in small letters.

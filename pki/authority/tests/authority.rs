@@ -7,12 +7,15 @@
     clippy::indexing_slicing
 )]
 
+mod common;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
+use common::{DAY_MS, Fixture, NETWORK, NOW_MS, fixture};
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -28,28 +31,7 @@ use sealbook_identity::{
 use sealbook_primitives::{secret::Secret32, signature::SigningKey};
 use x509_parser::prelude::FromDer as _;
 
-const NETWORK: &str = "demo";
-const DAY_MS: u64 = 86_400_000;
-/// 2026-11-20 00:00:00 UTC.
-const NOW_MS: u64 = 1_795_132_800_000;
 const VALIDITY: (u64, u64) = (NOW_MS, NOW_MS + 365 * DAY_MS);
-
-struct Fixture {
-    _directory: tempfile::TempDir,
-    path: PathBuf,
-    authority: Authority,
-}
-
-fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("authority");
-    let authority = Authority::create(&path, NETWORK, NOW_MS).unwrap();
-    Fixture {
-        _directory: directory,
-        path,
-        authority,
-    }
-}
 
 fn lei() -> Lei {
     "54930084UKLVMY22DS16".parse().unwrap()
@@ -89,7 +71,7 @@ fn every_role_is_certified_and_recorded() {
     let Fixture {
         authority,
         path,
-        _directory,
+        directory: _directory,
     } = fixture();
     for (index, role) in Role::ALL.into_iter().enumerate() {
         let seed = u8::try_from(index).unwrap() + 1;
@@ -133,7 +115,7 @@ fn every_role_is_certified_and_recorded() {
 fn serial_numbers_are_random_and_those_of_the_inventory() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let text = request("bank-a", Role::Firm, 1);
@@ -154,7 +136,7 @@ fn serial_numbers_are_random_and_those_of_the_inventory() {
 fn validity_stays_within_that_of_the_issuing_authority() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let text = request("bank-a", Role::Firm, 1);
@@ -192,7 +174,7 @@ fn validity_stays_within_that_of_the_issuing_authority() {
 fn a_request_must_be_for_this_network() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let seed = Secret32::new([1; 32]);
@@ -207,7 +189,7 @@ fn a_request_must_be_for_this_network() {
 fn a_request_must_be_signed_by_its_own_key() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let der = request_from_pem(&request("bank-a", Role::Firm, 1)).unwrap();
@@ -260,7 +242,7 @@ fn uri(text: &str) -> SanType {
 fn unlawful_names_identifiers_and_roles_are_refused() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
@@ -327,7 +309,7 @@ fn unlawful_names_identifiers_and_roles_are_refused() {
 fn only_ed25519_requests_are_certified() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
@@ -341,7 +323,7 @@ fn only_ed25519_requests_are_certified() {
 fn what_a_request_adds_is_not_copied() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
@@ -383,7 +365,9 @@ fn what_a_request_adds_is_not_copied() {
 #[test]
 fn private_keys_are_private_and_refused_otherwise() {
     let Fixture {
-        path, _directory, ..
+        path,
+        directory: _directory,
+        ..
     } = fixture();
     let keys: Vec<PathBuf> = std::iter::once("root".to_owned())
         .chain(Role::ALL.into_iter().map(|role| format!("issuing-{role}")))
@@ -412,7 +396,9 @@ fn private_keys_are_private_and_refused_otherwise() {
 #[test]
 fn keys_may_be_kept_elsewhere() {
     let Fixture {
-        path, _directory, ..
+        path,
+        directory: _directory,
+        ..
     } = fixture();
     fs::remove_file(path.join("root.key")).unwrap();
     fs::remove_file(path.join("issuing-admin.key")).unwrap();
@@ -429,7 +415,9 @@ fn keys_may_be_kept_elsewhere() {
 #[test]
 fn a_directory_that_is_not_whole_does_not_open() {
     let Fixture {
-        path, _directory, ..
+        path,
+        directory: _directory,
+        ..
     } = fixture();
     assert!(matches!(
         error(Authority::create(&path, NETWORK, NOW_MS)),
@@ -473,7 +461,7 @@ fn a_firms_issuing_key_cannot_make_an_admin() {
     let Fixture {
         authority,
         path,
-        _directory,
+        directory: _directory,
     } = fixture();
     let seed = read_private_key(&path.join("issuing-firm.key")).unwrap();
     let der = sealbook_identity::pem::seed_to_pkcs8(&seed)
@@ -529,7 +517,7 @@ fn applicants_learn_of_mistakes_before_they_send() {
 fn huge_requests_are_refused_unread() {
     let Fixture {
         authority,
-        _directory,
+        directory: _directory,
         ..
     } = fixture();
     for text in [
@@ -567,4 +555,22 @@ proptest! {
         let read = sealbook_identity::CertificateRequest::from_der(&der);
         prop_assert_eq!(read.is_ok(), der == whole);
     }
+}
+
+#[test]
+fn to_look_takes_no_keys_and_gives_none() {
+    let Fixture { path, .. } = &fixture();
+    fs::write(path.join("issuing-firm.key"), "no key").unwrap();
+    assert!(Authority::open(path).is_err());
+    let looked = Authority::look(path).unwrap();
+    assert_eq!(looked.roles(), []);
+    assert_eq!(looked.ends().unwrap().len(), 1 + Role::ALL.len());
+    assert_eq!(looked.inventory().unwrap(), []);
+    let seed = Secret32::random();
+    let request = certificate_request("a", "Bank", Role::Node, None, NETWORK, &seed).unwrap();
+    let refused = looked.approve(&request, VALIDITY).unwrap_err();
+    assert!(matches!(
+        refused,
+        AuthorityError::KeyAbsent { role: Role::Node }
+    ));
 }

@@ -7,8 +7,11 @@
     clippy::indexing_slicing
 )]
 
-use std::{fs, path::PathBuf};
+mod common;
 
+use std::fs;
+
+use common::{DAY_MS, Fixture, NETWORK, NOW_MS, fixture};
 use sealbook_authority::{
     Authority, AuthorityError, ISSUING_VALIDITY_MS, Issued, LIST_VALIDITY_MS, SignedList,
     certificate_request,
@@ -20,28 +23,6 @@ use sealbook_identity::{
 };
 use sealbook_primitives::secret::Secret32;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
-
-const NETWORK: &str = "demo";
-const DAY_MS: u64 = 86_400_000;
-/// 2026-11-20 00:00:00 UTC.
-const NOW_MS: u64 = 1_795_132_800_000;
-
-struct Fixture {
-    _directory: tempfile::TempDir,
-    path: PathBuf,
-    authority: Authority,
-}
-
-fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("authority");
-    let authority = Authority::create(&path, NETWORK, NOW_MS).unwrap();
-    Fixture {
-        _directory: directory,
-        path,
-        authority,
-    }
-}
 
 impl Fixture {
     /// Certifies a holder and gives its serial number, as bytes.

@@ -7,9 +7,12 @@
     clippy::indexing_slicing
 )]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
+use std::fs;
+use std::path::Path;
+
+use common::{DAY_MS, NETWORK, NOW_MS, fixture};
 use sealbook_authority::{
     Authority, AuthorityError, ISSUING_VALIDITY_MS, LIST_VALIDITY_MS, certificate_request,
 };
@@ -17,23 +20,6 @@ use sealbook_identity::{
     CertificateDer, RevocationReason, Role, Usage, chain_end_ms, pem::chain_from_pem, verify_chain,
 };
 use sealbook_primitives::secret::Secret32;
-
-const NETWORK: &str = "demo";
-const DAY_MS: u64 = 86_400_000;
-/// 2026-11-20 00:00:00 UTC.
-const NOW_MS: u64 = 1_795_132_800_000;
-
-struct Fixture {
-    directory: tempfile::TempDir,
-    path: PathBuf,
-}
-
-fn fixture() -> (Fixture, Authority) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("authority");
-    let authority = Authority::create(&path, NETWORK, NOW_MS).unwrap();
-    (Fixture { directory, path }, authority)
-}
 
 fn certify(authority: &Authority, name: &str, role: Role) -> Vec<CertificateDer<'static>> {
     let seed = Secret32::random();
@@ -55,9 +41,10 @@ fn refused<T>(result: Result<T, AuthorityError>) -> AuthorityError {
 
 #[test]
 fn both_authorities_of_a_role_count_and_both_sign_lists() {
-    let (fixture, authority) = fixture();
-    let alpha = certify(&authority, "alpha", Role::Firm);
-    let issuer = certify(&authority, "apple", Role::Issuer);
+    let fixture = fixture();
+    let authority = &fixture.authority;
+    let alpha = certify(authority, "alpha", Role::Firm);
+    let issuer = certify(authority, "apple", Role::Issuer);
     let rotated = authority.rotate(Role::Firm, NOW_MS + DAY_MS).unwrap();
     let beta = certify(&rotated, "beta", Role::Firm);
     assert_ne!(alpha[1], beta[1]);
@@ -66,7 +53,7 @@ fn both_authorities_of_a_role_count_and_both_sign_lists() {
         assert!(holds(&rotated, chain));
     }
     // The one before, for whoever still has it open, or a copy: it goes on until its holders are renewed.
-    assert!(holds(&rotated, &certify(&authority, "gamma", Role::Firm)));
+    assert!(holds(&rotated, &certify(authority, "gamma", Role::Firm)));
     assert_eq!(rotated.former_roles(NOW_MS), [Role::Firm]);
     assert_eq!(rotated.certificate_of(Role::Firm, true), Some(&alpha[1]));
     assert_eq!(rotated.certificate_of(Role::Firm, false), Some(&beta[1]));
@@ -100,14 +87,14 @@ fn both_authorities_of_a_role_count_and_both_sign_lists() {
         none,
         AuthorityError::KeyAbsent { role: Role::Node }
     ));
-    drop(fixture);
 }
 
 #[test]
 fn an_authority_is_not_forgotten_while_it_has_holders() {
-    let (_fixture, authority) = fixture();
-    let alpha = certify(&authority, "alpha", Role::Firm);
-    let _ = certify(&authority, "beta", Role::Firm);
+    let fixture = fixture();
+    let authority = &fixture.authority;
+    let alpha = certify(authority, "alpha", Role::Firm);
+    let _ = certify(authority, "beta", Role::Firm);
     let second = authority.rotate(Role::Firm, NOW_MS).unwrap();
     let gamma = certify(&second, "gamma", Role::Firm);
     assert_eq!(second.under_former(Role::Firm, NOW_MS).unwrap(), 2);
@@ -142,7 +129,8 @@ fn an_authority_is_not_forgotten_while_it_has_holders() {
 
 #[test]
 fn it_takes_the_roots_key_and_nothing_else() {
-    let (fixture, authority) = fixture();
+    let fixture = fixture();
+    let authority = &fixture.authority;
     let root = fixture.path.join("root.key");
     let elsewhere = fixture.directory.path().join("root.key");
     fs::rename(&root, &elsewhere).unwrap();
@@ -171,7 +159,8 @@ fn it_takes_the_roots_key_and_nothing_else() {
 
 #[test]
 fn whoever_opens_it_meanwhile_loses_no_key() {
-    let (fixture, authority) = fixture();
+    let fixture = fixture();
+    let authority = &fixture.authority;
     let mut roles = Role::ALL.into_iter().cycle();
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -203,10 +192,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// What a rotation does to the folder, and its name.
+type Step<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn whatever_stops_it_it_has_happened_or_it_has_not() {
-    let (fixture, authority) = fixture();
-    let alpha = certify(&authority, "alpha", Role::Firm);
+    let fixture = fixture();
+    let authority = &fixture.authority;
+    let alpha = certify(authority, "alpha", Role::Firm);
     let at = |name: &str| fixture.directory.path().join(name);
     let done = at("done");
     copy(&fixture.path, &done);
@@ -216,7 +209,7 @@ fn whatever_stops_it_it_has_happened_or_it_has_not() {
         .unwrap();
     let present = rotated.certificate_of(Role::Firm, false).unwrap().clone();
     // Step by step, as it goes: before any of it, and after each.
-    let steps: [(&str, &dyn Fn(&Path)); 7] = [
+    let steps: [Step<'_>; 7] = [
         ("nothing", &|_| ()),
         ("next key", &|path| {
             fs::copy(done.join("issuing-firm.key"), path.join("next-firm.key")).unwrap();

@@ -7,9 +7,11 @@
     clippy::indexing_slicing
 )]
 
-use std::fs;
-use std::path::PathBuf;
+mod common;
 
+use std::fs;
+
+use common::{DAY_MS, Fixture, NETWORK, NOW_MS, fixture};
 use sealbook_authority::{
     Authority, AuthorityError, ISSUING_VALIDITY_MS, MESSAGE_BYTES_MAX, Promised, Redeemed, Token,
     TokenError, certificate_request,
@@ -18,28 +20,6 @@ use sealbook_identity::{CertificateDer, Lei, Role, Usage, fingerprint, verify_ch
 use sealbook_primitives::hash::Digest;
 use sealbook_primitives::secret::{Secret32, SecretBytes};
 use sealbook_primitives::signature::SigningKey;
-
-const NETWORK: &str = "demo";
-const DAY_MS: u64 = 86_400_000;
-/// 2026-11-20 00:00:00 UTC.
-const NOW_MS: u64 = 1_795_132_800_000;
-
-struct Fixture {
-    _directory: tempfile::TempDir,
-    path: PathBuf,
-    authority: Authority,
-}
-
-fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("authority");
-    let authority = Authority::create(&path, NETWORK, NOW_MS).unwrap();
-    Fixture {
-        _directory: directory,
-        path,
-        authority,
-    }
-}
 
 fn lei() -> Lei {
     "5493001KJTIIGC8Y1R12".parse().unwrap()

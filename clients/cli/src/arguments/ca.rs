@@ -3,24 +3,31 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+
+/// Who is to be certified.
+#[derive(Debug, Args)]
+pub struct HolderArguments {
+    /// Short name.
+    pub name: String,
+    /// Role: firm, issuer, admin, regulator, cash-agent, oracle or node.
+    #[arg(long)]
+    pub role: String,
+    /// Organisation.
+    #[arg(long)]
+    pub organisation: String,
+    /// Legal entity identifier.
+    #[arg(long)]
+    pub lei: Option<String>,
+}
 
 /// The CA.
 #[derive(Debug, Subcommand)]
 pub enum CaCommand {
     /// Make a key here and a signing request for it; the key never leaves this machine.
     Request {
-        /// Short name.
-        name: String,
-        /// Role: firm, issuer, admin, regulator, cash-agent, oracle or node.
-        #[arg(long)]
-        role: String,
-        /// Organisation.
-        #[arg(long)]
-        organisation: String,
-        /// Legal entity identifier.
-        #[arg(long)]
-        lei: Option<String>,
+        #[command(flatten)]
+        holder: HolderArguments,
         /// The network's name.
         #[arg(long)]
         network_name: String,
@@ -42,17 +49,8 @@ pub enum CaCommand {
     /// Make a token: whoever has it gets one certificate, for this name, role and organisation, from `ca serve`, without
     /// anybody looking at the request.
     Token {
-        /// Short name.
-        name: String,
-        /// Role: firm, issuer, admin, regulator, cash-agent, oracle or node.
-        #[arg(long)]
-        role: String,
-        /// Organisation.
-        #[arg(long)]
-        organisation: String,
-        /// Legal entity identifier.
-        #[arg(long)]
-        lei: Option<String>,
+        #[command(flatten)]
+        holder: HolderArguments,
         /// For how many hours the token can be used.
         #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_784))]
         hours: u32,

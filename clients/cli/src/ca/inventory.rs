@@ -107,10 +107,8 @@ fn exposition(authority: &Authority, issued: &[Issued], stand: &[Standing]) -> R
         "When the first certificate of a role ends, or ended of late, that was not renewed",
     );
     let lists = Gauges::default();
-    for role in Role::ALL {
-        if let Some(list) = authority.last_list(role).map_err(hinted)? {
-            lists.set([("role", role.word())], list.next_update_ms / 1_000);
-        }
+    for (role, end_ms) in authority.lists_end().map_err(hinted)? {
+        lists.set([("role", role.word())], end_ms / 1_000);
     }
     lists.register(
         &mut registry,

@@ -21,8 +21,6 @@ use crate::output;
 
 /// How long after it could not be signed a role's list is tried again.
 const TRIED_AGAIN: Duration = Duration::from_secs(3_600);
-/// The most bytes of a file with lists.
-const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Which lists are to be in which file, and for how long.
 pub(super) struct Wanted {
@@ -85,7 +83,7 @@ impl Wanted {
     /// The lists in the file that hold and belong there.
     fn held(&self, authority: &Authority) -> Lists {
         let mut held = Lists::new();
-        let text = files::read_text(&self.out, FILE_BYTES_MAX);
+        let text = files::read_text(&self.out, pem::LISTS_FILE_BYTES_MAX);
         let pairs = text
             .ok()
             .and_then(|text| pem::lists_from_bytes(text.as_bytes()).ok());

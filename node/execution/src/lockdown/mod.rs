@@ -13,7 +13,7 @@
 //! 3. not traced already;
 //! 4. a user of its own, which the host is not; where it is not so, the report says it, and nothing else changes;
 //! 5. every descriptor but its socket and its two key files closed;
-//! 6. no core files; a stack of one size, whatever the machine gives;
+//! 6. no core files; a stack of 16 MiB, or of what the machine gives if that is 2 at least;
 //! 7. namespaces of its own (user, mounts, processes, network, IPC, host name, control groups), with an empty read-only
 //!    root;
 //! 8. a second process: whoever opened the first one's memory to read before step 1 has the wrong one;

@@ -84,6 +84,29 @@ fn nodes_measurements(address: SocketAddr) -> u64 {
     before
 }
 
+fn lists_for_six_hours(network: &TestNetwork) -> String {
+    let authority = Authority::open(&network.folder().join("ca")).unwrap();
+    let sign = |role| {
+        let signed = authority.revocation_list(role, now_ms(), 6 * HOUR_MS);
+        let signed = signed.unwrap();
+        (signed.authority, signed.der)
+    };
+    let pairs: Vec<_> = Role::ALL.into_iter().map(sign).collect();
+    pem::lists_to_pem(&pairs).unwrap()
+}
+
+/// A node whose port for measurements is another's ends and says why, and begins when it is free.
+fn without_its_port_it_does_not_begin(network: &mut TestNetwork, address: SocketAddr) {
+    network.stop("node-1");
+    let taken = TcpListener::bind(address).unwrap();
+    network.start("node-1");
+    assert_eq!(network.wait_for_end("node-1"), Some(1));
+    let log = network.log("node-1");
+    assert!(log.contains("error: metrics: "), "{log}");
+    drop(taken);
+    network.start("node-1");
+}
+
 #[test]
 fn what_ends_soon_is_seen_in_time_and_renewed_is_seen_no_more() {
     let until = jiff::Timestamp::from_millisecond(i64::try_from(now_ms() + 10 * DAY_MS).unwrap());
@@ -103,15 +126,7 @@ fn what_ends_soon_is_seen_in_time_and_renewed_is_seen_no_more() {
         let words = [&["--json"], words].concat();
         network.sealbook(&words).expect_code(0).json()
     };
-    // Lists for the next six hours only.
-    let authority = Authority::open(&network.folder().join("ca")).unwrap();
-    let sign = |role| {
-        let signed = authority.revocation_list(role, now_ms(), 6 * HOUR_MS);
-        let signed = signed.unwrap();
-        (signed.authority, signed.der)
-    };
-    let pairs: Vec<_> = Role::ALL.into_iter().map(sign).collect();
-    fs::write(&list, pem::lists_to_pem(&pairs).unwrap()).unwrap();
+    fs::write(&list, lists_for_six_hours(&network)).unwrap();
     network.start_all();
     let enrol = ["member", "enrol", MARKED, "--role", "firm"];
     let _ = say(
@@ -168,6 +183,9 @@ fn what_ends_soon_is_seen_in_time_and_renewed_is_seen_no_more() {
     let lists = said(&doctor, "node-1", "revocation list");
     assert_eq!(lists.len(), 7);
     assert!(lists.into_iter().all(|list| warned(list, "only")));
+
+    without_its_port_it_does_not_begin(&mut network, address);
+    wait_for("measurements again", ends);
 
     // Renewed, it is due no more, and its node says so when it starts with it.
     let _ = say(&network, &["node", "renew", "node-1"]);
@@ -255,13 +273,11 @@ fn lists_are_signed_when_it_is_time_and_not_otherwise() {
     kept_by_a_command_that_goes_on(&network, &out);
 }
 
-fn kept_by_a_command_that_goes_on(network: &TestNetwork, out: &Path) {
-    let log = network.scratch().join("kept.log");
-    let said = || fs::read_to_string(&log).unwrap_or_default();
-    let programs = Programs::hold();
+/// `ca crl --keep`, which looks every second.
+fn keeps(programs: &Programs, network: &TestNetwork, out: &Path, log: &Path) -> GoesOn {
     let folder = network.folder().to_str().unwrap();
     let words = ["--json", "--network", folder, "ca", "crl", "--keep"];
-    let output = fs::File::create(&log).unwrap();
+    let output = fs::File::create(log).unwrap();
     let mut command = Command::new(programs.path("sealbook"));
     command
         .args(words)
@@ -270,7 +286,14 @@ fn kept_by_a_command_that_goes_on(network: &TestNetwork, out: &Path) {
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())
         .stderr(output);
-    let _kept = GoesOn(command.spawn().unwrap());
+    GoesOn(command.spawn().unwrap())
+}
+
+fn kept_by_a_command_that_goes_on(network: &TestNetwork, out: &Path) {
+    let log = network.scratch().join("kept.log");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let programs = Programs::hold();
+    let _kept = keeps(&programs, network, out, &log);
     fs::remove_file(out).unwrap();
     wait_for("the list to be there again", || out.is_file().then_some(()));
     let revoke = ["ca", "revoke", "node-2", "--reason", "superseded"];
@@ -286,4 +309,29 @@ fn kept_by_a_command_that_goes_on(network: &TestNetwork, out: &Path) {
     fs::rename(&elsewhere, &ca).unwrap();
     fs::remove_file(out).unwrap();
     wait_for("the list to be there again", || out.is_file().then_some(()));
+}
+
+#[test]
+fn nothing_is_signed_again_because_the_file_could_not_be_written() {
+    let network = TestNetwork::create(1, 0, &[]);
+    let folder = network.scratch().join("later");
+    let (out, log) = (folder.join("lists.crl"), network.scratch().join("kept.log"));
+    let programs = Programs::hold();
+    let _kept = keeps(&programs, &network, &out, &log);
+    let errors = || {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        said.matches("error: ").count()
+    };
+    wait_for("three tries", || (errors() >= 3).then_some(()));
+    let signed = || {
+        let inventory = network.folder().join("ca").join("issued.txt");
+        let text = fs::read_to_string(inventory).unwrap();
+        text.lines()
+            .filter(|line| line.starts_with("list "))
+            .count()
+    };
+    assert_eq!(signed(), Role::ALL.len());
+    fs::create_dir(&folder).unwrap();
+    wait_for("the lists", || out.is_file().then_some(()));
+    assert_eq!(signed(), Role::ALL.len());
 }

@@ -215,6 +215,23 @@ fn governed_by_two() -> TestNetwork {
 /// Firms would see each other's holdings and trades.
 const OWN: &str = "        Action::\"read-holdings\",\n        Action::\"read-trades\"\n    ],\n    resource\n)\nwhen { resource.owner == principal };";
 
+const TRANSFER: [&str; 14] = [
+    "--as",
+    "alpha",
+    "account",
+    "transfer",
+    "--id",
+    "T-9",
+    "--from",
+    "A-1",
+    "--to",
+    "B-1",
+    "--isin",
+    "US0378331005",
+    "--quantity",
+    "1",
+];
+
 #[test]
 fn rules_change_by_governance_and_whoever_approves_sees_what_differs() {
     let mut network = governed_by_two();
@@ -242,6 +259,16 @@ fn rules_change_by_governance_and_whoever_approves_sees_what_differs() {
     );
     let refused = propose(&locked).expect_code(1);
     assert!(refused.err.contains("admit-member"), "{refused:?}");
+
+    // So is another schema.
+    let other = [(
+        "schema.cedarschema",
+        "entity Role enum [",
+        "// Another.\nentity Role enum [",
+    )];
+    let other = copy(scratch.path(), "schema", &other);
+    let refused = propose(&other).expect_code(1);
+    assert!(refused.err.contains("byte for byte"), "{refused:?}");
 
     // The approver is told what differs, and may look at the text.
     let open = OWN.replace("\nwhen { resource.owner == principal };", ";");
@@ -284,23 +311,7 @@ fn rules_change_by_governance_and_whoever_approves_sees_what_differs() {
     wait_for("the rules to hold", || {
         (show("4")["status"] == "effective").then_some(())
     });
-    let transfer = [
-        "--as",
-        "alpha",
-        "account",
-        "transfer",
-        "--id",
-        "T-9",
-        "--from",
-        "A-1",
-        "--to",
-        "B-1",
-        "--isin",
-        "US0378331005",
-        "--quantity",
-        "1",
-    ];
-    let _ = say(&transfer, 5);
+    let _ = say(&TRANSFER, 5);
     let force = file("force");
     let _ = fetch(&force, &[], 0);
     assert_eq!(differ(&force, &strict), none);
@@ -308,5 +319,5 @@ fn rules_change_by_governance_and_whoever_approves_sees_what_differs() {
     // A node that starts again, and executes all blocks anew, has them too.
     network.kill("node-1");
     network.start("node-1");
-    let _ = network.sealbook(&transfer).expect_code(5);
+    let _ = network.sealbook(&TRANSFER).expect_code(5);
 }
