@@ -5,11 +5,13 @@
 use sealbook_identity::{Lei, Role};
 use sealbook_sdk::AsOf;
 use sealbook_securities::{
-    AccountId, Asset, BusinessDate, ClientReference, CurrencyCode, Decimal, Instruction, Isin,
-    IssueKind, LongName, MemberName, RecordTime, Side,
+    AccountId, Asset, BusinessDate, ClientReference, CurrencyCode, Decimal, EventCursor,
+    Instruction, Isin, IssueKind, LongName, MemberName, RecordTime, Side,
 };
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::events::{CURSOR, cursor};
 
 /// What a member asks.
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ pub enum Ask {
     Audit,
     /// Who read what of one's own, from a height on.
     AccessLog(u64),
+    /// What happened to what is one's own, from a cursor on.
+    Events(EventCursor),
 }
 
 /// A moment, as users name it.
@@ -234,6 +238,12 @@ struct AccessLog {
     from_height: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Events {
+    from: Option<String>,
+}
+
 fn now() -> Value {
     Value::from("now")
 }
@@ -351,6 +361,13 @@ impl Action {
             "access-log" => {
                 let AccessLog { from_height } = fields(value)?;
                 Ok(Self::Ask(Ask::AccessLog(from_height)))
+            }
+            "events" => {
+                let Events { from } = fields(value)?;
+                let from = from.map_or(Ok(EventCursor::default()), |from| {
+                    cursor(&from).ok_or_else(|| Malformed(format!("`{from}`: {CURSOR}")))
+                });
+                Ok(Self::Ask(Ask::Events(from?)))
             }
             unknown => Err(Malformed(format!(
                 "`{unknown}` is not something that can be done"

@@ -103,6 +103,8 @@ pub enum Command {
         #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
         from_height: u64,
     },
+    /// What happened to what is yours: settled, refused, trades to confirm, corporate actions, who read of it. A line each.
+    Events(EventsArguments),
     /// The ledger's transactions as everybody sees them: sealed.
     #[command(subcommand)]
     Tx(TxCommand),
@@ -504,6 +506,24 @@ pub enum RegistryCommand {
         #[arg(long)]
         genesis: PathBuf,
     },
+}
+
+/// Events.
+#[derive(Debug, Args)]
+pub struct EventsArguments {
+    /// From here on: the `next` of an answer, the `at` of an event, or a height. Without it, from the beginning.
+    #[arg(long, value_name = "CURSOR", conflicts_with = "cursor")]
+    pub from: Option<String>,
+    /// Go on where this file says, and write there how far it came.
+    #[arg(long, value_name = "FILE")]
+    pub cursor: Option<PathBuf>,
+    /// Do not end: print what comes.
+    #[arg(long)]
+    pub follow: bool,
+    /// How long to wait before it is asked again, milliseconds.
+    #[arg(long = "every", value_name = "MILLISECONDS", default_value_t = 1_000, requires = "follow",
+        value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub every_ms: u64,
 }
 
 /// A reading of what may be others'.

@@ -15,7 +15,7 @@ use crate::network::{NetworkFiles, make_holder_key, make_shared_key};
 use crate::scenario::Where;
 use crate::session::{Done, Session};
 use crate::{
-    audit, ca, demo, doctor, governance, keys, nodes, operations, output, policy, recovery,
+    audit, ca, demo, doctor, events, governance, keys, nodes, operations, output, policy, recovery,
     registry, scenario, transactions,
 };
 
@@ -116,6 +116,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             scenario::run(&file, &place, &mut std::io::stdout().lock())
         }
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Events(arguments) => events::run(&context, &arguments),
         business => {
             let (verb, fields) = action_of(business)?;
             perform(&context, verb, fields)

@@ -12,6 +12,7 @@ mod commands;
 mod demo;
 mod doctor;
 mod error;
+mod events;
 mod governance;
 mod journal;
 mod keys;

@@ -426,6 +426,10 @@ impl Session {
             Ask::AccessLog(from_height) => Question::AccessLog {
                 from_height: *from_height,
             },
+            Ask::Events(from) => Question::Events {
+                height: from.height,
+                place: from.place,
+            },
         };
         let height_min = self.height();
         let client = self.client(member)?;

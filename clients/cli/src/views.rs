@@ -4,13 +4,14 @@ use borsh::BorshDeserialize;
 use sealbook_primitives::hash::Digest;
 use sealbook_sdk::Answer;
 use sealbook_securities::{
-    AccessLogView, AccessedView, Amount, AuditView, HoldingsView, RecordTime, RegistryHolders,
-    RegistryView, TradeStatus, TradesView,
+    AccessLogView, AccessRow, AccessedView, Amount, AuditView, HoldingsView, RecordTime,
+    RegistryHolders, RegistryView, TradeRow, TradeStatus, TradesView,
 };
 use serde_json::{Value, json};
 
 use crate::action::Ask;
 use crate::error::{CliError, Result};
+use crate::events;
 use crate::operations::time;
 
 /// Decodes what the module encoded.
@@ -41,43 +42,44 @@ pub fn to_json(ask: &Ask, answer: &Answer, bytes: &[u8]) -> Result<Value> {
             value
         }
         Ask::AccessLog(_) => access_log(&decode(bytes)?),
+        Ask::Events(_) => events::to_json(&decode(bytes)?),
     })
 }
 
 fn access_log(view: &AccessLogView) -> Value {
-    let readings: Vec<Value> = view
-        .rows
-        .iter()
-        .map(|row| {
-            let certificate = Digest(row.certificate).to_string();
-            let mut reading = json!({
-                "reader": row.reader.as_str(),
-                "certificate": certificate,
-                "height": row.height,
-                "time": time(row.time_ms),
-                "disclosed_from": time(row.disclosed_ms),
-                "delayed": row.disclosed_ms > row.time_ms,
-            });
-            if let Value::Object(object) = &mut reading {
-                let read = match row.read {
-                    AccessedView::Registry { isin, as_of } => {
-                        object.insert("isin".to_owned(), json!(isin.as_str()));
-                        object.insert("as_of".to_owned(), moment(as_of));
-                        "registry"
-                    }
-                    AccessedView::Holdings => "holdings",
-                    AccessedView::Trades => "trades",
-                    AccessedView::Audit => "audit",
-                };
-                object.insert("read".to_owned(), json!(read));
-            }
-            reading
-        })
-        .collect();
+    let readings: Vec<Value> = view.rows.iter().map(reading).collect();
     json!({ "readings": readings, "more": view.more })
 }
 
-fn moment(as_of: RecordTime) -> Value {
+/// A reading of what is others'.
+pub fn reading(row: &AccessRow) -> Value {
+    let certificate = Digest(row.certificate).to_string();
+    let mut reading = json!({
+        "reader": row.reader.as_str(),
+        "certificate": certificate,
+        "height": row.height,
+        "time": time(row.time_ms),
+        "disclosed_from": time(row.disclosed_ms),
+        "delayed": row.disclosed_ms > row.time_ms,
+    });
+    if let Value::Object(object) = &mut reading {
+        let read = match row.read {
+            AccessedView::Registry { isin, as_of } => {
+                object.insert("isin".to_owned(), json!(isin.as_str()));
+                object.insert("as_of".to_owned(), moment(as_of));
+                "registry"
+            }
+            AccessedView::Holdings => "holdings",
+            AccessedView::Trades => "trades",
+            AccessedView::Audit => "audit",
+        };
+        object.insert("read".to_owned(), json!(read));
+    }
+    reading
+}
+
+/// A moment, as users name it.
+pub fn moment(as_of: RecordTime) -> Value {
     match as_of {
         RecordTime::Now => json!("now"),
         RecordTime::Height(height) => json!({ "height": height }),
@@ -144,36 +146,34 @@ fn holdings(view: &HoldingsView) -> Value {
 }
 
 fn trades(view: &TradesView) -> Value {
-    let trades: Vec<Value> = view
-        .trades
-        .iter()
-        .map(|trade| {
-            let mut row = json!({
-                "id": trade.reference.as_str(),
-                "recorder": trade.recorder.as_str(),
-                "side": trade.side.as_str(),
-                "recorder_account": trade.recorder_account.map(|account| account.to_string()),
-                "counterparty": trade.counterparty.as_str(),
-                "counterparty_account":
-                    trade.counterparty_account.map(|account| account.to_string()),
-                "isin": trade.isin.as_str(),
-                "quantity": text(trade.quantity),
-                "currency": trade.currency.as_str(),
-                "amount": text(trade.amount),
-                "status": match trade.status {
-                    TradeStatus::Open => "pending",
-                    TradeStatus::Settled => "settled",
-                },
-                "recorded_height": trade.recorded_height,
-                "settled_height": trade.settled_height,
-            });
-            if let (Value::Object(object), Some(venue)) = (&mut row, trade.venue) {
-                object.insert("venue".to_owned(), json!(venue.as_str()));
-            }
-            row
-        })
-        .collect();
+    let trades: Vec<Value> = view.trades.iter().map(trade).collect();
     json!({ "trades": trades })
+}
+
+/// A trade.
+pub fn trade(trade: &TradeRow) -> Value {
+    let mut row = json!({
+        "id": trade.reference.as_str(),
+        "recorder": trade.recorder.as_str(),
+        "side": trade.side.as_str(),
+        "recorder_account": trade.recorder_account.map(|account| account.to_string()),
+        "counterparty": trade.counterparty.as_str(),
+        "counterparty_account": trade.counterparty_account.map(|account| account.to_string()),
+        "isin": trade.isin.as_str(),
+        "quantity": text(trade.quantity),
+        "currency": trade.currency.as_str(),
+        "amount": text(trade.amount),
+        "status": match trade.status {
+            TradeStatus::Open => "pending",
+            TradeStatus::Settled => "settled",
+        },
+        "recorded_height": trade.recorded_height,
+        "settled_height": trade.settled_height,
+    });
+    if let (Value::Object(object), Some(venue)) = (&mut row, trade.venue) {
+        object.insert("venue".to_owned(), json!(venue.as_str()));
+    }
+    row
 }
 
 /// Totals per issue and currency.

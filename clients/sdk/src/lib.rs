@@ -19,6 +19,7 @@
 pub mod attempts;
 mod client;
 mod connection;
+mod events;
 mod lookups;
 mod network;
 mod offline;
@@ -30,6 +31,7 @@ mod together;
 
 pub use client::{Client, Sealed, Submitted};
 pub use connection::ConnectionError;
+pub use events::Events;
 pub use network::{Identity, Network, NodeAddress};
 pub use offline::Asked;
 pub use order::{Prepared, generated_reference};

@@ -113,7 +113,10 @@ impl State {
     pub fn put_on_record(&mut self, new: &NewAccess<'_>) -> Outcome {
         match self.attempt_record(new) {
             Ok(access) => {
-                self.accesses.push(access);
+                let disclosed_ms = access.disclosed_ms;
+                let index = self.accesses.push(access);
+                let order = &mut self.lookups.accesses_by_disclosure;
+                order.insert((disclosed_ms, index));
                 Outcome::SETTLED
             }
             Err(code) => Outcome::refused(code),
@@ -311,10 +314,10 @@ impl State {
 
 /// What of the books is one member's.
 pub(crate) struct Own {
-    positions: BTreeMap<IssueIndex, Vec<PositionIndex>>,
+    pub(crate) positions: BTreeMap<IssueIndex, Vec<PositionIndex>>,
     first_account: Option<u32>,
     first_trade: Option<u32>,
-    issues: BTreeSet<IssueIndex>,
+    pub(crate) issues: BTreeSet<IssueIndex>,
     first_currency: Option<u32>,
 }
 

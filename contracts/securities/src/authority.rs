@@ -60,11 +60,13 @@ pub enum Action {
     ReadAccessLog,
     /// Have owners told later of a reading of theirs.
     DelayDisclosure,
+    /// Be told what happened to what is one's own.
+    ReadEvents,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AdmitMember,
         Self::OpenDay,
         Self::RegisterIssue,
@@ -89,6 +91,7 @@ impl Action {
         Self::RevokeCertificate,
         Self::ReadAccessLog,
         Self::DelayDisclosure,
+        Self::ReadEvents,
     ];
 
     /// The name that policies use.
@@ -119,6 +122,7 @@ impl Action {
             Self::RevokeCertificate => "revoke-certificate",
             Self::ReadAccessLog => "read-access-log",
             Self::DelayDisclosure => "delay-disclosure",
+            Self::ReadEvents => "read-events",
         }
     }
 }
@@ -170,6 +174,6 @@ mod tests {
                 [u8::try_from(place).unwrap()]
             );
         }
-        assert!(borsh::from_slice::<Action>(&[24]).is_err());
+        assert!(borsh::from_slice::<Action>(&[25]).is_err());
     }
 }

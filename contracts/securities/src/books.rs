@@ -112,17 +112,7 @@ impl State {
     }
 
     pub(crate) fn lists_of(&mut self, member: MemberId) -> &mut MemberLists {
-        let place = member.place() as usize;
-        if self.lookups.by_member.len() <= place {
-            self.lookups
-                .by_member
-                .resize_with(place + 1, Default::default);
-        }
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the list was just made long enough"
-        )]
-        &mut self.lookups.by_member[place]
+        self.lookups.lists_of(member)
     }
 
     /// Adds a trade and lists it for both parties, once if they are the same.

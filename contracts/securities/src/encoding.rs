@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! books = version u16 | clock | members | accounts | issues | positions | currencies | cash | trades | references
-//!       | days | blocks | position changes | issued changes | mandates | accesses
+//!       | days | blocks | position changes | issued changes | mandates | accesses | refusals
 //!                                                                       each table: count u32, then its rows
 //! ```
 //!
@@ -21,19 +21,20 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
 use crate::history::History;
-use crate::instruction::Side;
 use crate::invariants::Violation;
 use crate::member::Member;
 use crate::rows::{
     Access, Account, BlockStart, CashBalance, Change, Clock, Currency, Day, Issue, Mandate,
-    Position, Read, Remembered, Trade, TradeStatus,
+    Position, Refusal, Remembered, Trade,
 };
-use crate::state::{AccountLists, Lookups, State};
-use crate::table::{RowIndex, Table};
+use crate::state::{Lookups, State};
+use crate::table::Table;
 use crate::tables::TableId;
 
+mod fits;
+
 /// The version that begins encoded books.
-pub const BOOKS_VERSION: u16 = 3;
+pub const BOOKS_VERSION: u16 = 4;
 
 /// Why bytes are no books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -78,6 +79,7 @@ struct Rows {
     issued_changes: Vec<Change>,
     mandates: Vec<Mandate>,
     accesses: Vec<Access>,
+    refusals: Vec<Refusal>,
 }
 
 impl State {
@@ -100,7 +102,8 @@ impl State {
         self.position_history.changes.rows().serialize(into)?;
         self.issued_history.changes.rows().serialize(into)?;
         self.mandates.rows().serialize(into)?;
-        self.accesses.rows().serialize(into)
+        self.accesses.rows().serialize(into)?;
+        self.refusals.rows().serialize(into)
     }
 
     /// Freezes the books: [`State::write_frozen`] writes them as they are now.
@@ -123,6 +126,7 @@ impl State {
         self.issued_history.changes.freeze();
         self.mandates.freeze();
         self.accesses.freeze();
+        self.refusals.freeze();
     }
 
     /// Forgets what is not written yet of frozen books.
@@ -142,6 +146,7 @@ impl State {
         self.issued_history.changes.thaw();
         self.mandates.thaw();
         self.accesses.thaw();
+        self.refusals.thaw();
     }
 
     /// Appends what [`State::encode_into`] would have written when the books were frozen, until `into` is at least so
@@ -189,6 +194,7 @@ impl State {
             TableId::IssuedChanges => self.issued_history.changes.write_frozen(into, length),
             TableId::Mandates => self.mandates.write_frozen(into, length),
             TableId::Accesses => self.accesses.write_frozen(into, length),
+            TableId::Refusals => self.refusals.write_frozen(into, length),
         }
     }
 
@@ -247,210 +253,11 @@ impl State {
             issued_history: history(rows.issued_changes, issues, "issued changes")?,
             mandates: Table::from_rows(rows.mandates),
             accesses: Table::from_rows(rows.accesses),
+            refusals: Table::from_rows(rows.refusals),
             lookups,
             frozen: None,
         })
     }
-}
-
-/// The rows of a table under their indexes.
-fn indexed<I: RowIndex, R>(rows: &[R]) -> impl Iterator<Item = (I, &R)> {
-    (0u32..).map(I::new).zip(rows)
-}
-
-/// Whether an index has its row.
-fn within<I: RowIndex, R>(index: I, rows: &[R]) -> bool {
-    (index.place() as usize) < rows.len()
-}
-
-impl Lookups {
-    /// The lookups over these rows, if every index in a row has its row and nothing stands twice.
-    fn of(rows: &Rows) -> Result<Self, BooksError> {
-        let mut lookups = Self::default();
-        let fits = lookups.add_members(rows);
-        let check = |fits: bool, table| {
-            if fits {
-                Ok(())
-            } else {
-                Err(BooksError::Inconsistent(table))
-            }
-        };
-        check(fits, "members")?;
-        check(lookups.add_accounts(rows), "accounts")?;
-        check(lookups.add_issues(rows), "issues")?;
-        check(lookups.add_positions(rows), "positions")?;
-        check(lookups.add_currencies(rows), "currencies")?;
-        check(lookups.add_cash(rows), "cash")?;
-        check(lookups.add_trades(rows), "trades")?;
-        check(lookups.add_references(rows), "references")?;
-        check(lookups.add_mandates(rows), "mandates")?;
-        check(accesses_fit(rows), "accesses")?;
-        Ok(lookups)
-    }
-
-    fn add_members(&mut self, rows: &Rows) -> bool {
-        self.by_member
-            .resize_with(rows.members.len(), Default::default);
-        indexed(&rows.members).all(|(id, member)| {
-            self.members_by_name.insert(member.name, id).is_none()
-                && self
-                    .members_by_certificate
-                    .insert(member.certificate, id)
-                    .is_none()
-        })
-    }
-
-    fn add_accounts(&mut self, rows: &Rows) -> bool {
-        self.by_account
-            .resize_with(rows.accounts.len(), AccountLists::default);
-        for (index, account) in indexed(&rows.accounts) {
-            let Some(lists) = self.by_member.get_mut(account.owner.place() as usize) else {
-                return false;
-            };
-            lists.accounts.push(index);
-        }
-        self.accounts_by_id.fill(&rows.accounts)
-    }
-
-    fn add_issues(&mut self, rows: &Rows) -> bool {
-        self.by_issue.resize_with(rows.issues.len(), Vec::new);
-        indexed(&rows.issues).all(|(index, issue)| {
-            within(issue.issuer, &rows.members)
-                && within(issue.treasury, &rows.accounts)
-                && self.issues_by_isin.insert(issue.isin, index).is_none()
-        })
-    }
-
-    fn add_positions(&mut self, rows: &Rows) -> bool {
-        for (index, position) in indexed(&rows.positions) {
-            let lists = self.by_account.get_mut(position.account.place() as usize);
-            let of_issue = self.by_issue.get_mut(position.issue.place() as usize);
-            let (Some(lists), Some(of_issue)) = (lists, of_issue) else {
-                return false;
-            };
-            lists.positions.push((position.issue, index));
-            of_issue.push(index);
-        }
-        self.by_account
-            .iter_mut()
-            .all(|lists| sort_distinct(&mut lists.positions))
-    }
-
-    fn add_currencies(&mut self, rows: &Rows) -> bool {
-        indexed(&rows.currencies).all(|(index, currency)| {
-            within(currency.agent, &rows.members)
-                && self
-                    .currencies_by_code
-                    .insert(currency.code, index)
-                    .is_none()
-        })
-    }
-
-    fn add_cash(&mut self, rows: &Rows) -> bool {
-        for (index, balance) in indexed(&rows.cash) {
-            let lists = self.by_account.get_mut(balance.account.place() as usize);
-            match lists {
-                Some(lists) if within(balance.currency, &rows.currencies) => {
-                    lists.cash.push((balance.currency, index));
-                }
-                _ => return false,
-            }
-        }
-        self.by_account
-            .iter_mut()
-            .all(|lists| sort_distinct(&mut lists.cash))
-    }
-
-    fn add_trades(&mut self, rows: &Rows) -> bool {
-        for (index, trade) in indexed(&rows.trades) {
-            let confirmed = trade
-                .counterparty_account
-                .is_none_or(|account| within(account, &rows.accounts));
-            let known = within(trade.recorder, &rows.members)
-                && within(trade.counterparty, &rows.members)
-                && within(trade.recorder_account, &rows.accounts)
-                && within(trade.issue, &rows.issues);
-            if !known || !confirmed {
-                return false;
-            }
-            match trade.venue {
-                // It can never be confirmed.
-                Some(venue) if within(venue, &rows.members) && is_locked_in(trade) => {}
-                Some(_) => return false,
-                None => {
-                    self.trades_by_counterparty.insert((
-                        trade.counterparty,
-                        trade.reference,
-                        index,
-                    ));
-                }
-            }
-            let mut parties = vec![trade.recorder];
-            if trade.counterparty != trade.recorder {
-                parties.push(trade.counterparty);
-            }
-            for party in parties {
-                if let Some(lists) = self.by_member.get_mut(party.place() as usize) {
-                    lists.trades.push(index);
-                }
-            }
-        }
-        true
-    }
-
-    fn add_references(&mut self, rows: &Rows) -> bool {
-        let known = |remembered: &Remembered| within(remembered.member, &rows.members);
-        rows.references.iter().all(known) && self.references.fill(&rows.references)
-    }
-
-    fn add_mandates(&mut self, rows: &Rows) -> bool {
-        for (index, mandate) in indexed(&rows.mandates) {
-            let lists = self.by_member.get_mut(mandate.firm.place() as usize);
-            let known = within(mandate.venue, &rows.members);
-            match lists {
-                Some(lists) if known && mandate.since <= rows.clock.sequence => {
-                    lists.mandates.push((mandate.venue, index));
-                }
-                _ => return false,
-            }
-        }
-        self.by_member
-            .iter_mut()
-            .all(|lists| sort_distinct(&mut lists.mandates))
-    }
-}
-
-/// Whether readings are of what there is, in the order of their blocks, none before the one that it was put on record in.
-fn accesses_fit(rows: &Rows) -> bool {
-    let fits = |access: &Access| {
-        let read = match access.read {
-            Read::Registry { issue, .. } => within(issue, &rows.issues),
-            Read::Holdings | Read::Trades | Read::Audit => true,
-        };
-        read && within(access.reader, &rows.members)
-            && access.height <= rows.clock.height
-            && access
-                .moment
-                .is_none_or(|moment| moment <= rows.clock.sequence)
-            && access.disclosed_ms >= access.time_ms
-    };
-    let in_order = |pair: &[Access]| matches!(pair, [one, next] if one.height <= next.height && one.time_ms <= next.time_ms);
-    rows.accesses.iter().all(fits) && rows.accesses.windows(2).all(in_order)
-}
-
-/// Whether a trade is what a venue's order makes: settled by the order that recorded it.
-fn is_locked_in(trade: &Trade) -> bool {
-    trade.side == Side::Sell
-        && trade.counterparty_account.is_some()
-        && trade.status == TradeStatus::Settled
-        && trade.settled == trade.recorded
-}
-
-/// Sorts a short list by key; false if a key stands twice.
-fn sort_distinct<K: Ord + Copy, V>(list: &mut [(K, V)]) -> bool {
-    list.sort_unstable_by_key(|(key, _)| *key);
-    list.windows(2)
-        .all(|pair| matches!(pair, [(left, _), (right, _)] if left < right))
 }
 
 #[cfg(test)]
@@ -462,7 +269,7 @@ mod tests {
         APPLE, Permissions, World, confirm, dividend, grant, isin, locked_in, mint, open_day,
         revoke, split, trade,
     };
-    use crate::{Code, Outcome, Reading, RecordTime, Role, TableId};
+    use crate::{Code, Outcome, Reading, RecordTime, Role, Side, TableId, TradeStatus};
 
     /// Books in which every table has rows.
     fn story() -> World {
@@ -480,6 +287,7 @@ mod tests {
         world.settle("admin", dividend(APPLE, "0.01", RecordTime::Now));
         world.settle("admin", split(APPLE, 3, 2));
         world.settle("admin", open_day("2012-12-31"));
+        world.refuse("admin", open_day("2012-12-31"), Code::DateNotForward);
         world.read("regulator", Reading::Holdings);
         world.read("admin", Reading::Registry(isin(APPLE), RecordTime::Now));
         world
@@ -627,6 +435,53 @@ mod tests {
     }
 
     #[test]
+    fn orders_that_did_what_cannot_be_are_refused() {
+        use crate::rows::{AccountIndex, DayIndex, Happened, IssueIndex, Remembered, TradeIndex};
+        let wrong = Some(BooksError::Inconsistent("references"));
+        let changes: [fn(&mut Remembered); 9] = [
+            |order| order.member = MemberId(10),
+            |order| order.sequence += 1_000,
+            |order| order.sequence = 0,
+            |order| order.happened = Happened::Trade(TradeIndex(9)),
+            |order| order.happened = Happened::Registered(IssueIndex(9)),
+            |order| order.happened = Happened::Day(DayIndex(9)),
+            |order| {
+                order.happened = Happened::Mandate {
+                    venue: MemberId(10),
+                    in_force: true,
+                }
+            },
+            |order| {
+                let nowhere = crate::events::Done::units(IssueIndex(0), None, AccountIndex(99), 1);
+                order.happened = nowhere.happened;
+            },
+            |order| {
+                let nowhere = Some(AccountIndex(99));
+                let money =
+                    crate::events::Done::cash(crate::CurrencyIndex(0), nowhere, AccountIndex(0), 1);
+                order.happened = money.happened;
+            },
+        ];
+        for change in changes {
+            let last = |state: &mut State| {
+                let last = crate::rows::ReferenceIndex(state.references.len() - 1);
+                change(state.references.row_mut(last));
+            };
+            assert_eq!(refusal(last), wrong);
+        }
+        let wrong = Some(BooksError::Inconsistent("refusals"));
+        let changes: [fn(&mut Refusal); 2] = [
+            |refusal| refusal.member = MemberId(10),
+            |refusal| refusal.sequence += 1_000,
+        ];
+        for change in changes {
+            let last =
+                |state: &mut State| change(state.refusals.row_mut(crate::rows::RefusalIndex(0)));
+            assert_eq!(refusal(last), wrong);
+        }
+    }
+
+    #[test]
     fn locked_in_trades_that_do_not_fit_are_refused() {
         let locked_in = |state: &State| {
             let found = state.trades.iter().find(|(_, trade)| trade.venue.is_some());
@@ -669,5 +524,5 @@ mod tests {
         assert_eq!(hash.as_str(), PINNED);
     }
 
-    const PINNED: &str = "695269786a2bb3c0e3c52a50cb8815d7fed35dfd03bbe88e082f9912c5937c3c";
+    const PINNED: &str = "a47812f33a7627ceac254f569af268abcefde51aa32dec78db50cb3447f124bf";
 }

@@ -7,11 +7,13 @@ use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::authority::Action;
 use crate::currency::CurrencyCode;
 use crate::date::BusinessDate;
+use crate::decimal::Decimal;
 use crate::instruction::{HolderReference, IssueKind, RecordTime, Side};
 use crate::isin::Isin;
-use crate::outcome::Status;
+use crate::outcome::{Code, Status};
 use crate::table::row_index;
 use crate::text::{AccountId, ClientReference, LongName};
 
@@ -44,6 +46,7 @@ row_index!(
     pub CashIndex
 );
 row_index!(pub(crate) ReferenceIndex);
+row_index!(pub(crate) RefusalIndex);
 row_index!(pub(crate) MandateIndex);
 row_index!(pub(crate) AccessIndex);
 row_index!(pub(crate) DayIndex);
@@ -252,13 +255,89 @@ pub(crate) struct Mandate {
     pub(crate) since: u64,
 }
 
-/// An order that was accepted, so that the same reference is answered the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// An order that was accepted, so that the same reference is answered the same, and so that whoever it concerns is told.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Remembered {
     pub(crate) member: MemberId,
     pub(crate) reference: ClientReference,
     pub(crate) content: [u8; 32],
     pub(crate) status: Status,
+    pub(crate) action: Action,
+    /// The number of the order.
+    pub(crate) sequence: u64,
+    pub(crate) happened: Happened,
+}
+
+/// What an accepted order did to others than its submitter.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum Happened {
+    /// Nothing that they are told.
+    Own,
+    /// It recorded a trade, or settled one.
+    Trade(TradeIndex),
+    /// It moved units of an issue, or created them.
+    Units(Box<UnitsMoved>),
+    /// It moved money, or created it.
+    Cash(Box<CashMoved>),
+    /// It registered an issue.
+    Registered(IssueIndex),
+    /// It granted a venue the submitter's mandate, or revoked it.
+    Mandate { venue: MemberId, in_force: bool },
+    /// It paid a dividend.
+    Dividend(Box<DividendPaid>),
+    /// It split the units of an issue.
+    Split {
+        issue: IssueIndex,
+        new: u32,
+        old: u32,
+    },
+    /// It opened a business date.
+    Day(DayIndex),
+}
+
+/// Units that went from one account to another, free of payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct UnitsMoved {
+    pub(crate) issue: IssueIndex,
+    /// `None` for units that were created.
+    pub(crate) from: Option<AccountIndex>,
+    pub(crate) to: AccountIndex,
+    pub(crate) quantity: u64,
+}
+
+/// Money that went from one account to another, free of delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct CashMoved {
+    pub(crate) currency: CurrencyIndex,
+    /// `None` for money that was created.
+    pub(crate) from: Option<AccountIndex>,
+    pub(crate) to: AccountIndex,
+    pub(crate) amount: u64,
+}
+
+/// A dividend that was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct DividendPaid {
+    pub(crate) issue: IssueIndex,
+    pub(crate) per_unit: Decimal,
+    pub(crate) currency: CurrencyCode,
+    /// The moment whose holders were paid, as the order said it.
+    pub(crate) record: RecordTime,
+    /// The number of the last order that counts at that moment.
+    pub(crate) moment: u64,
+    /// All payments together, in minor units.
+    pub(crate) paid: u64,
+}
+
+/// An order that was refused. Its reference may be used again.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Refusal {
+    pub(crate) member: MemberId,
+    pub(crate) reference: ClientReference,
+    pub(crate) action: Action,
+    pub(crate) code: Code,
+    /// The number of the order.
+    pub(crate) sequence: u64,
 }
 
 /// A business date that was opened.

@@ -21,6 +21,7 @@ use crate::authority::{Action, Authority, Relation};
 use crate::currency::CurrencyCode;
 use crate::date::BusinessDate;
 use crate::encoding::Frozen;
+use crate::events::Done;
 use crate::history::History;
 use crate::instruction::Order;
 use crate::isin::Isin;
@@ -30,7 +31,8 @@ use crate::outcome::{Code, Outcome, Status};
 use crate::rows::{
     Access, AccessIndex, Account, AccountIndex, BlockIndex, BlockStart, CashBalance, CashIndex,
     Clock, Currency, CurrencyIndex, Day, DayIndex, Issue, IssueIndex, Mandate, MandateIndex,
-    MemberId, Position, PositionIndex, ReferenceIndex, Remembered, Trade, TradeIndex,
+    MemberId, Position, PositionIndex, ReferenceIndex, Refusal, RefusalIndex, Remembered, Trade,
+    TradeIndex,
 };
 use crate::table::Table;
 use crate::text::{AccountId, ClientReference, MemberName};
@@ -54,6 +56,7 @@ pub struct State {
     pub(crate) issued_history: History,
     pub(crate) mandates: Table<MandateIndex, Mandate>,
     pub(crate) accesses: Table<AccessIndex, Access>,
+    pub(crate) refusals: Table<RefusalIndex, Refusal>,
     pub(crate) lookups: Lookups,
     /// What is still to be written of the books as they were when they were frozen.
     pub(crate) frozen: Option<Frozen>,
@@ -69,12 +72,16 @@ pub(crate) struct Lookups {
     pub(crate) currencies_by_code: BTreeMap<CurrencyCode, CurrencyIndex>,
     pub(crate) references: Lookup<ReferenceIndex, Remembered>,
     pub(crate) trades_by_counterparty: BTreeSet<(MemberId, ClientReference, TradeIndex)>,
-    /// By member: its accounts, the trades that it is a party to, and the mandates it ever gave.
+    /// By member: its accounts, the trades that it is a party to, the mandates it ever gave, and the orders that it is told of.
     pub(crate) by_member: Vec<MemberLists>,
     /// By account: what it holds.
     pub(crate) by_account: Vec<AccountLists>,
     /// By issue: its positions.
     pub(crate) by_issue: Vec<Vec<PositionIndex>>,
+    /// Accepted orders that may concern everybody.
+    pub(crate) orders_of_all: Vec<ReferenceIndex>,
+    /// Readings on record, in the order in which the owners are told.
+    pub(crate) accesses_by_disclosure: BTreeSet<(u64, AccessIndex)>,
 }
 
 #[derive(Clone, Default)]
@@ -83,6 +90,10 @@ pub(crate) struct MemberLists {
     pub(crate) trades: Vec<TradeIndex>,
     /// Sorted by venue; a firm trades at few venues.
     pub(crate) mandates: Vec<(MemberId, MandateIndex)>,
+    /// Accepted orders that concern it, in their order.
+    pub(crate) orders: Vec<ReferenceIndex>,
+    /// Its orders that were refused, in their order.
+    pub(crate) refusals: Vec<RefusalIndex>,
 }
 
 /// Sorted by key; an account holds few different things, and a short sorted list is the fastest
@@ -156,6 +167,7 @@ impl State {
             issued_history: History::new(),
             mandates: Table::new(),
             accesses: Table::new(),
+            refusals: Table::new(),
             lookups: Lookups::default(),
             frozen: None,
         }
@@ -196,7 +208,8 @@ impl State {
     /// Applies one order of `caller`. `content` is a digest of the instruction that the caller of
     /// this function computes: the same reference with another digest is a duplicate.
     ///
-    /// Nothing changes unless the outcome is settled or pending, apart from the count of orders.
+    /// Nothing changes unless the outcome is settled or pending, apart from the count of orders and the note of the refusal
+    /// for the submitter.
     pub fn apply(
         &mut self,
         caller: MemberId,
@@ -214,7 +227,10 @@ impl State {
         };
         match self.attempt(&caller, order, content) {
             Ok(status) => Outcome::accepted(status),
-            Err(code) => Outcome::refused(code),
+            Err(code) => {
+                self.note_refusal(caller.member, order.reference, action, code);
+                Outcome::refused(code)
+            }
         }
     }
 
@@ -230,8 +246,10 @@ impl State {
             return Ok(status);
         }
         self.check_room()?;
-        let status = actions::apply(self, caller, &order.instruction)?;
-        self.remember(caller.member, order.reference, content, status);
+        let done = actions::apply(self, caller, &order.instruction)?;
+        let status = done.status;
+        let key = (caller.member, order.reference);
+        self.remember(key, content, caller.action, done);
         Ok(status)
     }
 
@@ -271,18 +289,23 @@ impl State {
 
     pub(crate) fn remember(
         &mut self,
-        member: MemberId,
-        reference: ClientReference,
+        (member, reference): (MemberId, ClientReference),
         content: [u8; 32],
-        status: Status,
+        action: Action,
+        Done { status, happened }: Done,
     ) {
+        let concerned = self.concerned(member, &happened);
         let index = self.references.push(Remembered {
             member,
             reference,
             content,
             status,
+            action,
+            sequence: self.clock.sequence,
+            happened,
         });
         self.lookups.references.insert(&(member, reference), index);
+        self.lookups.list_order(&concerned, index);
     }
 
     /// Whether every table has room for whatever one order can add.
@@ -300,6 +323,7 @@ impl State {
             self.cash.len(),
             self.mandates.len(),
             self.accesses.len(),
+            self.refusals.len(),
         ]
         .into_iter()
         .max()

@@ -42,7 +42,7 @@ macro_rules! row_index {
 pub(crate) use row_index;
 
 /// The version that begins every encoded row.
-pub const ROW_VERSION: u16 = 2;
+pub const ROW_VERSION: u16 = 3;
 
 #[derive(Clone)]
 pub(crate) struct Table<I, R> {
@@ -283,7 +283,7 @@ mod tests {
         table.push(7);
         let mut bytes = Vec::new();
         table.write_row(0, &mut bytes);
-        assert_eq!(bytes, [2, 0, 7, 0]);
+        assert_eq!(bytes, [3, 0, 7, 0]);
         table.write_row(1, &mut bytes);
         assert_eq!(bytes.len(), 4);
     }

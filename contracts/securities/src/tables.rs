@@ -29,7 +29,7 @@ pub enum TableId {
     Cash,
     /// Trades.
     Trades,
-    /// Accepted orders: submitter, reference, content digest, status.
+    /// Accepted orders: submitter, reference, content digest, status, what they did.
     References,
     /// Business dates with the orders that opened them.
     Days,
@@ -43,11 +43,13 @@ pub enum TableId {
     Mandates,
     /// Readings of what is others'.
     Accesses,
+    /// Refused orders: submitter, reference, action, code.
+    Refusals,
 }
 
 impl TableId {
     /// All tables.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Clock,
         Self::Members,
         Self::Accounts,
@@ -63,6 +65,7 @@ impl TableId {
         Self::IssuedChanges,
         Self::Mandates,
         Self::Accesses,
+        Self::Refusals,
     ];
 }
 
@@ -92,6 +95,7 @@ impl State {
             TableId::IssuedChanges => self.issued_history.changes.len(),
             TableId::Mandates => self.mandates.len(),
             TableId::Accesses => self.accesses.len(),
+            TableId::Refusals => self.refusals.len(),
         }
     }
 
@@ -124,6 +128,7 @@ impl State {
             .drain_touched(TableId::IssuedChanges, &mut touched);
         self.mandates.drain_touched(TableId::Mandates, &mut touched);
         self.accesses.drain_touched(TableId::Accesses, &mut touched);
+        self.refusals.drain_touched(TableId::Refusals, &mut touched);
         touched
     }
 
@@ -155,6 +160,7 @@ impl State {
             TableId::IssuedChanges => self.issued_history.changes.write_row(row, into),
             TableId::Mandates => self.mandates.write_row(row, into),
             TableId::Accesses => self.accesses.write_row(row, into),
+            TableId::Refusals => self.refusals.write_row(row, into),
         }
     }
 }

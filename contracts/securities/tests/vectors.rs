@@ -7,7 +7,8 @@ mod world;
 
 use borsh::BorshDeserialize;
 use sealbook_securities::{
-    Code, HolderReference, Instruction, Order, Outcome, Reading, RecordTime, Side, State, TableId,
+    Code, EventCursor, HolderReference, Instruction, Order, Outcome, Reading, RecordTime, Side,
+    State, TableId,
 };
 use world::{
     APPLE, GOOGLE, Permissions, World, account, allocate, confirm, dividend, grant, isin,
@@ -160,6 +161,15 @@ fn sample() -> World {
     world
 }
 
+/// The same with an order that was refused.
+fn sample_with_refusal() -> World {
+    let mut world = sample();
+    let order = transfer(GOOGLE, "A-1", "B-1", "1");
+    let refused = world.order_in_block("alpha", "T9", order);
+    assert_eq!(refused, Outcome::refused(Code::LackOfSecurities));
+    world
+}
+
 fn rows(state: &State) -> Vec<u8> {
     let mut bytes = Vec::new();
     for table in TableId::ALL {
@@ -176,14 +186,15 @@ fn rows(state: &State) -> Vec<u8> {
 #[test]
 fn rows_keep_their_encoding() {
     assert_eq!(
-        hash(&rows(&sample().state)),
-        "c1762b4ffda11ac00fe6fbe72c5458ddaba7b5b8f1b8bb03c83b524ea65a4846"
+        hash(&rows(&sample_with_refusal().state)),
+        "3029aaa14c6aa5fd3ab5d2ed58b08531829f9d2f857b32754f5ceba36855d536"
     );
 }
 
 #[test]
 fn the_same_orders_give_the_same_rows() {
-    assert_eq!(rows(&sample().state), rows(&sample().state));
+    let sample = || rows(&sample_with_refusal().state);
+    assert_eq!(sample(), sample());
 }
 
 #[test]
@@ -209,6 +220,25 @@ fn views_keep_their_encoding() {
     assert_eq!(
         hash(&bytes),
         "cc8e30305620637ab054555bac88ea7dd0ecfa8e018e5b3b1e6a6173c1ad1b7d"
+    );
+}
+
+#[test]
+fn events_keep_their_encoding() {
+    let world = sample_with_refusal();
+    let height = world.state.height();
+    let mut bytes = Vec::new();
+    for name in ["admin", "alpha", "apple", "bank"] {
+        let permissions = world.permissions(name);
+        let from = EventCursor::default();
+        let view = world
+            .state
+            .events(world.id(name), &permissions, from, height);
+        bytes.extend(borsh::to_vec(&view.unwrap()).unwrap());
+    }
+    assert_eq!(
+        hash(&bytes),
+        "1aaa2214145f216b752ecbbd90ed1fe5cc2c7f256bb98307d28ea43fb58a47eb"
     );
 }
 

@@ -10,7 +10,9 @@ use sealbook_protocol::payload::{
     Question,
 };
 use sealbook_sealing::{Envelope, Purpose};
-use sealbook_securities::{AccountIndex, Authority, Code, Isin, MemberId, OnRecord, Outcome};
+use sealbook_securities::{
+    AccountIndex, Authority, Code, EventCursor, Isin, MemberId, OnRecord, Outcome,
+};
 use zeroize::Zeroizing;
 
 use crate::certificates::Certificate;
@@ -152,6 +154,14 @@ impl Engine {
             }
             Question::AccessLog { from_height } => {
                 view(self.state.access_log(caller, &permissions, *from_height))
+            }
+            Question::Events { height, place } => {
+                let from = EventCursor {
+                    height: *height,
+                    place: *place,
+                };
+                let final_height = self.committed.height;
+                view(self.state.events(caller, &permissions, from, final_height))
             }
             Question::Member => AnswerBody::Member(MemberAnswer {
                 name: member.name.as_str().to_owned(),

@@ -94,6 +94,7 @@ pub const fn contract_asked(question: &Question) -> &'static str {
         | Question::Trades
         | Question::Audit
         | Question::AccessLog { .. }
+        | Question::Events { .. }
         | Question::CertifiedRegistry { .. } => Securities::NAME,
     }
 }

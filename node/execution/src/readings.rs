@@ -110,7 +110,10 @@ fn reading_of(question: &Question) -> Option<Reading> {
         Question::Holdings => Some(Reading::Holdings),
         Question::Trades => Some(Reading::Trades),
         Question::Audit => Some(Reading::Audit),
-        Question::Member | Question::Governance | Question::AccessLog { .. } => None,
+        Question::Member
+        | Question::Governance
+        | Question::AccessLog { .. }
+        | Question::Events { .. } => None,
     }
 }
 

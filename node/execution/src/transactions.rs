@@ -17,7 +17,7 @@ use sealbook_securities::{
     Status,
 };
 
-use crate::contracts::{contract_of, is_authorised};
+use crate::contracts::{Contract as _, Securities, contract_of, is_authorised};
 use crate::engine::{Brought, Engine, OUTCOME_CONTEXT, seal};
 use crate::names::HolderName;
 use crate::opened::{Content, Opened, read_signed};
@@ -108,6 +108,9 @@ impl Engine {
             ..
         } = content;
         let outcomes = if expires_ms < block.time_ms {
+            if let Author::Member(caller) = caller {
+                self.refuse_expired(caller, &orders);
+            }
             vec![Outcome::refused(Code::Expired)]
         } else {
             match caller {
@@ -163,6 +166,16 @@ impl Engine {
             leaf: results::leaf(&self.keys.outcome, &id, &reply.outcomes),
         });
         true
+    }
+
+    /// Has the submitter told of each order of the books that its envelope came too late.
+    fn refuse_expired(&mut self, caller: MemberId, orders: &[OrderBytes]) {
+        if orders.len() > MAX_ORDERS || !self.authorises(Securities::NAME) {
+            return;
+        }
+        for (order, _) in orders.iter().filter_map(read_order) {
+            self.state.refuse_expired(caller, &order);
+        }
     }
 
     /// Who signed a transaction, as things stand now; nothing if the signature is not that of whoever it names.

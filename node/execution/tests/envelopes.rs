@@ -24,7 +24,7 @@ use sealbook_protocol::payload::{
     Question, Signed, Submission, TRANSACTION_SIGNATURE,
 };
 use sealbook_sealing::{Envelope, EnvelopeHeader, Purpose};
-use sealbook_securities::{Code, Outcome};
+use sealbook_securities::{Code, Event, EventRow, EventsView, Outcome};
 
 const HORIZON_MS: u64 = 3_600_000;
 
@@ -138,6 +138,21 @@ fn expired_envelopes_are_refused_once_and_stale_ones_not_even_answered() {
         [Outcome::refused(Code::Expired)]
     );
     assert_eq!(at(&mut play, &late, now + 1_002).replies.len(), 0);
+    // The submitter alone is told, once; of what left no trace nobody is.
+    let late_ones = |play: &mut Play, name: &str| {
+        let question = Question::Events {
+            height: 0,
+            place: 0,
+        };
+        let view: EventsView = play.view(name, &question).unwrap();
+        let late = |row: &&EventRow| matches!(&row.event, Event::Order { outcome, .. } if outcome.code == Some(Code::Expired));
+        view.rows.iter().filter(late).count()
+    };
+    for _ in 0..4 {
+        play.step(&[], &[]);
+    }
+    assert_eq!(late_ones(&mut play, "alpha"), 1);
+    assert_eq!(late_ones(&mut play, "beta"), 0);
     let stale = play.network.seal("alpha", now, orders());
     let executed = at(&mut play, &stale, now + HORIZON_MS + 1);
     assert_eq!((executed.replies.len(), executed.unopened), (0, 1));

@@ -14,7 +14,7 @@ use kit::play::{Play, reply};
 use kit::words::{self, APPLE, UNKNOWN, order};
 use sealbook_execution::Engine;
 use sealbook_protocol::payload::{AsOf, OrderBytes, Question};
-use sealbook_securities::{Instruction, LongName, MemberName, Outcome, RecordTime};
+use sealbook_securities::{Code, Instruction, LongName, MemberName, Outcome, RecordTime};
 
 /// An issue of which `apple` and its holders are told nothing.
 const ORANGE: &str = "FR0000133308";
@@ -44,6 +44,25 @@ fn of_orange(instruction: Instruction) -> Instruction {
             account,
             quantity,
         },
+        Instruction::Split {
+            new, old, record, ..
+        } => Instruction::Split {
+            isin,
+            new,
+            old,
+            record,
+        },
+        Instruction::Dividend {
+            amount_per_unit,
+            currency,
+            record,
+            ..
+        } => Instruction::Dividend {
+            isin,
+            amount_per_unit,
+            currency,
+            record,
+        },
         other => panic!("{other:?}"),
     }
 }
@@ -60,11 +79,19 @@ fn others(play: &mut Play, subject: &str) {
     };
     play.settle_account(firm, holder, "Somebody Else");
     play.settle("admin", of_orange(words::allocate(holder, "40")));
-    play.settle("bank", words::mint(holder, "77.00"));
+    if subject != "bank" {
+        play.settle("bank", words::mint(holder, "77.00"));
+        play.settle("bank", words::mint("ORANGE-T", "40.00"));
+    }
     let own = words::sell(holder, firm, "3", "1.00");
     let outcome = play.order(firm, of_orange_trade(own));
     assert_eq!(outcome, Outcome::PENDING);
     play.settle(firm, words::grant("admin"));
+    let paid = if subject == "bank" { "0.0001" } else { "1" };
+    play.settle("admin", of_orange(words::dividend(paid, RecordTime::Now)));
+    play.settle("admin", of_orange(words::split(2, 1)));
+    let refused = play.order(firm, words::transfer(holder, holder, "9"));
+    assert_eq!(refused.code, Some(Code::LackOfSecurities));
     // Readings of it, and a registry that is certified.
     let registry = Question::Registry {
         isin: ORANGE.to_owned(),
@@ -108,12 +135,20 @@ fn certify(isin: &str) -> OrderBytes {
     }
 }
 
+fn events(height: u64, place: u32) -> Question {
+    Question::Events { height, place }
+}
+
 fn questions(height: u64) -> Vec<Question> {
     let mut all = vec![
         Question::Holdings,
         Question::Trades,
         Question::Audit,
         Question::AccessLog { from_height: 0 },
+        events(0, 0),
+        events(height + 1, 0),
+        events(height + 3, 1),
+        events(height + 500, 0),
     ];
     for isin in [APPLE, ORANGE, UNKNOWN] {
         for as_of in [
@@ -232,6 +267,8 @@ fn the_worlds_differ_for_those_whose_business_it_is() {
     for (name, question) in [
         ("beta", Question::Holdings),
         ("beta", Question::Trades),
+        ("beta", events(0, 0)),
+        ("orange", events(0, 0)),
         ("orange", Question::AccessLog { from_height: 0 }),
         (
             "orange",

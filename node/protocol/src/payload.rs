@@ -187,6 +187,13 @@ pub enum Question {
         /// From this row on.
         from: u32,
     },
+    /// What happened to what is the caller's own, in blocks whose results are final.
+    Events {
+        /// From the events of this block on ...
+        height: u64,
+        /// ... without so many of the caller's in it.
+        place: u32,
+    },
 }
 
 /// A moment of the ledger.

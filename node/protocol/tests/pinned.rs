@@ -195,6 +195,11 @@ fn orders_about_certificates() {
         disclosed_ms: 8,
     };
     pin("reading", &read, "00f9d621d9f678e6");
+    let events = Question::Events {
+        height: 7,
+        place: 8,
+    };
+    pin("events", &events, "d522458a49473c6f");
     let certify = OrderBytes::Certify {
         isin: "US0378331005".to_owned(),
         as_of: AsOf::Height(7),

@@ -40,6 +40,8 @@ pub const READ_TRADES: &str = "read-trades";
 pub const READ_AUDIT: &str = "read-audit";
 /// Read who read what of one's own.
 pub const READ_ACCESS_LOG: &str = "read-access-log";
+/// Be told what happens to what is one's own.
+pub const READ_EVENTS: &str = "read-events";
 /// Have owners told later of a reading of theirs.
 pub const DELAY_DISCLOSURE: &str = "delay-disclosure";
 /// Let a venue submit locked-in trades on one's accounts.
@@ -50,7 +52,7 @@ pub const REVOKE_MANDATE: &str = "revoke-mandate";
 pub const LOCKED_IN_TRADE: &str = "locked-in-trade";
 
 /// All of them.
-pub const ALL: [&str; 24] = [
+pub const ALL: [&str; 25] = [
     ADMIT_MEMBER,
     RENEW_CERTIFICATE,
     REVOKE_CERTIFICATE,
@@ -71,6 +73,7 @@ pub const ALL: [&str; 24] = [
     READ_TRADES,
     READ_AUDIT,
     READ_ACCESS_LOG,
+    READ_EVENTS,
     DELAY_DISCLOSURE,
     GRANT_MANDATE,
     REVOKE_MANDATE,

@@ -141,6 +141,21 @@ impl Done {
         self.transfers.push((0, 1, quantity));
     }
 
+    /// How many transfers each firm gave: alpha, beta, gamma.
+    #[must_use]
+    pub fn transfers_by_firm(&self) -> [usize; 3] {
+        [0, 1, 2].map(|firm| {
+            let own = self.transfers.iter().filter(|(from, _, _)| *from == firm);
+            own.count()
+        })
+    }
+
+    /// How many trades alpha and beta settled.
+    #[must_use]
+    pub const fn trades_settled(&self) -> usize {
+        self.trades.len()
+    }
+
     /// Compares the books with what was acknowledged, by sums and by the independent model: nothing is missing, nothing
     /// is there twice.
     ///

@@ -11,9 +11,10 @@
 //! What it changes: one row among the members.
 
 use crate::authority::{Action, Authority};
+use crate::events::Done;
 use crate::member::NewMember;
 use crate::outcome::{Code, Outcome, Status};
-use crate::rows::MemberId;
+use crate::rows::{Happened, MemberId};
 use crate::state::State;
 use crate::text::ClientReference;
 
@@ -31,7 +32,12 @@ impl State {
         self.count_order();
         match self.attempt_admission(caller, authority, new, order) {
             Ok(status) => Outcome::accepted(status),
-            Err(code) => Outcome::refused(code),
+            Err(code) => {
+                if let (Some(member), Some((reference, _))) = (caller, order) {
+                    self.note_refusal(member, *reference, Action::AdmitMember, code);
+                }
+                Outcome::refused(code)
+            }
         }
     }
 
@@ -64,7 +70,8 @@ impl State {
         }
         self.enter(new)?;
         if let (Some(member), Some((reference, content))) = (caller, order) {
-            self.remember(member, *reference, content, Status::Settled);
+            let own = Done::settled(Happened::Own);
+            self.remember((member, *reference), content, Action::AdmitMember, own);
         }
         Ok(Status::Settled)
     }

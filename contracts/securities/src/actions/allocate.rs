@@ -9,8 +9,9 @@
 //! What it changes: the two positions, by the same number. To the treasury itself: nothing.
 
 use crate::decimal::Decimal;
+use crate::events::Done;
 use crate::isin::Isin;
-use crate::outcome::{Code, Status};
+use crate::outcome::Code;
 use crate::state::{Caller, State};
 use crate::text::AccountId;
 
@@ -20,7 +21,7 @@ pub(crate) fn apply(
     isin: &Isin,
     account: &AccountId,
     quantity: Decimal,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let index = state.source_issue(caller, isin)?;
     let to = state.receiving_account(account)?;
     let issue = state.issues.row(index);
@@ -28,7 +29,7 @@ pub(crate) fn apply(
     let units = quantity.units(issue.decimals).ok_or(Code::Malformed)?;
     let units = state.check_units(treasury, index, units)?;
     state.move_units(index, treasury, to, units);
-    Ok(Status::Settled)
+    Ok(Done::units(index, Some(treasury), to, units))
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@
 //! What it changes: two positions, two balances, and the trade, which is settled for good. The
 //! seller is paid on the account that delivered.
 
+use crate::events::Done;
 use crate::instruction::Side;
-use crate::outcome::{Code, Status};
-use crate::rows::{TradeIndex, TradeStatus};
+use crate::outcome::Code;
+use crate::rows::{Happened, TradeIndex, TradeStatus};
 use crate::state::{Caller, State};
 use crate::text::{AccountId, ClientReference};
 
@@ -26,7 +27,7 @@ pub(crate) fn apply(
     caller: &Caller<'_>,
     reference: &ClientReference,
     account: &AccountId,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let trade = earliest_open(state, caller, reference);
     if trade == Err(Code::NotFound) {
         return Err(Code::NotFound);
@@ -48,7 +49,7 @@ pub(crate) fn apply(
     row.counterparty_account = Some(account);
     row.status = TradeStatus::Settled;
     row.settled = sequence;
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Trade(index)))
 }
 
 /// The open trade of this reference with the caller as counterparty that was recorded first.

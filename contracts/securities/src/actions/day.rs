@@ -8,11 +8,12 @@
 //! What it changes: the current date; one row among the days, from which closes are found again.
 
 use crate::date::BusinessDate;
-use crate::outcome::{Code, Status};
-use crate::rows::Day;
+use crate::events::Done;
+use crate::outcome::Code;
+use crate::rows::{Day, Happened};
 use crate::state::State;
 
-pub(crate) fn apply(state: &mut State, date: BusinessDate) -> Result<Status, Code> {
+pub(crate) fn apply(state: &mut State, date: BusinessDate) -> Result<Done, Code> {
     if state
         .clock
         .business_date
@@ -20,12 +21,12 @@ pub(crate) fn apply(state: &mut State, date: BusinessDate) -> Result<Status, Cod
     {
         return Err(Code::DateNotForward);
     }
-    state.days.push(Day {
+    let day = state.days.push(Day {
         date,
         sequence: state.clock.sequence,
     });
     state.clock_mut().business_date = Some(date);
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Day(day)))
 }
 
 #[cfg(test)]

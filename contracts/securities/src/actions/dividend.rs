@@ -16,10 +16,11 @@
 use crate::amount::payment;
 use crate::currency::CurrencyCode;
 use crate::decimal::Decimal;
+use crate::events::Done;
 use crate::instruction::RecordTime;
 use crate::isin::Isin;
-use crate::outcome::{Code, Status};
-use crate::rows::{AccountIndex, IssueIndex};
+use crate::outcome::Code;
+use crate::rows::{AccountIndex, DividendPaid, Happened, IssueIndex};
 use crate::state::{Caller, State};
 
 pub(crate) fn apply(
@@ -29,19 +30,27 @@ pub(crate) fn apply(
     per_unit: Decimal,
     currency: CurrencyCode,
     record: RecordTime,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let index = state.source_issue(caller, isin)?;
     let treasury = state.issues.row(index).treasury;
     let sequence = state.moment(record)?.sequence;
     let (payments, total) = payments(state, index, per_unit, currency, sequence)?;
-    if total == 0 {
-        return Ok(Status::Settled);
+    let mut paid = 0;
+    if total > 0 {
+        let (currency, total) = state.check_cash(treasury, currency, total)?;
+        for (account, amount) in payments {
+            state.move_cash(currency, treasury, account, amount);
+        }
+        paid = total;
     }
-    let (currency, _) = state.check_cash(treasury, currency, total)?;
-    for (account, amount) in payments {
-        state.move_cash(currency, treasury, account, amount);
-    }
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Dividend(Box::new(DividendPaid {
+        issue: index,
+        per_unit,
+        currency,
+        record,
+        moment: sequence,
+        paid,
+    }))))
 }
 
 /// What each account is to receive, and the sum. A sum that no treasury can hold is a lack of

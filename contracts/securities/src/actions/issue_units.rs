@@ -10,8 +10,9 @@
 
 use crate::books::check_limit;
 use crate::decimal::Decimal;
+use crate::events::Done;
 use crate::isin::Isin;
-use crate::outcome::{Code, Status};
+use crate::outcome::Code;
 use crate::state::{Caller, State};
 
 pub(crate) fn apply(
@@ -19,7 +20,7 @@ pub(crate) fn apply(
     caller: &Caller<'_>,
     isin: &Isin,
     quantity: Decimal,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let index = state.source_issue(caller, isin)?;
     let issue = state.issues.row(index);
     let (treasury, issued) = (issue.treasury, issue.issued);
@@ -27,7 +28,7 @@ pub(crate) fn apply(
     let units = check_limit(issued, units)?;
     state.add_units(index, treasury, units);
     state.set_issued(index, issued + units);
-    Ok(Status::Settled)
+    Ok(Done::units(index, None, treasury, units))
 }
 
 #[cfg(test)]

@@ -16,16 +16,17 @@
 //! an account to itself: only the row, but the account must hold enough of both all the same.
 
 use crate::books::check_limit;
+use crate::events::Done;
 use crate::instruction::{Instruction, Side};
-use crate::outcome::{Code, Status};
-use crate::rows::{Trade, TradeStatus};
+use crate::outcome::Code;
+use crate::rows::{Happened, Trade, TradeStatus};
 use crate::state::{Caller, State};
 
 pub(crate) fn apply(
     state: &mut State,
     caller: &Caller<'_>,
     instruction: &Instruction,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let Instruction::LockedInTrade {
         seller_account,
         buyer_account,
@@ -53,7 +54,7 @@ pub(crate) fn apply(
     state.move_units(issue, seller_account, buyer_account, quantity);
     state.move_cash(balance, buyer_account, seller_account, amount);
     let sequence = state.clock.sequence;
-    state.add_trade(Trade {
+    let index = state.add_trade(Trade {
         recorder: seller,
         reference: *caller.reference,
         side: Side::Sell,
@@ -69,7 +70,7 @@ pub(crate) fn apply(
         settled: sequence,
         venue: Some(caller.member),
     });
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Trade(index)))
 }
 
 #[cfg(test)]

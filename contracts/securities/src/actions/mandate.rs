@@ -10,7 +10,9 @@
 //! What it changes: one row among the mandates, from this order on. A mandate that is in force
 //! already, and one that is not, stay as they are.
 
-use crate::outcome::{Code, Status};
+use crate::events::Done;
+use crate::outcome::Code;
+use crate::rows::Happened;
 use crate::state::{Caller, State};
 use crate::text::MemberName;
 
@@ -19,10 +21,10 @@ pub(crate) fn apply(
     caller: &Caller<'_>,
     venue: &MemberName,
     in_force: bool,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let (venue, _) = state.member_by_name(venue).ok_or(Code::UnknownVenue)?;
     state.set_mandate(caller.member, venue, in_force);
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Mandate { venue, in_force }))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::actions::check_positive;
 use crate::books::check_limit;
 use crate::currency::CurrencyCode;
 use crate::decimal::Decimal;
-use crate::outcome::{Code, Status};
+use crate::events::Done;
+use crate::outcome::Code;
 use crate::rows::Currency;
 use crate::state::{Caller, State};
 use crate::text::AccountId;
@@ -34,7 +35,7 @@ pub(crate) fn apply(
     code: CurrencyCode,
     account: &AccountId,
     amount: Decimal,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let known = state.currency(code);
     let current = known.map(|index| *state.currencies.row(index));
     if current.is_some_and(|currency| currency.agent != caller.member) {
@@ -54,7 +55,7 @@ pub(crate) fn apply(
     });
     state.currencies.row_mut(index).minted += units;
     state.add_cash(index, to, units);
-    Ok(Status::Settled)
+    Ok(Done::cash(index, None, to, units))
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@
 //! `tests/attacks.rs`.
 
 use crate::decimal::Decimal;
+use crate::events::Done;
 use crate::instruction::Instruction;
-use crate::outcome::{Code, Status};
+use crate::outcome::Code;
 use crate::state::{Caller, State};
 
 mod admit;
@@ -64,12 +65,12 @@ pub(crate) fn check(instruction: &Instruction) -> Result<(), Code> {
     }
 }
 
-/// Carries an instruction out, or says why not and changes nothing.
+/// Carries an instruction out and says what it did, or says why not and changes nothing.
 pub(crate) fn apply(
     state: &mut State,
     caller: &Caller<'_>,
     instruction: &Instruction,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     match instruction {
         Instruction::OpenDay { date } => day::apply(state, *date),
         Instruction::RegisterIssue {

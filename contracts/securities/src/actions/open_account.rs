@@ -7,9 +7,10 @@
 //!
 //! What it changes: one row among the accounts; the account belongs to the caller.
 
+use crate::events::Done;
 use crate::instruction::HolderReference;
-use crate::outcome::{Code, Status};
-use crate::rows::{Account, Holder};
+use crate::outcome::Code;
+use crate::rows::{Account, Happened, Holder};
 use crate::state::{Caller, State};
 use crate::text::AccountId;
 
@@ -18,7 +19,7 @@ pub(crate) fn apply(
     caller: &Caller<'_>,
     account: AccountId,
     holder: HolderReference,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     if state.account_index(&account).is_some() {
         return Err(Code::Taken);
     }
@@ -27,7 +28,7 @@ pub(crate) fn apply(
         owner: caller.member,
         holder: Holder::Named(holder),
     });
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Own))
 }
 
 #[cfg(test)]

@@ -15,10 +15,11 @@ use crate::actions::{check_positive, mint_cash};
 use crate::books::check_limit;
 use crate::currency::CurrencyCode;
 use crate::decimal::Decimal;
+use crate::events::Done;
 use crate::instruction::Instruction;
 use crate::member::Role;
-use crate::outcome::{Code, Status};
-use crate::rows::{Trade, TradeStatus};
+use crate::outcome::Code;
+use crate::rows::{Happened, Trade, TradeStatus};
 use crate::state::{Caller, State};
 
 pub(crate) fn check(
@@ -34,7 +35,7 @@ pub(crate) fn apply(
     state: &mut State,
     caller: &Caller<'_>,
     instruction: &Instruction,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let Instruction::RecordTrade {
         side,
         account,
@@ -79,7 +80,7 @@ pub(crate) fn apply(
         .lookups
         .trades_by_counterparty
         .insert((counterparty, trade.reference, index));
-    Ok(Status::Pending)
+    Ok(Done::pending(Happened::Trade(index)))
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@
 //! to the issuer and which nobody can use as a source but the issue's own actions.
 
 use crate::currency::CurrencyCode;
+use crate::events::Done;
 use crate::instruction::IssueKind;
 use crate::isin::Isin;
 use crate::member::Role;
-use crate::outcome::{Code, Status};
-use crate::rows::{Account, Holder, Issue};
+use crate::outcome::Code;
+use crate::rows::{Account, Happened, Holder, Issue};
 use crate::state::State;
 use crate::text::{AccountId, LongName, MemberName};
 
@@ -38,7 +39,7 @@ pub(crate) fn check(decimals: u8) -> Result<(), Code> {
     }
 }
 
-pub(crate) fn apply(state: &mut State, terms: &Terms<'_>) -> Result<Status, Code> {
+pub(crate) fn apply(state: &mut State, terms: &Terms<'_>) -> Result<Done, Code> {
     let (issuer, member) = state
         .member_by_name(&terms.issuer)
         .ok_or(Code::UnknownIssuer)?;
@@ -67,7 +68,7 @@ pub(crate) fn apply(state: &mut State, terms: &Terms<'_>) -> Result<Status, Code
     });
     state.lookups.issues_by_isin.insert(terms.isin, issue);
     state.lookups.by_issue.push(Vec::new());
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Registered(issue)))
 }
 
 #[cfg(test)]

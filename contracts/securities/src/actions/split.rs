@@ -13,10 +13,11 @@
 //! drops.
 
 use crate::amount::{UNITS_MAX, scaled};
+use crate::events::Done;
 use crate::instruction::RecordTime;
 use crate::isin::Isin;
-use crate::outcome::{Code, Status};
-use crate::rows::PositionIndex;
+use crate::outcome::Code;
+use crate::rows::{Happened, PositionIndex};
 use crate::state::{Caller, State};
 
 pub(crate) fn check(new: u32, old: u32, record: RecordTime) -> Result<(), Code> {
@@ -33,7 +34,7 @@ pub(crate) fn apply(
     isin: &Isin,
     new: u32,
     old: u32,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let index = state.source_issue(caller, isin)?;
     let mut rows: Vec<(PositionIndex, u64, u64)> = Vec::new();
     let mut total: u64 = 0;
@@ -51,7 +52,11 @@ pub(crate) fn apply(
         state.set_units(position, quantity, blocked);
     }
     state.set_issued(index, total);
-    Ok(Status::Settled)
+    Ok(Done::settled(Happened::Split {
+        issue: index,
+        new,
+        old,
+    }))
 }
 
 #[cfg(test)]

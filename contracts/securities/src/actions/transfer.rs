@@ -12,8 +12,9 @@
 //! nothing, but the account must hold enough all the same.
 
 use crate::actions::{check_positive, mint_cash};
+use crate::events::Done;
 use crate::instruction::Asset;
-use crate::outcome::{Code, Status};
+use crate::outcome::Code;
 use crate::state::{Caller, State};
 use crate::text::AccountId;
 
@@ -30,7 +31,7 @@ pub(crate) fn apply(
     asset: &Asset,
     from: &AccountId,
     to: &AccountId,
-) -> Result<Status, Code> {
+) -> Result<Done, Code> {
     let from = state.source_account(caller, from)?;
     let to = state.receiving_account(to)?;
     match asset {
@@ -39,6 +40,7 @@ pub(crate) fn apply(
             let units = quantity.units(issue.decimals).ok_or(Code::Malformed)?;
             let units = state.check_units(from, index, units)?;
             state.move_units(index, from, to, units);
+            Ok(Done::units(index, Some(from), to, units))
         }
         Asset::Cash { currency, amount } => {
             let units = amount
@@ -46,9 +48,9 @@ pub(crate) fn apply(
                 .ok_or(Code::Malformed)?;
             let (currency, units) = state.check_cash(from, *currency, units)?;
             state.move_cash(currency, from, to, units);
+            Ok(Done::cash(currency, Some(from), to, units))
         }
     }
-    Ok(Status::Settled)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl State {
         })
     }
 
-    fn access_row(&self, access: &Access) -> AccessRow {
+    pub(super) fn access_row(&self, access: &Access) -> AccessRow {
         AccessRow {
             reader: self.members.row(access.reader).name,
             certificate: access.certificate,

@@ -8,6 +8,7 @@
 pub(crate) mod access_log;
 pub(crate) mod audit;
 pub(crate) mod certified;
+pub(crate) mod events;
 pub(crate) mod holdings;
 pub(crate) mod registry;
 pub(crate) mod trades;

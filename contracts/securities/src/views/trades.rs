@@ -92,7 +92,7 @@ impl State {
     }
 
     /// One row; a `party` sees only its own account.
-    fn trade_row(&self, trade: &Trade, party: Option<MemberId>) -> TradeRow {
+    pub(super) fn trade_row(&self, trade: &Trade, party: Option<MemberId>) -> TradeRow {
         let issue = self.issues.row(trade.issue);
         let account = |index: AccountIndex, owner| {
             let visible = party.is_none_or(|party| party == owner);

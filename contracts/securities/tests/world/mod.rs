@@ -2,7 +2,7 @@
 //! orders.
 //!
 //! Every order gets a block of its own. After every order the laws of the books are checked, and
-//! after every refusal also that no row but the clock changed.
+//! after every refusal also that no row changed but the clock, and the list of refusals by one.
 
 #![allow(
     dead_code,
@@ -39,7 +39,7 @@ impl Authority for Permissions {
             ReadShareholders | ReadRegistry | ReadHoldings | ReadTrades | ReadAudit
         );
         let own = relation == Relation::Own;
-        if action == Action::ReadAccessLog {
+        if matches!(action, Action::ReadAccessLog | Action::ReadEvents) {
             return own && self.0 != Role::Node;
         }
         match self.0 {
@@ -319,6 +319,13 @@ impl World {
         self.state.begin_block(height, height * 1000).unwrap();
     }
 
+    pub fn next_block_after(&mut self, milliseconds: u64) {
+        let (height, time_ms) = (self.state.height() + 1, self.state.time_ms());
+        self.state
+            .begin_block(height, time_ms + milliseconds)
+            .unwrap();
+    }
+
     /// Gives an order under a fresh reference, in a block of its own.
     pub fn run(&mut self, name: &str, instruction: Instruction) -> Outcome {
         self.counter += 1;
@@ -340,6 +347,7 @@ impl World {
         instruction: Instruction,
     ) -> Outcome {
         let before = self.fingerprint();
+        let refusals = self.state.table_len(TableId::Refusals);
         let digest = content(&instruction);
         let reference = ClientReference::new(reference).unwrap();
         let order = Order {
@@ -355,6 +363,7 @@ impl World {
                 self.fingerprint(),
                 "a refused order changed rows: {order:?}"
             );
+            assert_eq!(self.state.table_len(TableId::Refusals), refusals + 1);
         }
         assert_eq!(
             outcome.code.map(Code::status),
@@ -375,13 +384,13 @@ impl World {
         assert_eq!(outcome, Outcome::refused(code), "{instruction:?}");
     }
 
-    /// A hash of all rows but the clock.
+    /// A hash of all rows but the clock and the refusals.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::new();
         for table in TableId::ALL
             .into_iter()
-            .filter(|table| *table != TableId::Clock)
+            .filter(|table| !matches!(table, TableId::Clock | TableId::Refusals))
         {
             hasher.update(&self.state.table_len(table).to_le_bytes());
             for row in 0..self.state.table_len(table) {

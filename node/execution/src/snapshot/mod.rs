@@ -32,7 +32,7 @@ mod schedule;
 
 /// The version of the rules by which blocks are executed and of what snapshots hold: a snapshot of another one is
 /// refused, since a state that was made by other rules would differ from the network's.
-pub const ENGINE_VERSION: u32 = 10;
+pub const ENGINE_VERSION: u32 = 11;
 
 /// Where the engine stands with the snapshot after the one that commitments name.
 pub enum Progress {

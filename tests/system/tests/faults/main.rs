@@ -9,6 +9,7 @@
     reason = "a test: what fails here is a failed test"
 )]
 
+mod events;
 mod outages;
 mod sessions;
 
