@@ -511,10 +511,10 @@ pub enum RegistryCommand {
 /// Events.
 #[derive(Debug, Args)]
 pub struct EventsArguments {
-    /// From here on: the `next` of an answer, the `at` of an event, or a height. Without it, from the beginning.
+    /// From here on: the `at` of an event, which comes again then, or a height. Without it, from the beginning.
     #[arg(long, value_name = "CURSOR", conflicts_with = "cursor")]
     pub from: Option<String>,
-    /// Go on where this file says, and write there how far it came.
+    /// Go on where this file says, and write there how far it came. A file for each member.
     #[arg(long, value_name = "FILE")]
     pub cursor: Option<PathBuf>,
     /// Do not end: print what comes.

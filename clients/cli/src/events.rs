@@ -10,8 +10,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::fs::fsync;
+use rustix::io::Errno;
 use sealbook_primitives::hash::Digest;
 use sealbook_sdk::{ClientError, Events};
 use sealbook_securities::{
@@ -22,13 +24,18 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::EventsArguments;
 use crate::error::{CliError, Exit, Result, doing};
+use crate::network::NetworkFiles;
 use crate::operations::{Context, time};
 use crate::output;
 use crate::session::{Done, Session};
 use crate::views;
 
 /// The largest file with a cursor.
-const CURSOR_BYTES_MAX: u64 = 64;
+const CURSOR_BYTES_MAX: u64 = 256;
+/// How long it waits after something went wrong, milliseconds.
+const RETRY_MS: u64 = 1_000;
+/// For how long a cursor that no event came before is not saved.
+const UNCHANGED_FOR: Duration = Duration::from_secs(10);
 
 /// What a cursor looks like.
 pub const CURSOR: &str =
@@ -58,14 +65,19 @@ fn shown(cursor: EventCursor) -> String {
 /// # Errors
 /// What went wrong.
 pub fn run(context: &Context, arguments: &EventsArguments) -> Result<()> {
-    let mut from = match (&arguments.cursor, &arguments.from) {
-        (Some(file), _) => saved(file)?,
+    let files = context.files()?;
+    let mut kept = match &arguments.cursor {
+        Some(file) => Some(Kept::open(file, context, &files)?),
+        None => None,
+    };
+    let mut from = match (&kept, &arguments.from) {
+        (Some(kept), _) => kept.cursor,
         (None, Some(from)) => cursor(from).ok_or_else(|| {
             CliError::with_exit(Exit::Usage, format!("`{from}` is no cursor")).hint(CURSOR)
         })?,
         (None, None) => EventCursor::default(),
     };
-    let mut session = Session::open(&context.files()?)?;
+    let mut session = Session::open(&files)?;
     let client = session.client(&context.member)?;
     loop {
         let view = match client.events(from) {
@@ -74,20 +86,21 @@ pub fn run(context: &Context, arguments: &EventsArguments) -> Result<()> {
                 let height = client.height_known();
                 return context.finish(&Done::refused(outcome, height));
             }
-            Err(error) if arguments.follow && passes(&error) => {
+            // Whatever it is, it may go better in a while; only keys that cannot be used do not change by themselves.
+            Err(error) if arguments.follow && !matches!(error, ClientError::Identity(_)) => {
                 output::problem(&CliError::new(error));
+                thread::sleep(Duration::from_millis(arguments.every_ms.max(RETRY_MS)));
                 continue;
             }
             Err(error) => return Err(CliError::new(error)),
         };
-        if !print(context, &view) {
+        if !print(context, &view)? {
             // Nobody reads any more: what was not read stays to be read.
             return Ok(());
         }
-        let moved = view.next != from;
         from = view.next;
-        if let (Some(file), true) = (&arguments.cursor, moved) {
-            save(file, from)?;
+        if let Some(kept) = &mut kept {
+            kept.save(from, !view.rows.is_empty() || !arguments.follow)?;
         }
         if view.more {
             continue;
@@ -99,31 +112,69 @@ pub fn run(context: &Context, arguments: &EventsArguments) -> Result<()> {
     }
 }
 
-/// Whether it may go better in a while.
-const fn passes(error: &ClientError) -> bool {
-    matches!(
-        error,
-        ClientError::Unavailable { .. } | ClientError::Busy { .. } | ClientError::Absent
-    )
+/// Prints events; false if nobody reads them. Where they go to a file, they are on its disk afterwards.
+fn print(context: &Context, view: &EventsView) -> Result<bool> {
+    let mut out = std::io::stdout().lock();
+    let mut write = || {
+        for row in &view.rows {
+            let line = if context.json {
+                row_to_json(row).to_string()
+            } else {
+                row_to_text(row)
+            };
+            writeln!(out, "{line}")?;
+        }
+        out.flush()
+    };
+    match write() {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
+        Err(error) => return Err(doing("standard output")(error)),
+    }
+    if !view.rows.is_empty() {
+        match fsync(&out) {
+            // A pipe or a terminal has nothing to bring to a disk.
+            Ok(()) | Err(Errno::INVAL | Errno::ROFS | Errno::NOTSUP) => {}
+            Err(error) => return Err(doing("standard output")(error)),
+        }
+    }
+    Ok(true)
 }
 
-/// Prints events; false if nobody reads them.
-fn print(context: &Context, view: &EventsView) -> bool {
-    let mut out = std::io::stdout().lock();
-    let mut written = true;
-    for row in &view.rows {
-        let line = if context.json {
-            row_to_json(row).to_string()
-        } else {
-            row_to_text(row)
-        };
-        written = written && writeln!(out, "{line}").is_ok();
+/// A file that keeps a cursor: of one member of one network.
+struct Kept {
+    file: PathBuf,
+    /// Whose it is, as it stands in the file.
+    whose: String,
+    cursor: EventCursor,
+    saved: Option<Instant>,
+}
+
+impl Kept {
+    fn open(file: &Path, context: &Context, files: &NetworkFiles) -> Result<Self> {
+        let whose = format!("{} {}", context.member, files.genesis()?.network());
+        Ok(Self {
+            cursor: saved(file, &whose)?,
+            file: file.to_owned(),
+            whose,
+            saved: None,
+        })
     }
-    written && out.flush().is_ok()
+
+    /// Saves a cursor, at once if it `counts`, else every now and then: that nothing happened is soon told again.
+    fn save(&mut self, cursor: EventCursor, counts: bool) -> Result<()> {
+        let recently = |saved: Instant| saved.elapsed() < UNCHANGED_FOR;
+        if cursor == self.cursor || !counts && self.saved.is_some_and(recently) {
+            return Ok(());
+        }
+        write_whole(&self.file, &format!("{} {}\n", shown(cursor), self.whose))?;
+        (self.cursor, self.saved) = (cursor, Some(Instant::now()));
+        Ok(())
+    }
 }
 
 /// The cursor in a file, or the beginning where there is none yet.
-fn saved(file: &Path) -> Result<EventCursor> {
+fn saved(file: &Path, whose: &str) -> Result<EventCursor> {
     let length = match std::fs::metadata(file) {
         Ok(found) => found.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -136,21 +187,34 @@ fn saved(file: &Path) -> Result<EventCursor> {
     } else {
         String::new()
     };
-    text.strip_suffix('\n').and_then(cursor).ok_or_else(|| {
+    let parts = text
+        .strip_suffix('\n')
+        .and_then(|line| line.split_once(' '));
+    let known = parts.and_then(|(at, of)| Some((cursor(at)?, of)));
+    let (cursor, of) = known.ok_or_else(|| {
         CliError::new(format!("`{}` is no cursor's file", file.display()))
             .hint("name another file, or remove this one to begin with the first event")
-    })
+    })?;
+    if of == whose {
+        Ok(cursor)
+    } else {
+        Err(CliError::new(format!(
+            "`{}` has the cursor of another member or network",
+            file.display()
+        ))
+        .hint("name a file for each member and network, or remove this one to begin with the first event"))
+    }
 }
 
-/// Puts a cursor into a file, at once or not at all.
-fn save(file: &Path, cursor: EventCursor) -> Result<()> {
+/// Puts text into a file, at once or not at all.
+fn write_whole(file: &Path, text: &str) -> Result<()> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
     let problem = || doing(file.display());
     let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(problem())?;
-    writeln!(aside, "{}", shown(cursor)).map_err(problem())?;
+    aside.write_all(text.as_bytes()).map_err(problem())?;
     aside.as_file().sync_all().map_err(problem())?;
     aside
         .persist(file)
@@ -276,7 +340,7 @@ fn effect_to_json(effect: &Effect, put: &mut impl FnMut(&str, Value)) {
 }
 
 /// What kind of event it is, in a word.
-const fn word(event: &Event) -> &'static str {
+fn word(event: &Event) -> &'static str {
     match event {
         Event::Access(_) => "access",
         Event::Order {
@@ -288,7 +352,11 @@ const fn word(event: &Event) -> &'static str {
             (Effect::Dividend { .. } | Effect::Split { .. }, _) => "corporate-action",
             (Effect::Day { .. }, _) => "business-date",
             (Effect::Mandate { .. }, _) => "mandate",
-            (_, Status::Pending) if reference.is_none() => "trade-to-confirm",
+            (Effect::Trade(trade), Status::Pending)
+                if reference.is_none() || trade.recorder == trade.counterparty =>
+            {
+                "trade-to-confirm"
+            }
             (_, status) => status.as_str(),
         },
     }
@@ -326,7 +394,10 @@ fn row_to_text(row: &EventRow) -> String {
 
 fn access_to_text(access: &AccessRow) -> String {
     let read = views::reading(access);
-    let text = |name: &str| read[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        let text = read.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
     let certificate = Digest(access.certificate).to_string();
     let certificate = certificate.get(..16).unwrap_or_default();
     format!(
@@ -391,10 +462,14 @@ fn effect_to_text(effect: &Effect) -> String {
             currency,
             accounts,
             received,
+            paid,
             ..
-        } => format!(
-            "{isin} pays {amount_per_unit} {currency} a unit: {received} on {accounts} accounts of yours"
-        ),
+        } => {
+            let all = paid.map_or_else(String::new, |paid| format!("; {paid} in all"));
+            format!(
+                "{isin} pays {amount_per_unit} {currency} a unit: {received} on {accounts} accounts of yours{all}"
+            )
+        }
         Effect::Split { isin, new, old } => format!("{isin} {new} for {old}"),
         Effect::Day { date } => date.to_string(),
     }
@@ -436,19 +511,37 @@ mod tests {
     fn a_file_keeps_a_cursor_and_other_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cursor");
-        assert_eq!(saved(&file).unwrap(), EventCursor::default());
+        assert_eq!(saved(&file, "beta 7").unwrap(), EventCursor::default());
         let at = EventCursor {
             height: 17,
             place: 2,
         };
-        save(&file, at).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "17.2\n");
-        assert_eq!(saved(&file).unwrap(), at);
-        for wrong in ["", "17.2", "x\n", &"1".repeat(100)] {
+        let mut kept = Kept {
+            file: file.clone(),
+            whose: "beta 7".to_owned(),
+            cursor: EventCursor::default(),
+            saved: None,
+        };
+        kept.save(at, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "17.2 beta 7\n");
+        assert_eq!(saved(&file, "beta 7").unwrap(), at);
+        // That time passed and nothing happened is not saved each time.
+        let later = EventCursor {
+            height: 18,
+            place: 0,
+        };
+        kept.save(later, false).unwrap();
+        assert_eq!(saved(&file, "beta 7").unwrap(), at);
+        kept.save(later, true).unwrap();
+        assert_eq!(saved(&file, "beta 7").unwrap(), later);
+        let error = saved(&file, "beta 8").unwrap_err().to_string();
+        assert!(error.contains("another member or network"), "{error}");
+        for wrong in ["", "17.2 beta 7", "17.2\n", "x beta 7\n", &"1".repeat(300)] {
             std::fs::write(&file, wrong).unwrap();
-            assert!(saved(&file).is_err(), "{wrong}");
+            assert!(saved(&file, "beta 7").is_err(), "{wrong}");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), wrong);
         }
-        assert!(save(&folder.path().join("none").join("cursor"), at).is_err());
+        let nowhere = folder.path().join("none").join("cursor");
+        assert!(write_whole(&nowhere, "text").is_err());
     }
 }

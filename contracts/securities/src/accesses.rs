@@ -14,7 +14,7 @@ use crate::instruction::RecordTime;
 use crate::isin::Isin;
 use crate::outcome::{Code, Outcome};
 use crate::rows::{Access, AccessIndex, IssueIndex, MemberId, PositionIndex, Read};
-use crate::state::State;
+use crate::state::{Lookups, State};
 use crate::table::RowIndex;
 use crate::views::Names;
 use crate::views::audit::AuditView;
@@ -29,6 +29,9 @@ pub const DELAY_MAX_MS: u64 = 31_622_400_000;
 
 /// How many readings one member can put on record in one block: fewer than stand in one answer of the access log.
 pub const PER_BLOCK_MAX: usize = 64;
+
+/// How many readings of one member the owners may not be told of yet.
+pub const UNDISCLOSED_MAX: usize = 4_096;
 
 /// What somebody wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,10 +116,8 @@ impl State {
     pub fn put_on_record(&mut self, new: &NewAccess<'_>) -> Outcome {
         match self.attempt_record(new) {
             Ok(access) => {
-                let disclosed_ms = access.disclosed_ms;
                 let index = self.accesses.push(access);
-                let order = &mut self.lookups.accesses_by_disclosure;
-                order.insert((disclosed_ms, index));
+                self.lookups.list_access(index, &access);
                 Outcome::SETTLED
             }
             Err(code) => Outcome::refused(code),
@@ -151,6 +152,9 @@ impl State {
         if delayed && new.disclosed_ms.saturating_sub(self.clock.time_ms) > DELAY_MAX_MS {
             return Err(Code::Limit);
         }
+        if delayed && self.undisclosed(new.reader) >= UNDISCLOSED_MAX {
+            return Err(Code::Limit);
+        }
         let here = self.accesses.rows().iter().rev();
         let here = here.take_while(|access| access.height == self.clock.height);
         let own = here.filter(|access| access.reader == new.reader);
@@ -172,6 +176,15 @@ impl State {
             currencies: self.currencies.len(),
             disclosed_ms: new.disclosed_ms.max(self.clock.time_ms),
         })
+    }
+
+    /// How many readings of a member the owners are not told of yet.
+    fn undisclosed(&self, reader: MemberId) -> usize {
+        let after = (self.clock.time_ms.saturating_add(1), AccessIndex(0));
+        let lists = self.lookups.disclosures.values();
+        let waiting = lists.flat_map(|list| list.range(after..));
+        let own = waiting.filter(|(_, index)| self.accesses.row(*index).reader == reader);
+        own.count()
     }
 
     /// Whether the block at `height` put a reader's question on record, under the same certificate, and it may be answered
@@ -267,9 +280,37 @@ impl State {
 
     /// What of the books is a member's, as far as readings may be about it.
     pub(crate) fn own_of(&self, member: MemberId) -> Own {
+        Own {
+            positions: self.positions_kept(member),
+            ..self.own_but_positions(member)
+        }
+    }
+
+    /// The same without positions, which takes no longer the more there are.
+    pub(crate) fn own_but_positions(&self, member: MemberId) -> Own {
+        let lists = self.lookups.by_member.get(member.place() as usize);
+        let issues = self.issues.iter();
+        let issues = issues.filter(|(_, issue)| issue.issuer == member);
+        let mut currencies = self.currencies.iter();
+        Own {
+            positions: BTreeMap::new(),
+            // Both lists are in the order of the tables.
+            first_account: lists.and_then(|lists| lists.accounts.first().map(|index| index.0)),
+            first_trade: lists.and_then(|lists| lists.trades.first().map(|index| index.0)),
+            issues: issues.map(|(index, _)| index).collect(),
+            first_currency: currencies
+                .find(|(_, currency)| currency.agent == member)
+                .map(|(index, _)| index.0),
+        }
+    }
+
+    /// The positions on the accounts that a member keeps, by issue.
+    pub(crate) fn positions_kept(
+        &self,
+        member: MemberId,
+    ) -> BTreeMap<IssueIndex, Vec<PositionIndex>> {
         let lists = self.lookups.by_member.get(member.place() as usize);
         let accounts = lists.map_or(&[][..], |lists| &lists.accounts);
-        let trades = lists.map_or(&[][..], |lists| &lists.trades);
         let mut positions: BTreeMap<IssueIndex, Vec<PositionIndex>> = BTreeMap::new();
         for account in accounts {
             let lists = self.lookups.by_account.get(account.place() as usize);
@@ -277,18 +318,7 @@ impl State {
                 positions.entry(*issue).or_default().push(*position);
             }
         }
-        let issues = self.issues.iter();
-        let issues = issues.filter(|(_, issue)| issue.issuer == member);
-        let mut currencies = self.currencies.iter();
-        Own {
-            positions,
-            first_account: accounts.iter().map(|index| index.0).min(),
-            first_trade: trades.iter().map(|index| index.0).min(),
-            issues: issues.map(|(index, _)| index).collect(),
-            first_currency: currencies
-                .find(|(_, currency)| currency.agent == member)
-                .map(|(index, _)| index.0),
-        }
+        positions
     }
 
     /// Whether some of what was read was this member's: it issued the issue or kept an account with units of it at the
@@ -319,6 +349,18 @@ pub(crate) struct Own {
     first_trade: Option<u32>,
     pub(crate) issues: BTreeSet<IssueIndex>,
     first_currency: Option<u32>,
+}
+
+impl Lookups {
+    /// Lists a reading by what was read and by when the owners are told.
+    pub(crate) fn list_access(&mut self, index: AccessIndex, access: &Access) {
+        let issue = match access.read {
+            Read::Registry { issue, .. } => Some(issue),
+            Read::Holdings | Read::Trades | Read::Audit => None,
+        };
+        let list = self.disclosures.entry(issue).or_default();
+        list.insert((access.disclosed_ms, index));
+    }
 }
 
 fn permits_others(authority: &dyn Authority, reading: &Reading) -> bool {

@@ -262,6 +262,8 @@ impl State {
                 blocked: 0,
             });
             insert(&mut self.holdings_of_mut(account).positions, issue, index);
+            let keeper = self.accounts.row(account).owner;
+            self.lookups.list_issue(keeper, issue);
             if let Some(list) = self.lookups.by_issue.get_mut(issue.place() as usize) {
                 list.push(index);
             }

@@ -436,15 +436,41 @@ mod tests {
 
     #[test]
     fn orders_that_did_what_cannot_be_are_refused() {
-        use crate::rows::{AccountIndex, DayIndex, Happened, IssueIndex, Remembered, TradeIndex};
+        use crate::rows::{
+            AccountIndex, DayIndex, DividendPaid, DividendPart, Happened, IssueIndex, Remembered,
+            TradeIndex, UnitsSplit,
+        };
         let wrong = Some(BooksError::Inconsistent("references"));
-        let changes: [fn(&mut Remembered); 9] = [
+        let changes: [fn(&mut Remembered); 11] = [
             |order| order.member = MemberId(10),
             |order| order.sequence += 1_000,
             |order| order.sequence = 0,
             |order| order.happened = Happened::Trade(TradeIndex(9)),
             |order| order.happened = Happened::Registered(IssueIndex(9)),
             |order| order.happened = Happened::Day(DayIndex(9)),
+            |order| {
+                order.happened = Happened::Split(Box::new(UnitsSplit {
+                    issue: IssueIndex(0),
+                    new: 2,
+                    old: 1,
+                    holders: vec![MemberId(0), MemberId(10)],
+                }));
+            },
+            |order| {
+                let part = |member| DividendPart {
+                    member: MemberId(member),
+                    accounts: 1,
+                    received: 1,
+                };
+                order.happened = Happened::Dividend(Box::new(DividendPaid {
+                    issue: IssueIndex(0),
+                    per_unit: "1".parse().unwrap(),
+                    currency: "USD".parse().unwrap(),
+                    record: RecordTime::Now,
+                    paid: 2,
+                    parts: vec![part(1), part(1)],
+                }));
+            },
             |order| {
                 order.happened = Happened::Mandate {
                     venue: MemberId(10),
@@ -524,5 +550,5 @@ mod tests {
         assert_eq!(hash.as_str(), PINNED);
     }
 
-    const PINNED: &str = "a47812f33a7627ceac254f569af268abcefde51aa32dec78db50cb3447f124bf";
+    const PINNED: &str = "bdb08354bcf5cb49036cc92a2b77876818b9fd6f2a1063924250a63e0292eb42";
 }

@@ -1,20 +1,19 @@
 //! What members are told of: whose an order's effects are, noted when it is applied.
 //!
 //! An order that was accepted concerns its submitter, the firms of a trade, who keeps the accounts that something came from or
-//! went to, the issuer of an issue, the venue of a mandate. Dividends, splits and business dates may concern everybody: whom,
-//! is found out when somebody asks. A refused order concerns its submitter alone. What each is told is in `views/events.rs`.
+//! went to, the issuer of an issue and who held it, the venue of a mandate; a business date concerns everybody. A refused order
+//! concerns its submitter alone. What each is told is in `views/events.rs`.
 //!
 //! INVARIANT: what somebody is told of an order follows from its row and from rows that never change afterwards, so that it is
 //! the same on every node, whenever it is asked.
 
 use crate::authority::Action;
-use crate::instruction::Order;
 use crate::outcome::{Code, Outcome, Status};
 use crate::rows::{
     Account, AccountIndex, CashMoved, CurrencyIndex, Happened, Issue, IssueIndex, MemberId,
-    ReferenceIndex, Refusal, Trade, UnitsMoved,
+    ReferenceIndex, Refusal, Remembered, Trade, UnitsMoved,
 };
-use crate::state::{Lookups, MemberLists, State};
+use crate::state::{Lookups, MemberLists, SPARE_ROWS, State};
 use crate::table::RowIndex as _;
 use crate::text::ClientReference;
 
@@ -70,14 +69,6 @@ impl Done {
     }
 }
 
-/// Who is told of an accepted order.
-pub(crate) enum Concerned {
-    /// These, each named once or more.
-    These([MemberId; 3]),
-    /// Perhaps everybody.
-    All,
-}
-
 /// The rows that say whose something is.
 pub(crate) struct Owners<'a> {
     pub(crate) accounts: &'a [Account],
@@ -86,32 +77,48 @@ pub(crate) struct Owners<'a> {
 }
 
 impl Owners<'_> {
-    /// Whom an order of `submitter` concerns. What is not there is nobody's.
-    pub(crate) fn concerned(&self, submitter: MemberId, happened: &Happened) -> Concerned {
+    /// Names whom an order concerns, some of them more than once. What is not there is nobody's.
+    fn concerned(&self, order: &Remembered, mut tell: impl FnMut(MemberId)) {
         let keeper = |index: AccountIndex| {
             let account = self.accounts.get(index.place() as usize);
-            account.map_or(submitter, |account| account.owner)
+            account.map(|account| account.owner)
         };
-        let moved = |from: Option<AccountIndex>, to| {
-            Concerned::These([submitter, from.map_or(submitter, keeper), keeper(to)])
+        let issuer = |index: IssueIndex| {
+            let issue = self.issues.get(index.place() as usize);
+            issue.map(|issue| issue.issuer)
         };
-        match happened {
-            Happened::Own => Concerned::These([submitter; 3]),
+        let mut some = |members: &[Option<MemberId>]| {
+            members.iter().flatten().for_each(|member| tell(*member));
+        };
+        some(&[Some(order.member)]);
+        match &order.happened {
+            // Those of everybody are listed apart.
+            Happened::Own | Happened::Day(_) => {}
             Happened::Trade(index) => {
-                let trade = self.trades.get(index.place() as usize);
-                let parties = trade.map(|trade| [trade.recorder, trade.counterparty]);
-                let [recorder, counterparty] = parties.unwrap_or([submitter; 2]);
-                Concerned::These([submitter, recorder, counterparty])
+                if let Some(trade) = self.trades.get(index.place() as usize) {
+                    let other = trade.counterparty_account.and_then(keeper);
+                    some(&[Some(trade.recorder), Some(trade.counterparty)]);
+                    // Under rules that let others trade on their accounts.
+                    some(&[keeper(trade.recorder_account), other]);
+                }
             }
-            Happened::Units(units) => moved(units.from, units.to),
-            Happened::Cash(cash) => moved(cash.from, cash.to),
-            Happened::Registered(index) => {
-                let issue = self.issues.get(index.place() as usize);
-                let issuer = issue.map_or(submitter, |issue| issue.issuer);
-                Concerned::These([submitter, submitter, issuer])
+            Happened::Units(units) => some(&[units.from.and_then(keeper), keeper(units.to)]),
+            Happened::Cash(cash) => some(&[cash.from.and_then(keeper), keeper(cash.to)]),
+            Happened::Registered(index) => some(&[issuer(*index)]),
+            Happened::Mandate { venue, .. } => some(&[Some(*venue)]),
+            Happened::Dividend(paid) => {
+                some(&[issuer(paid.issue)]);
+                paid.parts
+                    .iter()
+                    .for_each(|part| some(&[Some(part.member)]));
             }
-            Happened::Mandate { venue, .. } => Concerned::These([submitter, submitter, *venue]),
-            Happened::Dividend(_) | Happened::Split { .. } | Happened::Day(_) => Concerned::All,
+            Happened::Split(split) => {
+                some(&[issuer(split.issue)]);
+                split
+                    .holders
+                    .iter()
+                    .for_each(|holder| some(&[Some(*holder)]));
+            }
         }
     }
 }
@@ -131,29 +138,47 @@ impl Lookups {
     }
 
     /// Lists the newest accepted order for whom it concerns, once each.
-    pub(crate) fn list_order(&mut self, concerned: &Concerned, index: ReferenceIndex) {
-        let Concerned::These(members) = concerned else {
-            self.orders_of_all.push(index);
-            return;
-        };
-        for member in members {
-            let orders = &mut self.lists_of(*member).orders;
+    pub(crate) fn list_order(
+        &mut self,
+        owners: &Owners<'_>,
+        (index, order): (ReferenceIndex, &Remembered),
+    ) {
+        match (order.action, &order.happened) {
+            // That is an order about the network, which is told elsewhere.
+            (Action::AdmitMember, _) => return,
+            (_, Happened::Day(_)) => {
+                self.orders_of_all.push(index);
+                return;
+            }
+            _ => {}
+        }
+        owners.concerned(order, |member| {
+            let orders = &mut self.lists_of(member).orders;
             if orders.last() != Some(&index) {
                 orders.push(index);
             }
+        });
+    }
+
+    /// Notes that a member keeps an account that has a position of an issue.
+    pub(crate) fn list_issue(&mut self, member: MemberId, issue: IssueIndex) {
+        let issues = &mut self.lists_of(member).issues;
+        if let Err(place) = issues.binary_search(&issue) {
+            issues.insert(place, issue);
         }
     }
 }
 
 impl State {
-    /// Whom an order that was just carried out concerns.
-    pub(crate) fn concerned(&self, submitter: MemberId, happened: &Happened) -> Concerned {
+    /// Lists the order that was just accepted for whom it concerns.
+    pub(crate) fn list_newest(&mut self, index: ReferenceIndex) {
         let owners = Owners {
             accounts: self.accounts.rows(),
             issues: self.issues.rows(),
             trades: self.trades.rows(),
         };
-        owners.concerned(submitter, happened)
+        let order = self.references.row(index);
+        self.lookups.list_order(&owners, (index, order));
     }
 
     /// Notes for its submitter that an order was refused. Who is no member is told nothing; and when there is no room,
@@ -165,7 +190,7 @@ impl State {
         action: Action,
         code: Code,
     ) {
-        if self.members.find(member).is_none() || self.check_room().is_err() {
+        if self.members.find(member).is_none() || self.refusals.len() >= u32::MAX - SPARE_ROWS {
             return;
         }
         let index = self.refusals.push(Refusal {
@@ -178,11 +203,15 @@ impl State {
         self.lists_of(member).refusals.push(index);
     }
 
-    /// Refuses an order of `caller` that came too late to be looked at.
-    pub fn refuse_expired(&mut self, caller: MemberId, order: &Order) -> Outcome {
+    /// Refuses an order of `caller` for a reason that the caller of this crate has.
+    pub fn refuse(
+        &mut self,
+        caller: MemberId,
+        (reference, action): (&ClientReference, Action),
+        code: Code,
+    ) -> Outcome {
         self.count_order();
-        let action = order.instruction.action();
-        self.note_refusal(caller, order.reference, action, Code::Expired);
-        Outcome::refused(Code::Expired)
+        self.note_refusal(caller, *reference, action, code);
+        Outcome::refused(code)
     }
 }

@@ -49,6 +49,7 @@ mod world;
 
 pub use accesses::{
     ANSWERED_MS, DELAY_MAX_MS, NewAccess, OnRecord, PER_BLOCK_MAX, Reading, Recorded,
+    UNDISCLOSED_MAX,
 };
 pub use amount::{Amount, UNITS_MAX, payment, scaled};
 pub use authority::{Action, Authority, Relation};

@@ -286,11 +286,7 @@ pub(crate) enum Happened {
     /// It paid a dividend.
     Dividend(Box<DividendPaid>),
     /// It split the units of an issue.
-    Split {
-        issue: IssueIndex,
-        new: u32,
-        old: u32,
-    },
+    Split(Box<UnitsSplit>),
     /// It opened a business date.
     Day(DayIndex),
 }
@@ -316,17 +312,37 @@ pub(crate) struct CashMoved {
 }
 
 /// A dividend that was paid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct DividendPaid {
     pub(crate) issue: IssueIndex,
     pub(crate) per_unit: Decimal,
     pub(crate) currency: CurrencyCode,
     /// The moment whose holders were paid, as the order said it.
     pub(crate) record: RecordTime,
-    /// The number of the last order that counts at that moment.
-    pub(crate) moment: u64,
     /// All payments together, in minor units.
     pub(crate) paid: u64,
+    /// Everybody who kept accounts with units at that moment, the issuer's treasury aside, in the order of the members.
+    pub(crate) parts: Vec<DividendPart>,
+}
+
+/// What of a dividend went to the accounts that one member keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct DividendPart {
+    pub(crate) member: MemberId,
+    /// How many accounts were paid.
+    pub(crate) accounts: u32,
+    /// What they received together, in minor units.
+    pub(crate) received: u64,
+}
+
+/// Units that were split.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct UnitsSplit {
+    pub(crate) issue: IssueIndex,
+    pub(crate) new: u32,
+    pub(crate) old: u32,
+    /// Everybody who kept accounts with units, in the order of the members.
+    pub(crate) holders: Vec<MemberId>,
 }
 
 /// An order that was refused. Its reference may be used again.

@@ -80,8 +80,8 @@ pub(crate) struct Lookups {
     pub(crate) by_issue: Vec<Vec<PositionIndex>>,
     /// Accepted orders that may concern everybody.
     pub(crate) orders_of_all: Vec<ReferenceIndex>,
-    /// Readings on record, in the order in which the owners are told.
-    pub(crate) accesses_by_disclosure: BTreeSet<(u64, AccessIndex)>,
+    /// Readings on record, of registries by issue and of all else, in the order in which the owners are told.
+    pub(crate) disclosures: BTreeMap<Option<IssueIndex>, BTreeSet<(u64, AccessIndex)>>,
 }
 
 #[derive(Clone, Default)]
@@ -92,6 +92,8 @@ pub(crate) struct MemberLists {
     pub(crate) mandates: Vec<(MemberId, MandateIndex)>,
     /// Accepted orders that concern it, in their order.
     pub(crate) orders: Vec<ReferenceIndex>,
+    /// Issues that the accounts it keeps ever had units of, sorted.
+    pub(crate) issues: Vec<IssueIndex>,
     /// Its orders that were refused, in their order.
     pub(crate) refusals: Vec<RefusalIndex>,
 }
@@ -138,7 +140,7 @@ pub enum BlockError {
 
 /// How close to 2^32 rows a table may come: an order adds at most a few rows to a table, and at
 /// most one row an account (dividends and splits).
-const SPARE_ROWS: u32 = 16;
+pub(crate) const SPARE_ROWS: u32 = 16;
 
 impl Default for State {
     fn default() -> Self {
@@ -294,7 +296,6 @@ impl State {
         action: Action,
         Done { status, happened }: Done,
     ) {
-        let concerned = self.concerned(member, &happened);
         let index = self.references.push(Remembered {
             member,
             reference,
@@ -305,7 +306,7 @@ impl State {
             happened,
         });
         self.lookups.references.insert(&(member, reference), index);
-        self.lookups.list_order(&concerned, index);
+        self.list_newest(index);
     }
 
     /// Whether every table has room for whatever one order can add.
@@ -323,7 +324,6 @@ impl State {
             self.cash.len(),
             self.mandates.len(),
             self.accesses.len(),
-            self.refusals.len(),
         ]
         .into_iter()
         .max()

@@ -36,17 +36,30 @@ fn start(height: u64) -> EventCursor {
 }
 
 fn page(world: &World, name: &str, from: EventCursor, final_height: u64) -> EventsView {
-    let (id, permissions) = (world.id(name), world.permissions(name));
-    let view = world.state.events(id, &permissions, from, final_height);
-    view.unwrap()
+    pages(world, name, from, (final_height, EVENTS_MAX))
 }
 
-/// All that a member is told, page by page.
+fn pages(world: &World, name: &str, from: EventCursor, until: (u64, usize)) -> EventsView {
+    let (id, permissions) = (world.id(name), world.permissions(name));
+    world.state.events(id, &permissions, from, until).unwrap()
+}
+
+/// All that a member is told.
 fn all(world: &World, name: &str) -> Vec<EventRow> {
+    all_by(world, name, EVENTS_MAX)
+}
+
+/// The same, so many at a time.
+fn all_by(world: &World, name: &str, most: usize) -> Vec<EventRow> {
     let (mut rows, mut from) = (Vec::new(), EventCursor::default());
     loop {
-        let view = page(world, name, from, world.state.height());
-        assert!(view.next > from && view.rows.len() <= EVENTS_MAX);
+        let view = pages(world, name, from, (world.state.height(), most));
+        assert!(view.next > from && view.rows.len() <= most);
+        // A page that has others after it is full.
+        assert!(
+            !view.more || view.rows.len() == most,
+            "{name} {most} {view:?}"
+        );
         (from, rows) = (view.next, [rows, view.rows].concat());
         if !view.more {
             assert_eq!(from, start(world.state.height() + 1));
@@ -337,8 +350,11 @@ fn whoever_goes_on_from_its_cursor_misses_nothing_and_sees_nothing_twice() {
         let rows = all(&world, name);
         assert!(rows.windows(2).all(|pair| pair[0].at < pair[1].at));
         assert_eq!(kept[place], rows, "{name}");
-        // A node that was restored says the same.
+        // A node that was restored says the same, and so do pages of any size.
         assert_eq!(all(&again, name), rows, "{name}");
+        for most in [1, 2, 3, 7, 50] {
+            assert_eq!(all_by(&world, name, most), rows, "{name} {most}");
+        }
         // So does every other way through it.
         for row in &rows {
             let rest = page(&world, name, row.at, row.at.height);
@@ -442,6 +458,48 @@ fn a_block_of_many_is_told_in_pages() {
     assert!(!page(&world, "alpha", past, height).more);
 }
 
+/// Whatever others do after the last event of a full page, the page is the same.
+#[test]
+fn where_a_page_ends_tells_nothing_of_others() {
+    let quiet = World::furnished();
+    let mut busy = quiet.clone();
+    busy.settle("admin", register(GOOGLE, "google", 0, "GOOGLE-T"));
+    busy.settle("admin", issue_units(GOOGLE, "100"));
+    busy.settle("admin", split(GOOGLE, 2, 1));
+    busy.settle("bank", mint("USD", "GOOGLE-T", "10.00"));
+    busy.settle("admin", dividend(GOOGLE, "0.01", RecordTime::Now));
+    for _ in 0..20 {
+        busy.read(
+            "regulator",
+            Reading::Registry(isin(GOOGLE), RecordTime::Now),
+        );
+    }
+    busy.settle("gamma", open_account("G-1"));
+    let quiet = {
+        let mut quiet = quiet;
+        while quiet.state.height() < busy.state.height() {
+            quiet.next_block();
+        }
+        quiet
+    };
+    let height = quiet.state.height();
+    for name in ["alpha", "beta", "apple", "mint", "oracle"] {
+        for most in 1..9 {
+            for place in 0..3 {
+                for from in 0..=height + 1 {
+                    let from = EventCursor {
+                        height: from,
+                        place,
+                    };
+                    let [one, other] =
+                        [&quiet, &busy].map(|world| pages(world, name, from, (height, most)));
+                    assert_eq!(one, other, "{name} {most} {from:?}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_final_is_not_told_and_who_may_not_ask_is_refused() {
     let mut world = World::furnished();
@@ -462,7 +520,7 @@ fn what_is_not_final_is_not_told_and_who_may_not_ask_is_refused() {
     let none = world::Permissions(sealbook_securities::Role::Node);
     let view = world
         .state
-        .events(world.id("beta"), &none, start(1), height);
+        .events(world.id("beta"), &none, start(1), (height, EVENTS_MAX));
     assert_eq!(view, Err(Outcome::refused(Code::NotPermitted)));
 }
 
@@ -475,7 +533,8 @@ fn what_came_too_late_is_told_its_submitter() {
         instruction: transfer(APPLE, "A-1", "B-1", "10"),
     };
     let orders = world.state.sequence();
-    let outcome = world.state.refuse_expired(world.id("alpha"), &order);
+    let about = (&order.reference, order.instruction.action());
+    let outcome = world.state.refuse(world.id("alpha"), about, Code::Expired);
     assert_eq!(outcome, Outcome::refused(Code::Expired));
     assert_eq!(world.state.sequence(), orders + 1);
     assert_eq!(told(&world, "alpha"), ["L1 transfer rejected expired"]);

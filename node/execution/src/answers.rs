@@ -11,7 +11,7 @@ use sealbook_protocol::payload::{
 };
 use sealbook_sealing::{Envelope, Purpose};
 use sealbook_securities::{
-    AccountIndex, Authority, Code, EventCursor, Isin, MemberId, OnRecord, Outcome,
+    AccountIndex, Authority, Code, EVENTS_MAX, EventCursor, Isin, MemberId, OnRecord, Outcome,
 };
 use zeroize::Zeroizing;
 
@@ -160,8 +160,8 @@ impl Engine {
                     height: *height,
                     place: *place,
                 };
-                let final_height = self.committed.height;
-                view(self.state.events(caller, &permissions, from, final_height))
+                let until = (self.committed.height, EVENTS_MAX);
+                view(self.state.events(caller, &permissions, from, until))
             }
             Question::Member => AnswerBody::Member(MemberAnswer {
                 name: member.name.as_str().to_owned(),

@@ -121,21 +121,9 @@ impl Engine {
                     vec![Outcome::refused(Code::Malformed)]
                 }
                 Author::Member(caller) => {
-                    let read: Vec<_> = orders.iter().map(read_order).collect();
-                    self.state
-                        .read_ahead(caller, read.iter().flatten().map(|(order, _)| order));
-                    orders
-                        .iter()
-                        .zip(&read)
-                        .map(|(order, read)| match order {
-                            // A session follows from a key agreement of its own, not from another session.
-                            OrderBytes::OpenSession if session.is_none() => {
-                                let of = (certificate, key_epoch);
-                                self.open_session(block, &reply_key, of)
-                            }
-                            _ => self.execute_order(block, (caller, certificate), order, read),
-                        })
-                        .collect()
+                    // A session follows from a key agreement of its own, not from another session.
+                    let opens = session.is_none().then_some((&reply_key, key_epoch));
+                    self.execute_of_member(block, (caller, certificate), &orders, opens)
                 }
                 Author::Node => self.execute_of_node(block.time_ms, &orders),
                 Author::Module(module) => orders
@@ -168,13 +156,37 @@ impl Engine {
         true
     }
 
+    /// Executes a member's orders; `opens` is what a session would follow from, if the envelope may open one.
+    fn execute_of_member(
+        &mut self,
+        block: &BlockContext<'_>,
+        (caller, certificate): (MemberId, Digest),
+        orders: &[OrderBytes],
+        opens: Option<(&Secret32, u32)>,
+    ) -> Vec<Outcome> {
+        let read: Vec<_> = orders.iter().map(read_order).collect();
+        self.state
+            .read_ahead(caller, read.iter().flatten().map(|(order, _)| order));
+        orders
+            .iter()
+            .zip(&read)
+            .map(|(order, read)| match (order, opens) {
+                (OrderBytes::OpenSession, Some((reply_key, key_epoch))) => {
+                    self.open_session(block, reply_key, (certificate, key_epoch))
+                }
+                _ => self.execute_order(block, (caller, certificate), order, read),
+            })
+            .collect()
+    }
+
     /// Has the submitter told of each order of the books that its envelope came too late.
     fn refuse_expired(&mut self, caller: MemberId, orders: &[OrderBytes]) {
         if orders.len() > MAX_ORDERS || !self.authorises(Securities::NAME) {
             return;
         }
         for (order, _) in orders.iter().filter_map(read_order) {
-            self.state.refuse_expired(caller, &order);
+            let about = (&order.reference, order.instruction.action());
+            self.state.refuse(caller, about, Code::Expired);
         }
     }
 
@@ -339,7 +351,8 @@ impl Engine {
             && state.account_by_id(account).is_none()
             && permissions.permits(Action::OpenAccount, Relation::Own)
         {
-            return Outcome::refused(Code::Malformed);
+            let about = (&order.reference, Action::OpenAccount);
+            return state.refuse(caller, about, Code::Malformed);
         }
         let outcome = state.apply(caller, &permissions, order, content.0);
         if let (Status::Settled, Some((account, holder)), Some(attachment)) =

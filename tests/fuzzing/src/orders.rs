@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use sealbook_governance::{Action, Governance, GovernanceOrder, GovernanceView, KeyRefusal};
 use sealbook_primitives::hash::Digest;
 use sealbook_securities::{
-    Asset, Code, Decimal, Instruction, MemberId, Order, Outcome, RecordTime, Relation, State,
-    Status, TableId,
+    Asset, Code, Decimal, EVENTS_MAX, EventCursor, Instruction, MemberId, Order, Outcome,
+    RecordTime, Relation, State, Status, TableId,
 };
 
 use crate::exact::{exact, neighbours_are_refused};
@@ -47,9 +47,10 @@ pub fn securities_order(data: &[u8]) -> bool {
 fn carry_out(state: &mut State, who: MemberId, permits: &Permits, order: &Order, digest: [u8; 32]) {
     let outcome = state.apply(who, permits, order, digest);
     assert_eq!(state.check_invariants(), Ok(()), "{order:?}");
-    let changed = touches_rows(state);
+    let touched = touched_rows(state);
     if !outcome.is_accepted() {
-        assert!(!changed, "a refused order changed rows: {order:?}");
+        let note = noted(state);
+        assert_eq!(touched, note, "a refused order changed rows: {order:?}");
         assert_eq!(outcome.code.map(Code::status), Some(outcome.status));
         return;
     }
@@ -58,9 +59,10 @@ fn carry_out(state: &mut State, who: MemberId, permits: &Permits, order: &Order,
     // The same again is answered as before, and does nothing.
     let again = state.apply(who, permits, order, digest);
     assert_eq!(again, outcome);
+    assert_eq!(touched_rows(state), []);
     let other = state.apply(who, permits, order, digest.map(|byte| !byte));
     assert_eq!(other, Outcome::refused(Code::Duplicate));
-    assert!(!touches_rows(state));
+    assert_eq!(touched_rows(state), noted(state));
     let mut bytes = Vec::new();
     assert!(state.encode_into(&mut bytes).is_ok());
     assert!(State::decode(&bytes).is_ok(), "after {order:?}");
@@ -94,10 +96,17 @@ fn amounts(instruction: &Instruction) -> impl Iterator<Item = Decimal> {
     first.into_iter().chain(second)
 }
 
-/// Whether rows other than the clock's were touched since it was asked last.
-fn touches_rows(state: &mut State) -> bool {
-    let touched = state.drain_touched();
-    touched.iter().any(|(table, _)| *table != TableId::Clock)
+/// The rows other than the clock's that were touched since it was asked last.
+fn touched_rows(state: &mut State) -> Vec<(TableId, u32)> {
+    let mut touched = state.drain_touched();
+    touched.retain(|(table, _)| *table != TableId::Clock);
+    touched
+}
+
+/// The one row that a refused order leaves, for its submitter.
+fn noted(state: &State) -> Vec<(TableId, u32)> {
+    let table = TableId::Refusals;
+    vec![(table, state.table_len(table) - 1)]
 }
 
 /// An order of the contract of governance, given by two electors, up to the epoch in which it takes effect.
@@ -220,10 +229,23 @@ fn look_at(state: &State, who: MemberId, permits: &Permits) {
             .audit(who, permits)
             .ok()
             .and_then(|view| borsh::to_vec(&view).ok()),
+        events(state, who, permits),
     ];
     for bytes in views.into_iter().flatten() {
         assert!(crate::views(&bytes));
     }
+}
+
+/// What a member is told from the beginning and from the middle, which is the same where both have it.
+fn events(state: &State, who: MemberId, permits: &Permits) -> Option<Vec<u8>> {
+    let ask = |from| state.events(who, permits, from, (u64::MAX, EVENTS_MAX));
+    let first = ask(EventCursor::default()).ok()?;
+    if let Some(middle) = first.rows.get(first.rows.len() / 2)
+        && let Ok(rest) = ask(middle.at)
+    {
+        assert_eq!(rest.rows.first(), Some(middle));
+    }
+    borsh::to_vec(&first).ok()
 }
 
 /// Gives every order of the story to the books, as one member.

@@ -21,7 +21,7 @@ use sealbook_primitives::secret::Secret32;
 use sealbook_sdk::RegistryStatement;
 use sealbook_sealing::{Envelope, OpeningPublicKey, Suite};
 use sealbook_securities::{
-    BusinessDate, Code, Instruction, Order, Outcome, RecordTime, Side, State,
+    BusinessDate, Code, EventCursor, Instruction, Order, Outcome, RecordTime, Side, State,
 };
 
 use crate::fixtures::books::{
@@ -576,12 +576,18 @@ fn views() -> Group {
     let holdings = state.holdings(who, &Permits::All, &names);
     let trades = state.trades(who, &Permits::All);
     let audit = state.audit(who, &Permits::All);
+    let log = state.access_log(who, &Permits::All, 0);
+    let from = EventCursor::default();
+    let alpha = member(state, "alpha");
+    let events = state.events(alpha, &Permits::Own, from, (u64::MAX, 50));
     vec![
         written("holdings", &holdings.expect("permitted")),
         named("registry-all", registry(&Permits::All)),
         named("registry-own", registry(&Permits::Own)),
         written("trades", &trades.expect("permitted")),
         written("audit", &audit.expect("permitted")),
+        written("access-log", &log.expect("permitted")),
+        written("events", &events.expect("permitted")),
         written("governance", &governance(2).view()),
         written("governance-keys", &key_epoch_under_way().view()),
         written("settled", &Outcome::SETTLED),

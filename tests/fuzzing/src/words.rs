@@ -11,7 +11,9 @@ use sealbook_protocol::payload::{
     Answer, AnswerBody, Attachment, FinalNotice, OrderBytes, Query, Question, Reply,
     RevocationTarget, Signed, Submission, signed_digest,
 };
-use sealbook_securities::{AuditView, HoldingsView, Outcome, RegistryView, TradesView};
+use sealbook_securities::{
+    AccessLogView, AuditView, EventsView, HoldingsView, Outcome, RegistryView, TradesView,
+};
 
 use crate::exact::exact;
 use crate::{
@@ -354,6 +356,8 @@ pub fn views(data: &[u8]) -> bool {
         exact::<RegistryView>(data).is_some(),
         exact::<TradesView>(data).is_some(),
         exact::<AuditView>(data).is_some(),
+        exact::<AccessLogView>(data).is_some(),
+        exact::<EventsView>(data).is_some(),
         exact::<GovernanceView>(data)
             .inspect(|view| {
                 follow_epoch(&view.definition);

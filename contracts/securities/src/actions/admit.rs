@@ -32,12 +32,7 @@ impl State {
         self.count_order();
         match self.attempt_admission(caller, authority, new, order) {
             Ok(status) => Outcome::accepted(status),
-            Err(code) => {
-                if let (Some(member), Some((reference, _))) = (caller, order) {
-                    self.note_refusal(member, *reference, Action::AdmitMember, code);
-                }
-                Outcome::refused(code)
-            }
+            Err(code) => Outcome::refused(code),
         }
     }
 

@@ -13,6 +13,8 @@
 //! receive nothing, and what rounding leaves stays in the treasury. Payments of zero change
 //! nothing.
 
+use std::collections::BTreeMap;
+
 use crate::amount::payment;
 use crate::currency::CurrencyCode;
 use crate::decimal::Decimal;
@@ -20,7 +22,7 @@ use crate::events::Done;
 use crate::instruction::RecordTime;
 use crate::isin::Isin;
 use crate::outcome::Code;
-use crate::rows::{AccountIndex, DividendPaid, Happened, IssueIndex};
+use crate::rows::{AccountIndex, DividendPaid, DividendPart, Happened, IssueIndex, MemberId};
 use crate::state::{Caller, State};
 
 pub(crate) fn apply(
@@ -34,11 +36,11 @@ pub(crate) fn apply(
     let index = state.source_issue(caller, isin)?;
     let treasury = state.issues.row(index).treasury;
     let sequence = state.moment(record)?.sequence;
-    let (payments, total) = payments(state, index, per_unit, currency, sequence)?;
+    let payments = payments(state, index, per_unit, currency, sequence)?;
     let mut paid = 0;
-    if total > 0 {
-        let (currency, total) = state.check_cash(treasury, currency, total)?;
-        for (account, amount) in payments {
+    if payments.total > 0 {
+        let (currency, total) = state.check_cash(treasury, currency, payments.total)?;
+        for (account, amount) in payments.payments {
             state.move_cash(currency, treasury, account, amount);
         }
         paid = total;
@@ -48,23 +50,32 @@ pub(crate) fn apply(
         per_unit,
         currency,
         record,
-        moment: sequence,
         paid,
+        parts: payments.parts.into_values().collect(),
     }))))
 }
 
-/// What each account is to receive, and the sum. A sum that no treasury can hold is a lack of
-/// money.
+/// What a dividend pays.
+#[derive(Default)]
+struct Payments {
+    /// What each account is to receive.
+    payments: Vec<(AccountIndex, u64)>,
+    /// Their sum.
+    total: u128,
+    /// The same by the member that keeps the accounts.
+    parts: BTreeMap<MemberId, DividendPart>,
+}
+
+/// What each account is to receive. A sum that no treasury can hold is a lack of money.
 fn payments(
     state: &State,
     index: IssueIndex,
     per_unit: Decimal,
     currency: CurrencyCode,
     sequence: u64,
-) -> Result<(Vec<(AccountIndex, u64)>, u128), Code> {
+) -> Result<Payments, Code> {
     let issue = state.issues.row(index);
-    let mut payments = Vec::new();
-    let mut total: u128 = 0;
+    let mut all = Payments::default();
     for position in state.positions_of(index) {
         let account = state.positions.row(*position).account;
         let units = state.position_history.value_at(*position, sequence);
@@ -74,12 +85,21 @@ fn payments(
         let amount = payment(units, issue.decimals, per_unit, currency.minor_units())
             .and_then(|amount| u64::try_from(amount).ok())
             .ok_or(Code::InsufficientMoney)?;
+        let member = state.accounts.row(account).owner;
+        let part = all.parts.entry(member).or_insert(DividendPart {
+            member,
+            accounts: 0,
+            received: 0,
+        });
         if amount > 0 {
-            total += u128::from(amount);
-            payments.push((account, amount));
+            all.total += u128::from(amount);
+            all.payments.push((account, amount));
+            part.accounts = part.accounts.saturating_add(1);
+            // What does not fit no treasury can pay.
+            part.received = part.received.saturating_add(amount);
         }
     }
-    Ok((payments, total))
+    Ok(all)
 }
 
 #[cfg(test)]

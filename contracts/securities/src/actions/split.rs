@@ -12,12 +12,14 @@
 //! the new positions. Open trades keep their terms. Nothing is paid for the fractions that rounding
 //! drops.
 
+use std::collections::BTreeSet;
+
 use crate::amount::{UNITS_MAX, scaled};
 use crate::events::Done;
 use crate::instruction::RecordTime;
 use crate::isin::Isin;
 use crate::outcome::Code;
-use crate::rows::{Happened, PositionIndex};
+use crate::rows::{Happened, PositionIndex, UnitsSplit};
 use crate::state::{Caller, State};
 
 pub(crate) fn check(new: u32, old: u32, record: RecordTime) -> Result<(), Code> {
@@ -38,6 +40,7 @@ pub(crate) fn apply(
     let index = state.source_issue(caller, isin)?;
     let mut rows: Vec<(PositionIndex, u64, u64)> = Vec::new();
     let mut total: u64 = 0;
+    let mut holders = BTreeSet::new();
     for position in state.positions_of(index) {
         let row = state.positions.row(*position);
         let quantity = scaled(row.quantity, new, old).ok_or(Code::Limit)?;
@@ -47,16 +50,20 @@ pub(crate) fn apply(
             .filter(|sum| *sum <= UNITS_MAX)
             .ok_or(Code::Limit)?;
         rows.push((*position, quantity, blocked));
+        if row.quantity > 0 {
+            holders.insert(state.accounts.row(row.account).owner);
+        }
     }
     for (position, quantity, blocked) in rows {
         state.set_units(position, quantity, blocked);
     }
     state.set_issued(index, total);
-    Ok(Done::settled(Happened::Split {
+    Ok(Done::settled(Happened::Split(Box::new(UnitsSplit {
         issue: index,
         new,
         old,
-    }))
+        holders: holders.into_iter().collect(),
+    }))))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{BooksError, Rows};
 use crate::events::Owners;
 use crate::instruction::Side;
-use crate::rows::{Access, AccessIndex, Happened, Read, Refusal, Remembered, Trade, TradeStatus};
+use crate::rows::{Access, Happened, MemberId, Read, Refusal, Remembered, Trade, TradeStatus};
 use crate::state::{AccountLists, Lookups};
 use crate::table::RowIndex;
 
@@ -86,6 +86,9 @@ impl Lookups {
             };
             lists.positions.push((position.issue, index));
             of_issue.push(index);
+            if let Some(account) = rows.accounts.get(position.account.place() as usize) {
+                self.list_issue(account.owner, position.issue);
+            }
         }
         self.by_account
             .iter_mut()
@@ -170,16 +173,16 @@ impl Lookups {
             issues: &rows.issues,
             trades: &rows.trades,
         };
-        for (index, remembered) in indexed(&rows.references) {
-            let concerned = owners.concerned(remembered.member, &remembered.happened);
-            self.list_order(&concerned, index);
+        for newest in indexed(&rows.references) {
+            self.list_order(&owners, newest);
         }
         self.references.fill(&rows.references)
     }
 
     fn add_accesses(&mut self, rows: &Rows) {
-        let disclosed = |(index, access): (AccessIndex, &Access)| (access.disclosed_ms, index);
-        self.accesses_by_disclosure = indexed(&rows.accesses).map(disclosed).collect();
+        for (index, access) in indexed(&rows.accesses) {
+            self.list_access(index, access);
+        }
     }
 
     fn add_refusals(&mut self, rows: &Rows) -> bool {
@@ -230,15 +233,23 @@ impl Rows {
                     && account(moved.to)
                     && moved.from.is_none_or(account)
             }
-            Happened::Registered(index) | Happened::Split { issue: index, .. } => {
-                within(*index, &self.issues)
+            Happened::Registered(index) => within(*index, &self.issues),
+            Happened::Split(split) => {
+                within(split.issue, &self.issues) && self.in_order(split.holders.iter().copied())
             }
             Happened::Mandate { venue, .. } => within(*venue, &self.members),
             Happened::Dividend(paid) => {
-                within(paid.issue, &self.issues) && paid.moment <= self.clock.sequence
+                let members = paid.parts.iter().map(|part| part.member);
+                within(paid.issue, &self.issues) && self.in_order(members)
             }
             Happened::Day(index) => within(*index, &self.days),
         }
+    }
+
+    /// Whether these are members, each once and in their order.
+    fn in_order(&self, members: impl Iterator<Item = MemberId> + Clone) -> bool {
+        members.clone().all(|one| within(one, &self.members))
+            && members.is_sorted_by(|one, next| one < next)
     }
 }
 

@@ -8,12 +8,13 @@
 //! the same events at any time on any node, so that who goes on from the cursor of its last answer misses none and sees none
 //! twice. A party never sees the other party's account or reference, except that of a trade.
 
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::accesses::Own;
-use crate::amount::{Amount, payment};
+use crate::amount::Amount;
 use crate::authority::{Action, Authority};
 use crate::currency::CurrencyCode;
 use crate::date::BusinessDate;
@@ -22,7 +23,7 @@ use crate::instruction::RecordTime;
 use crate::isin::Isin;
 use crate::outcome::Outcome;
 use crate::rows::{
-    Access, AccessIndex, AccountIndex, CashMoved, DividendPaid, Happened, IssueIndex, MemberId,
+    Access, AccessIndex, AccountIndex, CashMoved, DividendPaid, Happened, MemberId, Read,
     ReferenceIndex, Refusal, RefusalIndex, Remembered, TradeIndex, TradeStatus, UnitsMoved,
 };
 use crate::state::State;
@@ -33,8 +34,6 @@ use crate::views::trades::TradeRow;
 
 /// The most events in one answer.
 pub const EVENTS_MAX: usize = 1_000;
-/// How many readings one answer looks through, or as many as one block brings.
-const READINGS_MAX: usize = 10_000;
 
 /// Where the next event stands: after so many of the caller's in a block.
 #[derive(
@@ -95,7 +94,7 @@ pub enum Effect {
     /// What its submitter knows, or nothing.
     None,
     /// It recorded a trade, which is open then, or settled one.
-    Trade(TradeRow),
+    Trade(Box<TradeRow>),
     /// It moved units free of payment, or created them.
     Units {
         /// The issue.
@@ -173,21 +172,27 @@ enum Source {
     Access(AccessIndex),
 }
 
-/// The caller, and its rows once they were needed.
+/// The caller, what is its own, and how much it is told at once.
 struct Asker {
     member: MemberId,
-    own: Option<Own>,
+    own: Own,
+    /// Whether its positions are there, too.
+    with_positions: bool,
+    most: usize,
 }
 
 impl Asker {
-    fn own<'a>(&'a mut self, state: &State) -> &'a Own {
-        let member = self.member;
-        self.own.get_or_insert_with(|| state.own_of(member))
+    fn with_positions(&mut self, state: &State) -> &Own {
+        if !self.with_positions {
+            self.own.positions = state.positions_kept(self.member);
+            self.with_positions = true;
+        }
+        &self.own
     }
 }
 
 impl State {
-    /// The caller's events from a cursor on, as far as the results of blocks are final.
+    /// The caller's events from a cursor on, as far as the results of blocks are final, and at most so many.
     ///
     /// # Errors
     /// The outcome to answer instead: `not-permitted` for roles that may not read events.
@@ -196,7 +201,7 @@ impl State {
         caller: MemberId,
         authority: &dyn Authority,
         from: EventCursor,
-        final_height: u64,
+        (final_height, most): (u64, usize),
     ) -> Result<EventsView, Outcome> {
         self.check_role(caller, authority, Action::ReadEvents)?;
         let last = final_height.min(self.height());
@@ -215,13 +220,18 @@ impl State {
         }
         let mut asker = Asker {
             member: caller,
-            own: None,
+            own: self.own_but_positions(caller),
+            with_positions: false,
+            most: most.max(1),
         };
-        let (mut found, until) = self.orders_told(&mut asker, from, last);
+        let (mut found, until) = self.orders_told(&asker, from, last);
         let until = self.accesses_told(&mut asker, (from.height, until), &mut found);
         found.retain(|(height, _)| *height <= until);
-        // A stable sort: what was found first in a block stays first.
-        found.sort_by_key(|(height, _)| *height);
+        // A stable sort: orders stay as they were found, and readings come after them in the order of their records.
+        found.sort_by_key(|(height, source)| match source {
+            Source::Access(index) => (*height, Some(*index)),
+            Source::Order(_) | Source::Refusal(_) => (*height, None),
+        });
         view.next = EventCursor {
             height: until.saturating_add(1),
             place: 0,
@@ -236,14 +246,14 @@ impl State {
             if at < from {
                 continue;
             }
-            if view.rows.len() == EVENTS_MAX {
+            if view.rows.len() == asker.most {
                 view.next = at;
                 break;
             }
             view.rows.push(EventRow {
                 at,
                 time_ms: self.time_of(height),
-                event: self.event(&mut asker, source),
+                event: self.event(caller, source),
             });
         }
         view.more = view.next.height <= last;
@@ -254,7 +264,7 @@ impl State {
     /// until there are enough after the cursor. With the last block that was looked through.
     fn orders_told(
         &self,
-        asker: &mut Asker,
+        asker: &Asker,
         from: EventCursor,
         last: u64,
     ) -> (Vec<(u64, Source)>, u64) {
@@ -268,34 +278,56 @@ impl State {
         let mut orders = later(orders, before, Source::Order, order);
         let mut of_all = later(&self.lookups.orders_of_all, before, Source::Order, order);
         let mut refusals = later(refusals, before, Source::Refusal, refusal);
-        let (mut found, mut fresh) = (Vec::new(), 0_usize);
-        let mut height = from.height;
-        let mut place = 0;
+        let mut found = Vec::new();
+        let mut at = EventCursor {
+            height: from.height,
+            place: 0,
+        };
+        let mut fresh = 0_usize;
         while let Some((sequence, source)) = first(&mut [&mut orders, &mut of_all, &mut refusals])
             && sequence <= end
         {
-            let of = self.height_of(sequence);
-            if of > height {
-                if fresh >= EVENTS_MAX {
-                    return (found, height);
+            let height = self.height_of(sequence);
+            if height > at.height {
+                if fresh >= asker.most {
+                    return (found, at.height);
                 }
-                (height, place) = (of, 0);
+                at = EventCursor { height, place: 0 };
             }
-            if !self.is_told(asker, source) {
-                continue;
-            }
-            if (EventCursor { height, place }) >= from {
+            if at >= from {
                 fresh = fresh.saturating_add(1);
             }
-            place = place.saturating_add(1);
+            at.place = at.place.saturating_add(1);
             found.push((height, source));
         }
         (found, last)
     }
 
-    /// Adds the readings that a member is told of in these blocks. Gives the last block that was looked through.
+    /// Adds the readings that a member is told of in these blocks. Gives the last block that was looked through, which
+    /// follows from what it is told alone.
     fn accesses_told(
         &self,
+        asker: &mut Asker,
+        (first, last): (u64, u64),
+        found: &mut Vec<(u64, Source)>,
+    ) -> u64 {
+        let lists = self.lookups.by_member.get(asker.member.place() as usize);
+        let mut issues = asker.own.issues.clone();
+        issues.extend(lists.into_iter().flat_map(|lists| &lists.issues));
+        let subjects = issues.into_iter().map(Some).chain([None]);
+        let mut until = last;
+        for subject in subjects {
+            if let Some(list) = self.lookups.disclosures.get(&subject) {
+                until = self.accesses_of(list, asker, (first, until), found);
+            }
+        }
+        until
+    }
+
+    /// The same for readings of one subject.
+    fn accesses_of(
+        &self,
+        list: &BTreeSet<(u64, AccessIndex)>,
         asker: &mut Asker,
         (first, last): (u64, u64),
         found: &mut Vec<(u64, Source)>,
@@ -303,27 +335,32 @@ impl State {
         // Blocks may have the time of the one before.
         let from = (self.time_of(first.saturating_sub(1)), AccessIndex(0));
         let to = (self.time_of(last), AccessIndex(u32::MAX));
-        let told = self.lookups.accesses_by_disclosure.range(from..=to);
-        let mut seen = 0_usize;
-        let mut height = 0;
-        for (_, index) in told {
+        let (mut height, mut fresh) = (first, 0_usize);
+        for (_, index) in list.range(from..=to) {
             let access = self.accesses.row(*index);
-            let from = self.told_from(access);
-            if from < first {
+            let told = self.told_from(access);
+            if told < first || access.reader == asker.member {
                 continue;
             }
-            if from > last {
+            if told > last {
                 break;
             }
-            if from > height && seen >= READINGS_MAX {
+            let own = match access.read {
+                Read::Registry { .. } => asker.with_positions(self),
+                Read::Holdings | Read::Trades | Read::Audit => &asker.own,
+            };
+            if !self.concerns(own, access) {
+                continue;
+            }
+            // As many as are told at once come after the block of the cursor.
+            if told > height && fresh >= asker.most {
                 return height;
             }
-            height = from;
-            seen = seen.saturating_add(1);
-            let member = asker.member;
-            if access.reader != member && self.concerns(asker.own(self), access) {
-                found.push((from, Source::Access(*index)));
+            if told > first {
+                fresh = fresh.saturating_add(1);
             }
+            height = told;
+            found.push((told, Source::Access(*index)));
         }
         last
     }
@@ -339,52 +376,31 @@ impl State {
         first.max(access.height)
     }
 
-    /// Whether somebody is told of what may concern everybody; what else is listed for it, it is.
-    fn is_told(&self, asker: &mut Asker, source: Source) -> bool {
-        let Source::Order(index) = source else {
-            return true;
-        };
-        let order = self.references.row(index);
-        let (issue, moment) = match &order.happened {
-            Happened::Dividend(paid) => (paid.issue, paid.moment),
-            Happened::Split { issue, .. } => (*issue, order.sequence.saturating_sub(1)),
-            _ => return true,
-        };
-        if order.member == asker.member {
-            return true;
-        }
-        let own = asker.own(self);
-        let mut positions = own.positions.get(&issue).into_iter().flatten();
-        own.issues.contains(&issue)
-            || positions.any(|one| self.position_history.value_at(*one, moment) > 0)
-    }
-
-    fn event(&self, asker: &mut Asker, source: Source) -> Event {
+    fn event(&self, member: MemberId, source: Source) -> Event {
         match source {
-            Source::Order(index) => self.event_of_order(asker, self.references.row(index)),
+            Source::Order(index) => {
+                let order = self.references.row(index);
+                let own = order.member == member;
+                Event::Order {
+                    action: order.action,
+                    reference: own.then_some(order.reference),
+                    outcome: Outcome::accepted(order.status),
+                    effect: self.effect(member, order),
+                }
+            }
             Source::Refusal(index) => event_of_refusal(self.refusals.row(index)),
             Source::Access(index) => Event::Access(self.access_row(self.accesses.row(index))),
         }
     }
 
-    fn event_of_order(&self, asker: &mut Asker, order: &Remembered) -> Event {
-        let own = order.member == asker.member;
-        Event::Order {
-            action: order.action,
-            reference: own.then_some(order.reference),
-            outcome: Outcome::accepted(order.status),
-            effect: self.effect(asker, order),
-        }
-    }
-
-    fn effect(&self, asker: &mut Asker, order: &Remembered) -> Effect {
+    fn effect(&self, member: MemberId, order: &Remembered) -> Effect {
         match &order.happened {
             Happened::Own => Effect::None,
             Happened::Trade(index) => {
-                Effect::Trade(self.trade_then(asker.member, *index, order.sequence))
+                Effect::Trade(Box::new(self.trade_then(member, *index, order.sequence)))
             }
-            Happened::Units(moved) => self.units_moved(asker.member, order, moved),
-            Happened::Cash(moved) => self.cash_moved(asker.member, order, moved),
+            Happened::Units(moved) => self.units_moved(member, order, moved),
+            Happened::Cash(moved) => self.cash_moved(member, order, moved),
             Happened::Registered(issue) => Effect::Registered {
                 isin: self.issues.row(*issue).isin,
             },
@@ -393,11 +409,11 @@ impl State {
                 venue: self.members.row(*venue).name,
                 in_force: *in_force,
             },
-            Happened::Dividend(paid) => self.dividend_paid(asker, order, paid),
-            Happened::Split { issue, new, old } => Effect::Split {
-                isin: self.issues.row(*issue).isin,
-                new: *new,
-                old: *old,
+            Happened::Dividend(paid) => self.dividend_paid(member, order, paid),
+            Happened::Split(split) => Effect::Split {
+                isin: self.issues.row(split.issue).isin,
+                new: split.new,
+                old: split.old,
             },
             Happened::Day(index) => Effect::Day {
                 date: self.days.row(*index).date,
@@ -451,11 +467,12 @@ impl State {
         }
     }
 
-    fn dividend_paid(&self, asker: &mut Asker, order: &Remembered, paid: &DividendPaid) -> Effect {
+    fn dividend_paid(&self, member: MemberId, order: &Remembered, paid: &DividendPaid) -> Effect {
         let issue = self.issues.row(paid.issue);
-        let all = order.member == asker.member || issue.issuer == asker.member;
-        let own = asker.own(self);
-        let (accounts, received) = self.received(own, paid.issue, paid);
+        let all = order.member == member || issue.issuer == member;
+        let place = paid.parts.binary_search_by_key(&member, |part| part.member);
+        let part = place.ok().and_then(|place| paid.parts.get(place));
+        let (accounts, received) = part.map_or((0, 0), |part| (part.accounts, part.received));
         Effect::Dividend {
             isin: issue.isin,
             amount_per_unit: paid.per_unit,
@@ -465,26 +482,6 @@ impl State {
             received: money(paid.currency, received),
             paid: all.then(|| money(paid.currency, paid.paid)),
         }
-    }
-
-    /// How many of one's accounts a dividend paid, and what they received together: no more than all payments.
-    fn received(&self, own: &Own, index: IssueIndex, paid: &DividendPaid) -> (u32, u64) {
-        let issue = self.issues.row(index);
-        let (mut accounts, mut received) = (0_u32, 0_u64);
-        for position in own.positions.get(&index).into_iter().flatten() {
-            let units = self.position_history.value_at(*position, paid.moment);
-            if self.positions.row(*position).account == issue.treasury || units == 0 {
-                continue;
-            }
-            let minor_units = paid.currency.minor_units();
-            let amount = payment(units, issue.decimals, paid.per_unit, minor_units);
-            let amount = amount.and_then(|amount| u64::try_from(amount).ok());
-            if let Some(amount) = amount.filter(|amount| *amount > 0) {
-                accounts = accounts.saturating_add(1);
-                received = received.saturating_add(amount);
-            }
-        }
-        (accounts, received)
     }
 }
 

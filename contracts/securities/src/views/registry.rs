@@ -203,18 +203,31 @@ impl State {
     ) -> RegistryHolders {
         let mut list: Vec<_> = rows
             .iter()
-            .map(|(index, units)| ShareholderRow {
-                holder: self.holder_name(*index, names),
-                quantity: amount(*units),
+            .map(|(index, units)| {
+                let holder = self.holder_name(*index, names);
+                let quantity = amount(*units);
+                (
+                    beginning(holder.as_deref()),
+                    ShareholderRow { holder, quantity },
+                )
             })
             .collect();
         // Rows that are equal in both fields are equal altogether, so that their order tells
         // nothing about accounts.
-        list.sort_unstable_by(|a, b| {
-            (&a.holder, a.quantity.units).cmp(&(&b.holder, b.quantity.units))
+        list.sort_unstable_by(|(begins, a), (other, b)| {
+            let whole = || (&a.holder, a.quantity.units).cmp(&(&b.holder, b.quantity.units));
+            begins.cmp(other).then_with(whole)
         });
+        let list = list.into_iter().map(|(_, row)| row).collect();
         RegistryHolders::Shareholders(list)
     }
+}
+
+/// The first bytes of a name, as a number in their order: most names are put in order by these, without a look at the names.
+fn beginning(name: Option<&str>) -> u128 {
+    let bytes = name.unwrap_or_default().bytes();
+    let padded = bytes.chain(std::iter::repeat(0)).take(16);
+    padded.fold(0, |number, byte| number << 8 | u128::from(byte))
 }
 
 #[cfg(test)]
@@ -268,6 +281,32 @@ mod tests {
             .collect();
         let same = || Some("Same".to_owned());
         assert_eq!(rows, [(None, 1000), (same(), 9), (same(), 100)]);
+    }
+
+    #[test]
+    fn beginnings_never_contradict_the_names() {
+        let mut names: Vec<Option<String>> = vec![None];
+        for text in [
+            "",
+            "a",
+            "ab",
+            "a\0",
+            "ab\0",
+            "b",
+            "Ä",
+            "株式会社",
+            "0123456789abcde",
+        ] {
+            for end in ["", "f", "g", "fg", "ffffffffffffffffffffff", "\u{10ffff}"] {
+                names.push(Some(format!("{text}{end}")));
+            }
+        }
+        for a in &names {
+            for b in &names {
+                let by_beginning = beginning(a.as_deref()).cmp(&beginning(b.as_deref()));
+                assert_eq!(by_beginning.then_with(|| a.cmp(b)), a.cmp(b), "{a:?} {b:?}");
+            }
+        }
     }
 
     #[test]

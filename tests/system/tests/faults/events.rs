@@ -103,6 +103,30 @@ fn kinds(events: &[Value]) -> BTreeMap<(String, String, bool), usize> {
     counts
 }
 
+/// What followers printed one after the other, each event once.
+fn printed_by(followers: &[Follower]) -> Vec<Value> {
+    // Each command printed what came after the cursor that it began with, in order; and nothing is missing between them.
+    let mut printed: Vec<Value> = Vec::new();
+    for follower in followers {
+        let lines = follower.lines();
+        assert!(
+            lines
+                .windows(2)
+                .all(|two| position(&two[0]) < position(&two[1]))
+        );
+        // One that was killed before it saved its cursor left the next to print the same again.
+        let known = printed.len();
+        for line in lines {
+            match printed.iter().find(|one| one["at"] == line["at"]) {
+                Some(before) => assert_eq!(*before, line),
+                None => printed.push(line),
+            }
+        }
+        assert!(printed.len() > known, "it printed nothing new");
+    }
+    printed
+}
+
 #[test]
 fn whoever_follows_its_events_misses_none_and_sees_none_twice_whatever_is_killed() {
     let mut network = TestNetwork::running(4, 0);
@@ -127,7 +151,10 @@ fn whoever_follows_its_events_misses_none_and_sees_none_twice_whatever_is_killed
         network.start(victim);
         network.wait_for_height(victim, crowd::highest(&network));
     }
+    network.kill_all();
+    network.start_all();
     crowd.wait_for_more(10);
+    followers.last_mut().unwrap().check_alive();
     let done = crowd.end();
     let all = events(&network, "beta");
     let last = position(all.last().unwrap());
@@ -136,26 +163,7 @@ fn whoever_follows_its_events_misses_none_and_sees_none_twice_whatever_is_killed
         (lines.last().map(position) == Some(last)).then_some(())
     });
 
-    // Each command printed what came after the cursor that it began with, in order; and nothing is missing between them.
-    let mut printed: Vec<Value> = Vec::new();
-    for follower in &followers {
-        let lines = follower.lines();
-        assert!(
-            lines
-                .windows(2)
-                .all(|two| position(&two[0]) < position(&two[1]))
-        );
-        // One that was killed before it saved its cursor left the next to print the same again.
-        let known = printed.len();
-        for line in lines {
-            match printed.iter().find(|one| one["at"] == line["at"]) {
-                Some(before) => assert_eq!(*before, line),
-                None => printed.push(line),
-            }
-        }
-        assert!(printed.len() > known, "it printed nothing new");
-    }
-    assert_eq!(printed, all);
+    assert_eq!(printed_by(&followers), all);
     drop(followers);
 
     // What was acknowledged is there, once each.
@@ -216,20 +224,12 @@ fn cursors_that_are_none_are_refused() {
     let file = network.scratch().join("cursor");
     let path = file.to_str().unwrap();
     let _ = told(&["--from", "1", "--cursor", path]).expect_code(2);
-    for wrong in ["", "1.0", "not a cursor\n"] {
+    for wrong in ["", "1.0", "not a cursor\n", "1.0\n"] {
         fs::write(&file, wrong).unwrap();
         let refused = told(&["--cursor", path]).expect_code(1);
         assert!(refused.err.contains("is no cursor's file"), "{refused:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), wrong);
     }
-    // One far ahead is no event's yet, and stays as it is.
-    fs::write(&file, "18446744073709551615.7\n").unwrap();
-    let ahead = told(&["--cursor", path]).expect_code(0);
-    assert_eq!(ahead.out, "");
-    assert_eq!(
-        fs::read_to_string(&file).unwrap(),
-        "18446744073709551615.7\n"
-    );
     fs::remove_file(&file).unwrap();
     let day = ["day", "open", "2012-08-09"];
     let _ = network.sealbook(&day).expect_code(0);
@@ -240,6 +240,31 @@ fn cursors_that_are_none_are_refused() {
     );
     let none = told(&["--cursor", path]).expect_code(0);
     assert_eq!(none.out, "");
+    // One far ahead is no event's yet, and stays as it is.
+    let saved = fs::read_to_string(&file).unwrap();
+    let (_, whose) = saved.split_once(' ').unwrap();
+    let ahead = format!("18446744073709551615.7 {whose}");
+    fs::write(&file, &ahead).unwrap();
+    assert_eq!(told(&["--cursor", path]).expect_code(0).out, "");
+    assert_eq!(fs::read_to_string(&file).unwrap(), ahead);
+    // Another's is not taken for one's own.
+    fs::write(&file, saved.replace("admin", "alpha")).unwrap();
+    let refused = told(&["--cursor", path]).expect_code(1);
+    assert!(refused.err.contains("another member"), "{refused:?}");
+    // A disk that takes no more ends it with an error, and what was not written is not counted as told.
+    fs::remove_file(&file).unwrap();
+    let ran = Command::new("sh")
+        .arg("-c")
+        .arg("\"$0\" --network \"$1\" --json events --cursor \"$2\" > /dev/full")
+        .arg(network.programs().path("sealbook"))
+        .arg(network.folder())
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: standard output: "), "{said}");
+    assert!(!file.exists());
     let text = network.sealbook(&["events"]).expect_code(0);
     assert!(text.out.contains("business-date  open-day"), "{text:?}");
 }
