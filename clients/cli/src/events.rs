@@ -95,7 +95,7 @@ pub fn run(context: &Context, arguments: &EventsArguments) -> Result<()> {
             Err(error) => return Err(CliError::new(error)),
         };
         if !print(context, &view)? {
-            // Nobody reads any more: what was not read stays to be read.
+            // Nobody reads any more: what could not be written stays to be told.
             return Ok(());
         }
         from = view.next;

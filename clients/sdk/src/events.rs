@@ -38,7 +38,8 @@ impl Client {
                 let in_order = places.is_sorted_by(|one, next| one < next);
                 let first = places.first().is_none_or(|first| *first >= from);
                 let last = places.last().is_none_or(|last| *last < view.next);
-                if in_order && first && last && view.next >= from {
+                let goes_on = view.next >= from && (!view.more || view.next > from);
+                if in_order && first && last && goes_on {
                     Ok(Events::Told(view))
                 } else {
                     Err(ClientError::FalseAnswer)

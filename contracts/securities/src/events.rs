@@ -8,6 +8,7 @@
 //! the same on every node, whenever it is asked.
 
 use crate::authority::Action;
+use crate::instruction::Order;
 use crate::outcome::{Code, Outcome, Status};
 use crate::rows::{
     Account, AccountIndex, CashMoved, CurrencyIndex, Happened, Issue, IssueIndex, MemberId,
@@ -96,10 +97,12 @@ impl Owners<'_> {
             Happened::Own | Happened::Day(_) => {}
             Happened::Trade(index) => {
                 if let Some(trade) = self.trades.get(index.place() as usize) {
-                    let other = trade.counterparty_account.and_then(keeper);
+                    // Of a trade that is settled later there is no other account yet.
+                    let settles = trade.settled == order.sequence;
+                    let other = trade.counterparty_account.filter(|_| settles);
                     some(&[Some(trade.recorder), Some(trade.counterparty)]);
                     // Under rules that let others trade on their accounts.
-                    some(&[keeper(trade.recorder_account), other]);
+                    some(&[keeper(trade.recorder_account), other.and_then(keeper)]);
                 }
             }
             Happened::Units(units) => some(&[units.from.and_then(keeper), keeper(units.to)]),
@@ -203,15 +206,20 @@ impl State {
         self.lists_of(member).refusals.push(index);
     }
 
-    /// Refuses an order of `caller` for a reason that the caller of this crate has.
+    /// Refuses an order of `caller` for a reason that the caller of this crate has. One that was accepted before, under the
+    /// same reference and content, stays so, and nobody is told of a refusal.
     pub fn refuse(
         &mut self,
         caller: MemberId,
-        (reference, action): (&ClientReference, Action),
+        (order, content): (&Order, [u8; 32]),
         code: Code,
     ) -> Outcome {
         self.count_order();
-        self.note_refusal(caller, *reference, action, code);
+        let before = self.remembered(caller, &order.reference, content);
+        if !matches!(before, Ok(Some(_))) {
+            let action = order.instruction.action();
+            self.note_refusal(caller, order.reference, action, code);
+        }
         Outcome::refused(code)
     }
 }

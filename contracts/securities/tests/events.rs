@@ -385,6 +385,52 @@ fn whoever_goes_on_from_its_cursor_misses_nothing_and_sees_nothing_twice() {
     );
 }
 
+/// Under rules that let firms confirm on others' accounts, who keeps the account is told of the settlement, and of nothing
+/// before it; a node that was restored, to which the trade is settled from the beginning, says the same.
+#[test]
+fn who_keeps_an_account_is_told_when_others_settle_on_it() {
+    struct All;
+    impl sealbook_securities::Authority for All {
+        fn permits(
+            &self,
+            _: sealbook_securities::Action,
+            _: sealbook_securities::Relation,
+        ) -> bool {
+            true
+        }
+    }
+    let mut world = World::furnished();
+    world.settle("gamma", open_account("G-1"));
+    world.settle("bank", mint("USD", "G-1", "41.00"));
+    let order = trade(Side::Sell, "A-1", "beta", APPLE, "100", "41.00");
+    world.order("alpha", "D1", order);
+    world.next_block();
+    let instruction = confirm("D1", "G-1");
+    let digest = content(&instruction);
+    let order = Order {
+        reference: "C1".parse().unwrap(),
+        instruction,
+    };
+    let beta = world.id("beta");
+    let outcome = world.state.apply(beta, &All, &order, digest);
+    assert_eq!(outcome, Outcome::SETTLED);
+    let mut bytes = Vec::new();
+    world.state.encode_into(&mut bytes).unwrap();
+    let mut again = world.clone();
+    again.state = State::decode(&bytes).unwrap();
+    for world in [&world, &again] {
+        let told = told(world, "gamma");
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(
+            told[2].starts_with("confirm-trade settled D1 settled"),
+            "{told:?}"
+        );
+    }
+    for name in ALL {
+        assert_eq!(all(&world, name), all(&again, name), "{name}");
+    }
+}
+
 #[test]
 fn a_reading_is_told_in_the_first_block_after_it_is_disclosed() {
     let mut world = World::furnished();
@@ -533,8 +579,12 @@ fn what_came_too_late_is_told_its_submitter() {
         instruction: transfer(APPLE, "A-1", "B-1", "10"),
     };
     let orders = world.state.sequence();
-    let about = (&order.reference, order.instruction.action());
-    let outcome = world.state.refuse(world.id("alpha"), about, Code::Expired);
+    let digest = content(&order.instruction);
+    let late = |world: &mut World| {
+        let alpha = world.id("alpha");
+        world.state.refuse(alpha, (&order, digest), Code::Expired)
+    };
+    let outcome = late(&mut world);
     assert_eq!(outcome, Outcome::refused(Code::Expired));
     assert_eq!(world.state.sequence(), orders + 1);
     assert_eq!(told(&world, "alpha"), ["L1 transfer rejected expired"]);
@@ -542,6 +592,9 @@ fn what_came_too_late_is_told_its_submitter() {
     // The same reference is free, and an order that is answered as before is no other event.
     world.order("alpha", "L1", transfer(APPLE, "A-1", "B-1", "10"));
     world.order("alpha", "L1", transfer(APPLE, "A-1", "B-1", "10"));
+    assert_eq!(told(&world, "alpha").len(), 2);
+    // What was accepted is not told as refused because it came once more, too late.
+    assert_eq!(late(&mut world), Outcome::refused(Code::Expired));
     assert_eq!(told(&world, "alpha").len(), 2);
     assert_eq!(world.state.table_len(TableId::Refusals), 1);
 }

@@ -184,9 +184,9 @@ impl Engine {
         if orders.len() > MAX_ORDERS || !self.authorises(Securities::NAME) {
             return;
         }
-        for (order, _) in orders.iter().filter_map(read_order) {
-            let about = (&order.reference, order.instruction.action());
-            self.state.refuse(caller, about, Code::Expired);
+        for (order, content) in orders.iter().filter_map(read_order) {
+            let order = (&order, content.0);
+            self.state.refuse(caller, order, Code::Expired);
         }
     }
 
@@ -351,8 +351,7 @@ impl Engine {
             && state.account_by_id(account).is_none()
             && permissions.permits(Action::OpenAccount, Relation::Own)
         {
-            let about = (&order.reference, Action::OpenAccount);
-            return state.refuse(caller, about, Code::Malformed);
+            return state.refuse(caller, (order, content.0), Code::Malformed);
         }
         let outcome = state.apply(caller, &permissions, order, content.0);
         if let (Status::Settled, Some((account, holder)), Some(attachment)) =

@@ -338,8 +338,11 @@ impl State {
         let (mut height, mut fresh) = (first, 0_usize);
         for (_, index) in list.range(from..=to) {
             let access = self.accesses.row(*index);
+            if access.reader == asker.member {
+                continue;
+            }
             let told = self.told_from(access);
-            if told < first || access.reader == asker.member {
+            if told < first {
                 continue;
             }
             if told > last {
