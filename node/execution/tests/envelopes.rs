@@ -131,14 +131,21 @@ fn expired_envelopes_are_refused_once_and_stale_ones_not_even_answered() {
     let last = play.network.seal("alpha", now + 1_000, orders());
     let executed = at(&mut play, &last, now + 1_000);
     assert_eq!(outcomes(&last, &executed), [Outcome::SETTLED]);
-    let late = play.network.seal("alpha", now + 1_000, orders());
+    let others = vec![order("U", words::transfer("A-1", "A-2", "1"))];
+    let late = play.network.seal("alpha", now + 1_000, others);
     let executed = at(&mut play, &late, now + 1_001);
     assert_eq!(
         outcomes(&late, &executed),
         [Outcome::refused(Code::Expired)]
     );
     assert_eq!(at(&mut play, &late, now + 1_002).replies.len(), 0);
-    // The submitter alone is told, once; of what left no trace nobody is.
+    let again = play.network.seal("alpha", now + 1_000, orders());
+    let executed = at(&mut play, &again, now + 1_003);
+    assert_eq!(
+        outcomes(&again, &executed),
+        [Outcome::refused(Code::Expired)]
+    );
+    // The submitter alone is told, once; of what left no trace nobody is, nor of what was accepted before.
     let late_ones = |play: &mut Play, name: &str| {
         let question = Question::Events {
             height: 0,
